@@ -1,0 +1,26 @@
+package linux
+
+// Backing is an open file as memory sees it: something whose pages can be
+// mapped where they are.
+//
+// The memory that Pages returned stays what it is, even if the file is
+// truncated or removed meanwhile, as long as somebody holds a reference.
+type Backing interface {
+	// Pages returns the file's contents from off on, a multiple of 4096, as
+	// memory in the direct map that begins on a page: a multiple of 4096 bytes,
+	// at least one page and at most max pages, as many as lie in one piece.
+	// Beyond the file's end the last page is zero. It returns nothing if off
+	// is at or beyond the end. With write, the pages are about to be written
+	// through a shared mapping: holes must be filled first.
+	//
+	// It is called with Space.mu held, so it must not touch user memory, nor
+	// take a lock under which user memory is touched.
+	Pages(off int64, max int, write bool) ([]byte, Errno)
+
+	// Retain and Release count the references to it by mappings.
+	Retain()
+	Release()
+
+	// MapsName describes it for /proc/PID/maps.
+	MapsName() (dev, ino uint64, path string)
+}

@@ -1,0 +1,268 @@
+package linux
+
+import (
+	"unsafe"
+
+	"gosv/kernel/metal"
+)
+
+// leave does t's work before it returns to ring 3 from anything but a system
+// call. It returns false if t ends.
+func (t *Thread) leave() bool { return t.finish(0) }
+
+// leaveCall does t's work on the way out of a system call whose handler
+// returned err. It returns false if t ends.
+func (t *Thread) leaveCall(err Errno) bool {
+	if t.work.Load()&workTrace != 0 {
+		t.trace(err)
+	}
+	if t.sig.hasSaved && err != EINTR && err < eRestartSys {
+		t.restoreMask()
+	}
+	return t.finish(err)
+}
+
+// finish delivers signals. err is that of the system call t is leaving; an
+// interrupted one becomes EINTR or is made again.
+func (t *Thread) finish(err Errno) bool {
+	p := t.proc
+	for t.work.Load()&(workExit|workSignal|workMask) != 0 || err >= eRestartSys {
+		if t.work.Load()&workExit != 0 {
+			t.exit()
+			return false
+		}
+		p.sig.mu.Lock()
+		info, ok := t.nextSignal(^t.sig.mask)
+		if !ok {
+			t.review()
+			p.sig.mu.Unlock()
+			t.restoreMask()
+			if err >= eRestartSys {
+				t.restart(err)
+			}
+			return true
+		}
+		sig := int(info.signo)
+		act := p.sig.actions[sig]
+		if act.handler > sigIgnore && act.flags&saResetHand != 0 {
+			p.sig.actions[sig].handler = sigDefault
+		}
+		ignored := act.handler == sigDefault && (ignoredByDef|stopping).has(sig) || act.handler == sigIgnore
+		t.review()
+		p.sig.mu.Unlock()
+		t.traceSignal(&info)
+		switch {
+		case ignored:
+		case act.handler == sigDefault:
+			p.exit(128+sig, sig)
+		default:
+			t.interruptCall(err, act.flags&saRestart != 0)
+			err = 0
+			t.handle(&act, &info)
+		}
+	}
+	return true
+}
+
+// handle makes t run a handler.
+func (t *Thread) handle(act *sigAction, info *sigInfo) {
+	p, sig := t.proc, int(info.signo)
+	mask := t.sig.mask
+	if t.sig.hasSaved {
+		mask, t.sig.hasSaved = t.sig.saved, false
+		t.work.And(^uint32(workMask))
+	}
+	if act.flags&saRestorer == 0 || !t.pushFrame(act, info, mask) {
+		t.traceText("no stack for a signal handler")
+		p.sig.mu.Lock()
+		p.sig.actions[SIGSEGV].handler = sigDefault
+		p.sig.mu.Unlock()
+		t.force(killInfo(SIGSEGV, siKernel, 0))
+		return
+	}
+	blocked := act.mask | t.sig.mask
+	if act.flags&saNoDefer == 0 {
+		blocked |= sigBit(sig)
+	}
+	t.setMask(blocked)
+}
+
+// restoreMask ends a temporary signal mask.
+func (t *Thread) restoreMask() {
+	if t.sig.hasSaved {
+		t.sig.hasSaved = false
+		t.work.And(^uint32(workMask))
+		t.setMask(t.sig.saved)
+	}
+}
+
+// interruptCall decides what becomes of a call that a handler interrupts.
+func (t *Thread) interruptCall(err Errno, restart bool) {
+	switch {
+	case err < eRestartSys:
+	case err == eRestartNoIntr, err == eRestartSys && restart:
+		t.again(t.nr)
+	default:
+		t.regs.AX = EINTR.result()
+	}
+}
+
+// restart makes an interrupted call again, as no handler ran.
+func (t *Thread) restart(err Errno) {
+	if err == eRestartBlock {
+		t.again(nrRestartSyscall)
+	} else {
+		t.again(t.nr)
+	}
+}
+
+// again lets t execute its SYSCALL instruction, which is two bytes long, once more.
+func (t *Thread) again(nr uintptr) {
+	t.regs.AX = nr
+	t.regs.IP -= 2
+}
+
+const nrRestartSyscall = 219
+
+// force sends t a signal that it cannot ignore or block: it is about what t
+// itself has just done.
+func (t *Thread) force(info sigInfo) {
+	p, sig := t.proc, int(info.signo)
+	p.sig.mu.Lock()
+	if a := &p.sig.actions[sig]; a.handler == sigIgnore || t.sig.mask.has(sig) {
+		a.handler = sigDefault
+		t.sig.mask &^= sigBit(sig)
+	}
+	t.sig.pending.add(&info)
+	t.work.Or(workSignal)
+	p.sig.mu.Unlock()
+}
+
+// Exception vectors (Intel SDM vol. 3A 6.15).
+const (
+	vecDivide     = 0
+	vecDebug      = 1
+	vecBreakpoint = 3
+	vecOverflow   = 4
+	vecBound      = 5
+	vecInvalid    = 6
+	vecProtection = 13
+	vecPageFault  = 14
+	vecFP         = 16
+	vecAlignment  = 17
+	vecSIMD       = 19
+)
+
+// pageFault handles one of t's in ring 3.
+func (t *Thread) pageFault() {
+	r := t.regs
+	a := accessRead
+	switch {
+	case r.Err&2 != 0:
+		a = accessWrite
+	case r.Err&16 != 0:
+		a = accessExec
+	}
+	result := faultUnmapped
+	if r.CR2 < userTop {
+		result = t.space.fault(r.CR2, a)
+	}
+	switch result {
+	case faultUnmapped:
+		t.force(faultInfo(SIGSEGV, segvMapErr, r.CR2))
+	case faultDenied:
+		t.force(faultInfo(SIGSEGV, segvAccErr, r.CR2))
+	case faultBeyond:
+		t.force(faultInfo(SIGBUS, busAdrErr, r.CR2))
+	}
+}
+
+// exception turns one of t's other exceptions into a signal (exc_* in
+// arch/x86/kernel/traps.c).
+func (t *Thread) exception(vec uintptr) {
+	r := t.regs
+	switch vec {
+	case vecDivide:
+		t.force(faultInfo(SIGFPE, fpeIntDiv, r.IP))
+	case vecDebug:
+		t.force(faultInfo(SIGTRAP, trapTrace, r.IP))
+	case vecBreakpoint:
+		t.force(killInfo(SIGTRAP, siKernel, 0))
+	case vecInvalid:
+		t.force(faultInfo(SIGILL, illOpn, r.IP))
+	case vecFP, vecSIMD:
+		t.force(faultInfo(SIGFPE, fpeCode(r, vec), r.IP))
+	case vecAlignment:
+		t.force(faultInfo(SIGBUS, busAdrAln, 0))
+	default: // general protection and what is left
+		t.force(killInfo(SIGSEGV, siKernel, 0))
+	}
+}
+
+// fpeCode says which unmasked floating point exception there was (Intel SDM
+// vol. 1 8.1.3, 10.2.3).
+func fpeCode(r *metal.Regs, vec uintptr) int32 {
+	var raised uint32
+	if vec == vecFP {
+		control := binary16(r.FP[0:])
+		raised = binary16(r.FP[2:]) &^ control
+	} else {
+		mxcsr := *(*uint32)(unsafe.Pointer(&r.FP[mxcsrAt]))
+		raised = mxcsr &^ (mxcsr >> 7)
+	}
+	switch {
+	case raised&1 != 0:
+		return fpeFltInv
+	case raised&4 != 0:
+		return fpeFltDiv
+	case raised&8 != 0:
+		return fpeFltOvf
+	case raised&(16|2) != 0: // underflow, denormal
+		return fpeFltUnd
+	case raised&32 != 0:
+		return fpeFltRes
+	}
+	return siUser
+}
+
+func binary16(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 }
+
+// exit ends t, and its process if it was the last thread.
+func (t *Thread) exit() {
+	t.releaseFutexes()
+	t.stopClock()
+	p := t.proc
+	p.deadTime.Add(t.cpuTime.Load())
+	if p.unlink(t) == 0 {
+		p.finish()
+	}
+}
+
+// exit makes all threads of p end, with an exit status as a shell shows it;
+// sig is the signal that did it, or 0. The first one to call it decides.
+func (p *Process) exit(code, sig int) {
+	if !p.exiting.CompareAndSwap(false, true) {
+		p.endThreads()
+		return
+	}
+	p.code, p.exitSignal = code, sig
+	if p == p.kernel.init {
+		p.kernel.Exit(code)
+	}
+	p.endThreads()
+}
+
+func (p *Process) endThreads() {
+	p.eachThread(func(t *Thread) bool {
+		t.work.Or(workExit)
+		t.wake()
+		t.kick()
+		return true
+	})
+}
+
+// finish frees what p has when its last thread is gone.
+func (p *Process) finish() {
+	p.exit(p.leaderCode, 0) // the last thread may have ended by exit(2)
+	p.kernel.remove(p)
+}

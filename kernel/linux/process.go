@@ -1,0 +1,177 @@
+// Package linux is the Linux ABI for x86-64 as ordinary Go: processes, threads,
+// memory, signals, descriptors and system calls. A thread of the application is
+// a goroutine that loops over metal.EnterUser; whatever blocks it is a Go wait.
+//
+// # Locks
+//
+// Several CPUs run threads at once. Locks are taken in this order, from the
+// outermost:
+//
+//	descriptor table, then an open file's and a file system's (fd.go)
+//	Process.timerMu  interval and POSIX timers
+//	Space.mu         mappings and page tables; a file's page index may be asked below it
+//	Kernel.mu        the process table
+//	futex bucket     (two of them in order of address)
+//	Process.sig.mu   handlers and pending signals, those of its threads too
+//	Process.mu       the list of threads
+//	Queue.mu         a wait queue
+//	timers.mu        the machine's timers
+//
+// Touching user memory may take Space.mu (the page may have to be brought in),
+// so neither it nor what stands below it may be held meanwhile; a futex bucket
+// may, where memory is only looked at if it is there (futex.go).
+package linux
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Kernel is what all processes share.
+type Kernel struct {
+	Log      func(msg string) // takes whole lines for the kernel's message stream
+	HostName string
+	WallBase func() uint64  // CLOCK_REALTIME when metal.Now was 0, ns since 1970
+	Exit     func(code int) // ends the machine with the first process
+
+	mu     sync.Mutex
+	lastID int        // the last process or thread id given out
+	procs  []*Process // by pid
+	init   *Process   // the first one: the machine ends with it
+
+	calls    *[numCalls]call
+	wallBase atomic.Uint64 // see wall
+}
+
+// Ids run up to Linux's default maximum on 64-bit machines (pid_max, proc(5))
+// and start again above those of early system processes, as on Linux.
+const (
+	maxID        = 1 << 22
+	firstReuseID = 300
+)
+
+// Process is a thread group: what its threads share.
+type Process struct {
+	kernel *Kernel
+	parent *Process // nil for the first process
+	pid    int
+	space  *Space
+	sig    signalState
+	files  fileState // descriptors, directories, umask: fd.go
+
+	mu         sync.Mutex
+	threads    []*Thread     // by tid
+	deadTime   atomic.Uint64 // CPU time of those that are gone, ns
+	exiting    atomic.Bool
+	code       int // exit status as a shell shows it, once exiting
+	exitSignal int // what killed it, or 0
+	leaderCode int // what the first thread gave exit(2)
+
+	timerMu sync.Mutex
+	itimers [3]*appTimer
+	timers  []*appTimer // by id, nil where one was deleted
+
+	exe         string // path of the executable
+	deathSignal int32  // PR_SET_PDEATHSIG
+	noNewPrivs  bool
+}
+
+// newID returns an id that no process or thread uses.
+func (k *Kernel) newID() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for {
+		k.lastID++
+		if k.lastID == maxID {
+			k.lastID = firstReuseID
+		}
+		if k.lastID < firstReuseID || k.threadLocked(k.lastID) == nil {
+			return k.lastID
+		}
+	}
+}
+
+// process returns the process with the given pid, or nil.
+func (k *Kernel) process(pid int) *Process {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.procs {
+		if p.pid == pid {
+			return p
+		}
+	}
+	return nil
+}
+
+// thread returns the thread with the given tid in any process, or nil.
+func (k *Kernel) thread(tid int) *Thread {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.threadLocked(tid)
+}
+
+func (k *Kernel) threadLocked(tid int) *Thread {
+	for _, p := range k.procs {
+		if t := p.thread(tid); t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// thread returns p's thread with the given tid, or nil.
+func (p *Process) thread(tid int) *Thread {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i, ok := slices.BinarySearchFunc(p.threads, tid, byTID); ok {
+		return p.threads[i]
+	}
+	return nil
+}
+
+func byTID(t *Thread, tid int) int { return t.tid - tid }
+
+// eachThread calls f, which must not block, for p's threads until it returns
+// false.
+func (p *Process) eachThread(f func(t *Thread) bool) {
+	p.mu.Lock()
+	for _, t := range p.threads {
+		if !f(t) {
+			break
+		}
+	}
+	p.mu.Unlock()
+}
+
+// link and unlink put t into the list of p's threads and take it out; unlink
+// returns how many are left.
+func (p *Process) link(t *Thread) {
+	p.mu.Lock()
+	i, _ := slices.BinarySearchFunc(p.threads, t.tid, byTID)
+	p.threads = slices.Insert(p.threads, i, t)
+	p.mu.Unlock()
+}
+
+func (p *Process) unlink(t *Thread) (left int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i, ok := slices.BinarySearchFunc(p.threads, t.tid, byTID); ok {
+		p.threads = slices.Delete(p.threads, i, i+1)
+	}
+	return len(p.threads)
+}
+
+// remove takes a process that has ended out of the table.
+func (k *Kernel) remove(p *Process) {
+	k.mu.Lock()
+	k.procs = slices.DeleteFunc(k.procs, func(q *Process) bool { return q == p })
+	k.mu.Unlock()
+}
+
+// log writes a line to the kernel's message stream.
+func (k *Kernel) log(msg string) {
+	if k.Log != nil {
+		k.Log(msg + "\n")
+	}
+}

@@ -1,0 +1,360 @@
+package linux
+
+import (
+	"sync"
+
+	"gosv/kernel/metal"
+)
+
+// appTimer is a timer of the application: one of setitimer(2)'s three, or one of
+// timer_create(2)'s.
+type appTimer struct {
+	timer
+	mu       sync.Mutex
+	proc     *Process
+	realtime bool     // an absolute time of CLOCK_REALTIME was asked for
+	cpu      cpuClock // what it measures, if not a clock that always runs
+	onCPU    bool
+	expires  uint64 // on its clock, 0 if it is not set
+	interval uint64
+
+	id      int32 // in Process.timers
+	notify  int32
+	target  *Thread // SIGEV_THREAD_ID
+	info    sigInfo
+	overrun uint64
+}
+
+// now is the time of tm's clock.
+func (tm *appTimer) now() uint64 {
+	if tm.onCPU {
+		return tm.cpu.read()
+	}
+	return metal.Now()
+}
+
+// set starts tm, or stops it with expires 0, and returns what it was set to.
+func (tm *appTimer) set(expires, interval uint64) (left, oldInterval uint64) {
+	tm.disarm()
+	tm.mu.Lock()
+	defer tm.mu.Unlock()
+	left, oldInterval = tm.remaining(), tm.interval
+	tm.expires, tm.interval, tm.overrun = expires, interval, 0
+	if expires == 0 {
+		tm.interval = 0
+	} else {
+		tm.armReal()
+	}
+	return left, oldInterval
+}
+
+// get returns the time until tm expires, 0 if it does not, and its interval.
+func (tm *appTimer) get() (left, interval uint64) {
+	tm.mu.Lock()
+	defer tm.mu.Unlock()
+	return tm.remaining(), tm.interval
+}
+
+func (tm *appTimer) remaining() uint64 {
+	if tm.expires == 0 {
+		return 0
+	}
+	if now := tm.now(); now < tm.expires {
+		return tm.expires - now
+	}
+	return 1 // due, but not yet handled
+}
+
+// armReal arms the machine's timer for the earliest time that tm can expire. A CPU
+// clock is looked at then: it may have run slower.
+func (tm *appTimer) armReal() {
+	if !tm.onCPU {
+		tm.arm(tm.expires)
+		return
+	}
+	wait := uint64(1)
+	if now := tm.cpu.read(); now < tm.expires {
+		wait = tm.expires - now
+		if tm.cpu.proc != nil { // it may run on all CPUs at once
+			wait /= uint64(metal.CPUs())
+		}
+	}
+	tm.arm(metal.Now() + max(wait, minCPUTimer))
+}
+
+// minCPUTimer keeps a CPU timer of a process that sleeps from asking all the time.
+const minCPUTimer = 1_000_000
+
+// expire is called when the machine's timer fires.
+func (tm *appTimer) expire(uint64) {
+	tm.mu.Lock()
+	now := tm.now()
+	if tm.expires == 0 || tm.index != 0 {
+		tm.mu.Unlock()
+		return // set anew meanwhile
+	}
+	if now < tm.expires {
+		tm.armReal()
+		tm.mu.Unlock()
+		return
+	}
+	missed := uint64(0)
+	if tm.interval != 0 {
+		missed = (now - tm.expires) / tm.interval
+		tm.expires += (missed + 1) * tm.interval
+		tm.armReal()
+	} else {
+		tm.expires = 0
+	}
+	tm.overrun = missed
+	info := tm.info
+	if tm.notify != sigevNone && info.code == siTimer {
+		info.field[0] |= uint64(uint32(missed)) << 32
+	}
+	p, target, notify := tm.proc, tm.target, tm.notify
+	tm.mu.Unlock()
+	if notify != sigevNone {
+		p.signal(target, &info)
+	}
+}
+
+// Notification by a POSIX timer (sigevent(7)).
+const (
+	sigevSignal   = 0
+	sigevNone     = 1
+	sigevThread   = 2
+	sigevThreadID = 4
+)
+
+// Interval timers (setitimer(2)).
+const (
+	itimerReal    = 0
+	itimerVirtual = 1
+	itimerProf    = 2
+)
+
+// itimer returns p's interval timer of a kind.
+func (p *Process) itimer(kind int) *appTimer {
+	p.timerMu.Lock()
+	defer p.timerMu.Unlock()
+	tm := p.itimers[kind]
+	if tm == nil {
+		tm = &appTimer{proc: p, cpu: cpuClock{proc: p}, onCPU: kind != itimerReal}
+		tm.fire = tm.expire
+		tm.info = sigInfo{signo: [...]int32{SIGALRM, SIGVTALRM, SIGPROF}[kind], code: siKernel}
+		p.itimers[kind] = tm
+	}
+	return tm
+}
+
+func sysSetitimer(t *Thread, a *Args) (uintptr, Errno) {
+	kind := a.Arg1()
+	if kind > itimerProf {
+		return 0, EINVAL
+	}
+	var v [2]timeval // interval, time to the next
+	if p := a.Arg2(); p != 0 {
+		if err := copyIn(t, &v, p); err != 0 {
+			return 0, err
+		}
+		if !v[0].valid() || !v[1].valid() {
+			return 0, EINVAL
+		}
+	}
+	tm := t.proc.itimer(int(kind))
+	expires := v[1].ns()
+	if expires != 0 {
+		expires += tm.now()
+	}
+	left, interval := tm.set(expires, v[0].ns())
+	if p := a.Arg3(); p != 0 {
+		old := [2]timeval{toTimeval(interval), toTimeval(left)}
+		return 0, copyOut(t, p, &old)
+	}
+	return 0, 0
+}
+
+func sysGetitimer(t *Thread, a *Args) (uintptr, Errno) {
+	kind := a.Arg1()
+	if kind > itimerProf {
+		return 0, EINVAL
+	}
+	left, interval := t.proc.itimer(int(kind)).get()
+	v := [2]timeval{toTimeval(interval), toTimeval(left)}
+	return 0, copyOut(t, a.Arg2(), &v)
+}
+
+func sysAlarm(t *Thread, a *Args) (uintptr, Errno) {
+	tm := t.proc.itimer(itimerReal)
+	expires := uint64(uint32(a.Arg1())) * second
+	if expires != 0 {
+		expires += metal.Now()
+	}
+	left, _ := tm.set(expires, 0)
+	if left == 0 {
+		return 0, 0
+	}
+	return uintptr(max(1, (left+second/2)/second)), 0
+}
+
+// maxTimers bounds what timer_create gives out (RLIMIT_SIGPENDING on Linux).
+const maxTimers = maxPending
+
+// sigEvent is struct sigevent as far as it is looked at.
+type sigEvent struct {
+	value         uint64
+	signo, notify int32
+	tid           int32
+	_             [44]byte
+}
+
+func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
+	p := t.proc
+	tm := &appTimer{proc: p, notify: sigevSignal}
+	tm.fire = tm.expire
+	switch id := int32(a.Arg1()); id {
+	case clockRealtime, clockMonotonic, clockBoottime, clockTAI:
+		tm.realtime = id == clockRealtime || id == clockTAI
+	case clockRealtimeAlarm, clockBoottimeAlarm, clockMonotonicRaw, clockRealtimeCoarse, clockMonoCoarse:
+		return 0, EOPNOTSUPP
+	default:
+		var err Errno
+		if tm.cpu, err = t.cpuClock(id); err != 0 {
+			return 0, err
+		}
+		tm.onCPU = true
+	}
+	ev := sigEvent{signo: SIGALRM}
+	if addr := a.Arg2(); addr != 0 {
+		if err := copyIn(t, &ev, addr); err != 0 {
+			return 0, err
+		}
+		switch ev.notify {
+		case sigevNone:
+		case sigevSignal, sigevThread, sigevThreadID | sigevSignal:
+			if ev.signo < 1 || ev.signo > numSig {
+				return 0, EINVAL
+			}
+			if ev.notify == sigevThreadID {
+				if tm.target = p.thread(int(ev.tid)); tm.target == nil {
+					return 0, EINVAL
+				}
+			}
+		default:
+			return 0, EINVAL
+		}
+		tm.notify = ev.notify
+	}
+	p.timerMu.Lock()
+	slot := -1
+	for i, other := range p.timers {
+		if other == nil {
+			slot = i
+			break
+		}
+	}
+	if slot < 0 {
+		if len(p.timers) == maxTimers {
+			p.timerMu.Unlock()
+			return 0, EAGAIN
+		}
+		slot = len(p.timers)
+		p.timers = append(p.timers, nil)
+	}
+	p.timers[slot] = tm
+	p.timerMu.Unlock()
+	tm.id = int32(slot)
+	if a.Arg2() == 0 {
+		ev.value = uint64(slot)
+	}
+	tm.info = sigInfo{signo: ev.signo, code: siTimer}
+	tm.info.field[0] = uint64(uint32(slot))
+	tm.info.field[1] = ev.value
+	if err := copyOut(t, a.Arg3(), &tm.id); err != 0 {
+		p.deleteTimer(tm.id)
+		return 0, err
+	}
+	return 0, 0
+}
+
+// timer returns p's timer with an id, or nil.
+func (p *Process) timer(id uintptr) *appTimer {
+	p.timerMu.Lock()
+	defer p.timerMu.Unlock()
+	if i := int(int32(id)); i >= 0 && i < len(p.timers) {
+		return p.timers[i]
+	}
+	return nil
+}
+
+func (p *Process) deleteTimer(id int32) {
+	p.timerMu.Lock()
+	tm := p.timers[id]
+	p.timers[id] = nil
+	p.timerMu.Unlock()
+	tm.set(0, 0)
+}
+
+// itimerSpec is struct itimerspec.
+type itimerSpec struct{ interval, value timespec }
+
+func sysTimerSettime(t *Thread, a *Args) (uintptr, Errno) {
+	const absolute = 1
+	var v itimerSpec
+	if a.Arg3() == 0 {
+		return 0, EINVAL
+	}
+	if err := copyIn(t, &v, a.Arg3()); err != 0 {
+		return 0, err
+	}
+	if !v.interval.valid() || !v.value.valid() {
+		return 0, EINVAL
+	}
+	tm := t.proc.timer(a.Arg1())
+	if tm == nil {
+		return 0, EINVAL
+	}
+	expires := v.value.ns()
+	switch {
+	case expires == 0:
+	case a.Arg2()&absolute == 0:
+		expires += tm.now()
+	case tm.realtime:
+		expires = max(1, t.proc.kernel.realtimeDeadline(v.value))
+	}
+	left, interval := tm.set(expires, v.interval.ns())
+	if p := a.Arg4(); p != 0 {
+		old := itimerSpec{toTimespec(interval), toTimespec(left)}
+		return 0, copyOut(t, p, &old)
+	}
+	return 0, 0
+}
+
+func sysTimerGettime(t *Thread, a *Args) (uintptr, Errno) {
+	tm := t.proc.timer(a.Arg1())
+	if tm == nil {
+		return 0, EINVAL
+	}
+	left, interval := tm.get()
+	v := itimerSpec{toTimespec(interval), toTimespec(left)}
+	return 0, copyOut(t, a.Arg2(), &v)
+}
+
+func sysTimerGetoverrun(t *Thread, a *Args) (uintptr, Errno) {
+	tm := t.proc.timer(a.Arg1())
+	if tm == nil {
+		return 0, EINVAL
+	}
+	tm.mu.Lock()
+	defer tm.mu.Unlock()
+	return uintptr(min(tm.overrun, 1<<31-1)), 0
+}
+
+func sysTimerDelete(t *Thread, a *Args) (uintptr, Errno) {
+	tm := t.proc.timer(a.Arg1())
+	if tm == nil {
+		return 0, EINVAL
+	}
+	t.proc.deleteTimer(tm.id)
+	return 0, 0
+}

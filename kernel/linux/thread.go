@@ -1,0 +1,125 @@
+package linux
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"gosv/kernel/metal"
+)
+
+// Thread is a thread of the application, a task in Linux's words.
+type Thread struct {
+	regs  *metal.Regs
+	calls *[numCalls]call
+	nr    uintptr       // the system call it made last
+	work  atomic.Uint32 // what to do before it returns to ring 3
+	space *Space        // its process's
+	proc  *Process
+	tid   int
+	name  [16]byte // comm: PR_SET_NAME, with its final zero byte
+
+	token   chan struct{} // see wait.go
+	waiter  Waiter        // for waits in one queue
+	sleeper timer         // ends its pause
+
+	sig      threadSignals
+	clearTID uintptr // set_tid_address(2)
+	robust   uintptr // set_robust_list(2)
+	futex    futexWaiter
+
+	sleepUntil uint64 // for restart_syscall
+	sleepRest  uintptr
+
+	cpuTime atomic.Uint64 // ns it ran, up to started
+	started atomic.Uint64 // when it began to run, 0 if it does not
+}
+
+// Bits of Thread.work.
+const (
+	workExit   = 1 << iota // end
+	workSignal             // a signal that it does not block is pending
+	workMask               // a temporary signal mask ends
+	workTrace              // print its system calls
+)
+
+// interrupted says whether t must not wait now.
+func (t *Thread) interrupted() bool { return t.work.Load()&(workExit|workSignal) != 0 }
+
+// newThread returns a thread of p that does not run yet.
+func (p *Process) newThread() *Thread {
+	t := &Thread{
+		regs:  metal.NewRegs(),
+		calls: p.kernel.calls,
+		proc:  p,
+		space: p.space,
+		tid:   p.kernel.newID(),
+		token: make(chan struct{}, 1),
+	}
+	t.sleeper.thread = t
+	return t
+}
+
+// run is the life of a thread.
+func (t *Thread) run() {
+	t.startClock()
+	r := t.regs
+	for {
+		switch why := metal.EnterUser(r); {
+		case why == metal.Syscall:
+			t.nr = r.AX
+			v, err := uintptr(0), ENOSYS
+			if t.nr < numCalls && t.calls[t.nr].run != nil {
+				v, err = t.calls[t.nr].run(t, (*Args)(r))
+			}
+			if err != 0 {
+				v = err.result()
+			}
+			r.AX = v
+			if t.work.Load() != 0 && !t.leaveCall(err) {
+				return
+			}
+			continue
+		case why == metal.Preempt:
+			t.yield()
+		case why == vecPageFault:
+			t.pageFault()
+		case why < 32:
+			t.exception(why)
+		default: // an interrupt, already acknowledged
+			t.yield()
+		}
+		if t.work.Load() != 0 && !t.leave() {
+			return
+		}
+	}
+}
+
+// yield lets others run: other goroutines, and timers that are due.
+func (t *Thread) yield() {
+	runTimers()
+	t.stopClock()
+	runtime.Gosched()
+	t.startClock()
+}
+
+// stopClock and startClock keep t's CPU time.
+func (t *Thread) stopClock() {
+	t.cpuTime.Add(metal.Now() - t.started.Swap(0))
+}
+
+func (t *Thread) startClock() { t.started.Store(metal.Now()) }
+
+// ran returns the CPU time that t has used, in ns.
+func (t *Thread) ran() uint64 {
+	n := t.cpuTime.Load()
+	if s := t.started.Load(); s != 0 {
+		if now := metal.Now(); now > s {
+			n += now - s
+		}
+	}
+	return n
+}
+
+// kick makes t notice its work word soon if it is in ring 3 now.
+func (t *Thread) kick() {
+}

@@ -1,0 +1,281 @@
+package linux
+
+import "gosv/kernel/metal"
+
+// Flags of clone(2).
+const (
+	cloneVM            = 0x100
+	cloneFS            = 0x200
+	cloneFiles         = 0x400
+	cloneSigHand       = 0x800
+	clonePidFD         = 0x1000
+	cloneVfork         = 0x4000
+	cloneThread        = 0x10000
+	cloneSysVSem       = 0x40000
+	cloneSetTLS        = 0x80000
+	cloneParentSetTID  = 0x100000
+	cloneChildClearTID = 0x200000
+	cloneDetached      = 0x400000
+	cloneChildSetTID   = 0x1000000
+	cloneSettable      = cloneVM | cloneFS | cloneFiles | cloneSigHand | cloneThread | cloneSysVSem | cloneSetTLS |
+		cloneParentSetTID | cloneChildClearTID | cloneDetached | cloneChildSetTID
+	exitSignalMask = 0xff
+)
+
+// cloneArgs is struct clone_args as far as it is looked at.
+type cloneArgs struct {
+	flags, pidFD, childTID, parentTID, exitSignal uint64
+	stack, stackSize, tls                         uint64
+}
+
+func sysClone(t *Thread, a *Args) (uintptr, Errno) {
+	return t.clone(&cloneArgs{
+		flags:     uint64(a.Arg1()) &^ exitSignalMask,
+		stack:     uint64(a.Arg2()),
+		parentTID: uint64(a.Arg3()),
+		childTID:  uint64(a.Arg4()),
+		tls:       uint64(a.Arg5()),
+	})
+}
+
+func sysClone3(t *Thread, a *Args) (uintptr, Errno) {
+	var c cloneArgs
+	switch n := a.Arg2(); {
+	case n < 64:
+		return 0, EINVAL
+	case n > pageSize:
+		return 0, E2BIG
+	}
+	if err := copyIn(t, &c, a.Arg1()); err != 0 {
+		return 0, err
+	}
+	if c.stack == 0 != (c.stackSize == 0) {
+		return 0, EINVAL
+	}
+	c.stack += c.stackSize
+	return t.clone(&c)
+}
+
+// clone starts a thread. What would be another process is not there.
+func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
+	switch {
+	case c.flags&cloneSigHand != 0 && c.flags&cloneVM == 0, c.flags&cloneThread != 0 && c.flags&cloneSigHand == 0:
+		return 0, EINVAL
+	case c.flags&cloneThread == 0:
+		return 0, ENOSYS
+	case c.flags&^cloneSettable != 0:
+		return 0, EINVAL
+	}
+	if free, _ := metal.FreeMemory(); free < threadReserve {
+		return 0, EAGAIN
+	}
+	n := t.proc.newThread()
+	*n.regs = *t.regs
+	n.regs.AX = 0
+	if c.stack != 0 {
+		n.regs.SP = uintptr(c.stack)
+	}
+	if c.flags&cloneSetTLS != 0 {
+		if c.tls > userTop {
+			return 0, EPERM
+		}
+		n.regs.FS = uintptr(c.tls)
+	}
+	n.name = t.name
+	n.sig.mask = t.sig.mask
+	n.sig.stack.flags = ssDisable
+	n.work.Store(t.work.Load() & workTrace)
+	id := uint32(n.tid)
+	if c.flags&cloneParentSetTID != 0 {
+		if err := copyOut(t, uintptr(c.parentTID), &id); err != 0 {
+			return 0, err
+		}
+	}
+	if c.flags&cloneChildSetTID != 0 {
+		copyOut(t, uintptr(c.childTID), &id) // Linux ignores the error too
+	}
+	if c.flags&cloneChildClearTID != 0 {
+		n.clearTID = uintptr(c.childTID)
+	}
+	t.proc.link(n)
+	if t.proc.exiting.Load() { // it may have missed n
+		n.work.Or(workExit)
+	}
+	go n.run()
+	return uintptr(n.tid), 0
+}
+
+// threadReserve is the memory below which no thread is started: a thread takes
+// about 8 KiB of the kernel's heap.
+const threadReserve = 512 << 10
+
+func sysExit(t *Thread, a *Args) (uintptr, Errno) {
+	if t.tid == t.proc.pid {
+		t.proc.leaderCode = int(a.Arg1() & 0xff)
+	}
+	t.work.Or(workExit)
+	return 0, 0
+}
+
+func sysExitGroup(t *Thread, a *Args) (uintptr, Errno) {
+	t.proc.exit(int(a.Arg1()&0xff), 0)
+	return 0, 0
+}
+
+func sysSetTIDAddress(t *Thread, a *Args) (uintptr, Errno) {
+	t.clearTID = a.Arg1()
+	return uintptr(t.tid), 0
+}
+
+func sysGetpid(t *Thread, a *Args) (uintptr, Errno) { return uintptr(t.proc.pid), 0 }
+func sysGettid(t *Thread, a *Args) (uintptr, Errno) { return uintptr(t.tid), 0 }
+
+func sysGetppid(t *Thread, a *Args) (uintptr, Errno) {
+	if p := t.proc.parent; p != nil {
+		return uintptr(p.pid), 0
+	}
+	return 0, 0
+}
+
+// arch_prctl(2).
+const (
+	archSetGS    = 0x1001
+	archSetFS    = 0x1002
+	archGetFS    = 0x1003
+	archGetGS    = 0x1004
+	archGetCPUID = 0x1011
+	archSetCPUID = 0x1012
+)
+
+func sysArchPrctl(t *Thread, a *Args) (uintptr, Errno) {
+	v, r := a.Arg2(), t.regs
+	switch a.Arg1() {
+	case archSetFS, archSetGS:
+		if v > userTop {
+			return 0, EPERM
+		}
+		if a.Arg1() == archSetFS {
+			r.FS = v
+		} else {
+			r.GS = v
+		}
+		return 0, 0
+	case archGetFS:
+		return 0, copyOut(t, v, &r.FS)
+	case archGetGS:
+		return 0, copyOut(t, v, &r.GS)
+	case archGetCPUID:
+		return 1, 0
+	case archSetCPUID:
+		return 0, ENODEV // CPUID cannot be made to fault
+	}
+	return 0, EINVAL
+}
+
+// prctl(2).
+const (
+	prSetPDeathSig      = 1
+	prGetPDeathSig      = 2
+	prGetDumpable       = 3
+	prSetDumpable       = 4
+	prGetKeepCaps       = 7
+	prSetKeepCaps       = 8
+	prGetTiming         = 13
+	prSetName           = 15
+	prGetName           = 16
+	prGetSeccomp        = 21
+	prCapBSetRead       = 23
+	prGetTSC            = 25
+	prGetSecureBits     = 27
+	prSetTimerSlack     = 29
+	prGetTimerSlack     = 30
+	prGetChildSubreaper = 37
+	prSetNoNewPrivs     = 38
+	prGetNoNewPrivs     = 39
+	prGetTIDAddress     = 40
+	prSetTHPDisable     = 41
+	prGetTHPDisable     = 42
+
+	defaultTimerSlack = 50_000 // ns
+	lastCapability    = 40     // CAP_CHECKPOINT_RESTORE
+)
+
+func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
+	arg := a.Arg2()
+	switch int32(a.Arg1()) {
+	case prSetName:
+		name, err := t.copyInName(arg)
+		if err == 0 {
+			t.name = name
+		}
+		return 0, err
+	case prGetName:
+		return 0, copyOut(t, arg, &t.name)
+	case prSetPDeathSig:
+		if arg > numSig {
+			return 0, EINVAL
+		}
+		t.proc.deathSignal = int32(arg)
+		return 0, 0
+	case prGetPDeathSig:
+		return 0, copyOut(t, arg, &t.proc.deathSignal)
+	case prGetDumpable:
+		return 1, 0
+	case prSetDumpable:
+		if arg > 1 {
+			return 0, EINVAL
+		}
+		return 0, 0
+	case prGetKeepCaps, prGetTiming, prGetSeccomp, prGetSecureBits, prGetTHPDisable:
+		return 0, 0
+	case prSetKeepCaps, prSetTHPDisable:
+		if arg > 1 {
+			return 0, EINVAL
+		}
+		return 0, 0
+	case prCapBSetRead:
+		if arg > lastCapability {
+			return 0, EINVAL
+		}
+		return 1, 0
+	case prGetTSC:
+		enabled := uint32(1)
+		return 0, copyOut(t, arg, &enabled)
+	case prSetTimerSlack:
+		return 0, 0 // timers are exact
+	case prGetTimerSlack:
+		return defaultTimerSlack, 0
+	case prGetChildSubreaper:
+		none := uint32(0)
+		return 0, copyOut(t, arg, &none)
+	case prSetNoNewPrivs:
+		if arg != 1 {
+			return 0, EINVAL
+		}
+		t.proc.noNewPrivs = true
+		return 0, 0
+	case prGetNoNewPrivs:
+		if t.proc.noNewPrivs {
+			return 1, 0
+		}
+		return 0, 0
+	case prGetTIDAddress:
+		return 0, copyOut(t, arg, &t.clearTID)
+	}
+	return 0, EINVAL
+}
+
+// copyInName reads a thread's name: up to 15 bytes and a zero byte.
+func (t *Thread) copyInName(addr uintptr) (name [16]byte, err Errno) {
+	n := t.CopyInSome(name[:15], addr)
+	for i, c := range name[:n] {
+		if c == 0 {
+			clear(name[i:])
+			return name, 0
+		}
+	}
+	if n < 15 {
+		return name, EFAULT
+	}
+	return name, 0
+}

@@ -1,0 +1,382 @@
+package linux
+
+import (
+	"math"
+	"unsafe"
+
+	"gosv/kernel/metal"
+)
+
+// timespec and timeval as on Linux for 64-bit machines.
+type timespec struct{ sec, nsec int64 }
+type timeval struct{ sec, usec int64 }
+
+const second = 1_000_000_000 // in ns
+
+func (ts timespec) valid() bool { return ts.sec >= 0 && uint64(ts.nsec) < second }
+func (tv timeval) valid() bool  { return tv.sec >= 0 && uint64(tv.usec) < 1_000_000 }
+
+// ns is ts in nanoseconds, or the greatest time short of never (in 292 years).
+func (ts timespec) ns() uint64 {
+	if ts.sec >= math.MaxInt64/second {
+		return math.MaxInt64
+	}
+	return uint64(ts.sec)*second + uint64(ts.nsec)
+}
+
+func (tv timeval) ns() uint64 { return timespec{tv.sec, tv.usec * 1000}.ns() }
+
+func toTimespec(ns uint64) timespec { return timespec{int64(ns / second), int64(ns % second)} }
+func toTimeval(ns uint64) timeval   { return timeval{int64(ns / second), int64(ns % second / 1000)} }
+
+// after is the deadline that lies d in the future.
+func after(d timespec) uint64 { return metal.Now() + d.ns() }
+
+// wall is what to add to metal.Now for CLOCK_REALTIME, 0 before it is known:
+// finding it may take a visit to a slow device.
+func (k *Kernel) wall() uint64 {
+	w := k.wallBase.Load()
+	if w == 0 {
+		if k.WallBase != nil {
+			w = k.WallBase()
+		}
+		w = max(w, 1)
+		k.wallBase.CompareAndSwap(0, w)
+		w = k.wallBase.Load()
+	}
+	return w
+}
+
+// realtimeDeadline is the deadline at which CLOCK_REALTIME shows ts.
+func (k *Kernel) realtimeDeadline(ts timespec) uint64 {
+	if w := k.wall(); ts.ns() > w {
+		return ts.ns() - w
+	}
+	return 0
+}
+
+// Clocks (clock_gettime(2)).
+const (
+	clockRealtime       = 0
+	clockMonotonic      = 1
+	clockProcessCPU     = 2
+	clockThreadCPU      = 3
+	clockMonotonicRaw   = 4
+	clockRealtimeCoarse = 5
+	clockMonoCoarse     = 6
+	clockBoottime       = 7
+	clockRealtimeAlarm  = 8
+	clockBoottimeAlarm  = 9
+	clockTAI            = 11
+
+	coarseTick = 4_000_000 // resolution of the coarse clocks, as with HZ=250
+)
+
+// readClock returns the time of a clock in ns.
+func (t *Thread) readClock(id int32) (uint64, Errno) {
+	switch id {
+	case clockRealtime, clockRealtimeCoarse, clockRealtimeAlarm, clockTAI:
+		return metal.Now() + t.proc.kernel.wall(), 0
+	case clockMonotonic, clockMonotonicRaw, clockMonoCoarse, clockBoottime, clockBoottimeAlarm:
+		return metal.Now(), 0
+	}
+	c, err := t.cpuClock(id)
+	if err != 0 {
+		return 0, err
+	}
+	return c.read(), 0
+}
+
+// cpuClock is the CPU time of a thread or of a process.
+type cpuClock struct {
+	thread *Thread // or
+	proc   *Process
+}
+
+func (c cpuClock) read() uint64 {
+	if c.thread != nil {
+		return c.thread.ran()
+	}
+	return c.proc.ran()
+}
+
+// cpuClock returns the CPU clock with a given id, which for others than the
+// caller's own has the complement of a pid or tid above three bits that say what to
+// measure (include/linux/posix-timers.h).
+func (t *Thread) cpuClock(id int32) (cpuClock, Errno) {
+	const perThread, kind, scheduled = 4, 3, 2
+	switch {
+	case id == clockProcessCPU:
+		return cpuClock{proc: t.proc}, 0
+	case id == clockThreadCPU:
+		return cpuClock{thread: t}, 0
+	case id >= 0 || id&kind > scheduled:
+		return cpuClock{}, EINVAL
+	}
+	of := int(^id >> 3)
+	if id&perThread != 0 {
+		c := cpuClock{thread: t}
+		if of != 0 {
+			c.thread = t.proc.thread(of)
+		}
+		if c.thread == nil {
+			return c, EINVAL
+		}
+		return c, 0
+	}
+	c := cpuClock{proc: t.proc}
+	if of != 0 {
+		c.proc = t.proc.kernel.process(of)
+	}
+	if c.proc == nil {
+		return c, EINVAL
+	}
+	return c, 0
+}
+
+// ran is the CPU time that p's threads have used, dead ones too.
+func (p *Process) ran() uint64 {
+	n := p.deadTime.Load()
+	p.eachThread(func(t *Thread) bool {
+		n += t.ran()
+		return true
+	})
+	return n
+}
+
+func sysClockGettime(t *Thread, a *Args) (uintptr, Errno) {
+	n, err := t.readClock(int32(a.Arg1()))
+	if err != 0 {
+		return 0, err
+	}
+	ts := toTimespec(n)
+	return 0, copyOut(t, a.Arg2(), &ts)
+}
+
+func sysClockGetres(t *Thread, a *Args) (uintptr, Errno) {
+	ts := timespec{nsec: 1}
+	switch id := int32(a.Arg1()); id {
+	case clockRealtimeCoarse, clockMonoCoarse:
+		ts.nsec = coarseTick
+	default:
+		if _, err := t.readClock(id); err != 0 {
+			return 0, err
+		}
+	}
+	if a.Arg2() == 0 {
+		return 0, 0
+	}
+	return 0, copyOut(t, a.Arg2(), &ts)
+}
+
+func sysClockSettime(t *Thread, a *Args) (uintptr, Errno) {
+	if int32(a.Arg1()) != clockRealtime {
+		return 0, EINVAL
+	}
+	var ts timespec
+	if err := copyIn(t, &ts, a.Arg2()); err != 0 {
+		return 0, err
+	}
+	if !ts.valid() {
+		return 0, EINVAL
+	}
+	return 0, t.proc.kernel.setWall(ts.ns())
+}
+
+// setWall makes CLOCK_REALTIME show now.
+func (k *Kernel) setWall(now uint64) Errno {
+	mono := metal.Now()
+	if now <= mono { // it would have been before 1970 when the machine started
+		return EINVAL
+	}
+	k.wallBase.Store(now - mono)
+	return 0
+}
+
+func sysGettimeofday(t *Thread, a *Args) (uintptr, Errno) {
+	if p := a.Arg1(); p != 0 {
+		tv := toTimeval(metal.Now() + t.proc.kernel.wall())
+		if err := copyOut(t, p, &tv); err != 0 {
+			return 0, err
+		}
+	}
+	if p := a.Arg2(); p != 0 {
+		var zone [2]int32
+		return 0, copyOut(t, p, &zone)
+	}
+	return 0, 0
+}
+
+func sysSettimeofday(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Arg1() == 0 {
+		return 0, 0 // a time zone is nothing to us
+	}
+	var tv timeval
+	if err := copyIn(t, &tv, a.Arg1()); err != 0 {
+		return 0, err
+	}
+	if !tv.valid() {
+		return 0, EINVAL
+	}
+	return 0, t.proc.kernel.setWall(tv.ns())
+}
+
+func sysTime(t *Thread, a *Args) (uintptr, Errno) {
+	now := uintptr((metal.Now() + t.proc.kernel.wall()) / second)
+	if p := a.Arg1(); p != 0 {
+		if err := copyOut(t, p, &now); err != 0 {
+			return 0, err
+		}
+	}
+	return now, 0
+}
+
+// sleep blocks t until the deadline. rest, if it is not 0, is where the time that
+// is left goes when a signal handler interrupts it.
+func (t *Thread) sleep(deadline uint64, rest uintptr) Errno {
+	err := t.pause(deadline)
+	for err == 0 {
+		err = t.pause(deadline)
+	}
+	if err == ETIMEDOUT {
+		return 0
+	}
+	if rest != 0 {
+		left := timespec{}
+		if now := metal.Now(); now < deadline {
+			left = toTimespec(deadline - now)
+		}
+		if err := copyOut(t, rest, &left); err != 0 {
+			return err
+		}
+	}
+	t.sleepUntil, t.sleepRest = deadline, rest
+	return eRestartBlock
+}
+
+// sysRestartSyscall goes on with a relative sleep that was interrupted, but
+// not by a handler.
+func sysRestartSyscall(t *Thread, a *Args) (uintptr, Errno) {
+	if t.sleepUntil == 0 {
+		return 0, EINTR
+	}
+	return 0, t.sleep(t.sleepUntil, t.sleepRest)
+}
+
+func sysNanosleep(t *Thread, a *Args) (uintptr, Errno) {
+	var ts timespec
+	if err := copyIn(t, &ts, a.Arg1()); err != 0 {
+		return 0, err
+	}
+	if !ts.valid() {
+		return 0, EINVAL
+	}
+	return 0, t.sleep(after(ts), a.Arg2())
+}
+
+func sysClockNanosleep(t *Thread, a *Args) (uintptr, Errno) {
+	const absolute = 1
+	id := int32(a.Arg1())
+	switch id {
+	case clockThreadCPU:
+		return 0, EINVAL
+	case clockMonotonicRaw, clockRealtimeCoarse, clockMonoCoarse:
+		return 0, EOPNOTSUPP
+	}
+	now, err := t.readClock(id)
+	if err != 0 {
+		return 0, err
+	}
+	var ts timespec
+	if err := copyIn(t, &ts, a.Arg3()); err != 0 {
+		return 0, err
+	}
+	if !ts.valid() {
+		return 0, EINVAL
+	}
+	switch id {
+	case clockRealtime, clockMonotonic, clockBoottime, clockTAI, clockRealtimeAlarm, clockBoottimeAlarm:
+	default:
+		return 0, t.sleepCPU(id, now, ts, a.Arg2()&absolute != 0)
+	}
+	if a.Arg2()&absolute == 0 {
+		return 0, t.sleep(after(ts), a.Arg4())
+	}
+	deadline := ts.ns()
+	switch id {
+	case clockRealtime, clockTAI, clockRealtimeAlarm:
+		deadline = t.proc.kernel.realtimeDeadline(ts)
+	}
+	if err := t.sleep(deadline, 0); err != 0 {
+		return 0, eRestartNoHand
+	}
+	return 0, 0
+}
+
+// sleepCPU sleeps until a CPU clock, which shows now, has advanced by ts or to it.
+func (t *Thread) sleepCPU(id int32, now uint64, ts timespec, absolute bool) Errno {
+	target := ts.ns()
+	if !absolute {
+		target += now
+	}
+	for {
+		now, err := t.readClock(id)
+		switch {
+		case err != 0:
+			return err
+		case now >= target:
+			return 0
+		}
+		if err := t.pause(metal.Now() + target - now); err != 0 && err != ETIMEDOUT {
+			return EINTR
+		}
+	}
+}
+
+// tms is struct tms, in clock ticks of 1/100 s (times(2)).
+type tms struct{ user, system, childUser, childSystem int64 }
+
+const clockTick = second / 100
+
+func sysTimes(t *Thread, a *Args) (uintptr, Errno) {
+	if p := a.Arg1(); p != 0 {
+		v := tms{user: int64(t.proc.ran() / clockTick)}
+		if err := copyOut(t, p, &v); err != 0 {
+			return 0, err
+		}
+	}
+	return uintptr(metal.Now() / clockTick), 0
+}
+
+// rusage is struct rusage (getrusage(2)).
+type rusage struct {
+	user, system                  timeval
+	maxRSS                        int64 // KiB
+	_                             [3]int64
+	minorFaults, majorFaults      int64
+	_                             [6]int64
+	voluntarySwitches, preemption int64
+}
+
+const _ = 144 - unsafe.Sizeof(rusage{}) // and so not larger than Linux's
+
+func sysGetrusage(t *Thread, a *Args) (uintptr, Errno) {
+	const self, children, thread = 0, -1, 1
+	var u rusage
+	switch int32(a.Arg1()) {
+	case self:
+		u.user = toTimeval(t.proc.ran())
+	case thread:
+		u.user = toTimeval(t.ran())
+	case children:
+		return 0, copyOut(t, a.Arg2(), &u)
+	default:
+		return 0, EINVAL
+	}
+	s := t.space
+	s.mu.Lock()
+	u.maxRSS = int64(s.peak * pageSize >> 10)
+	u.minorFaults = int64(s.faults)
+	s.mu.Unlock()
+	return 0, copyOut(t, a.Arg2(), &u)
+}

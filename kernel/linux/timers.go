@@ -1,0 +1,156 @@
+package linux
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gosv/kernel/metal"
+)
+
+// timer is something that is due at a time of metal.Now: a thread that is
+// woken, or a function.
+type timer struct {
+	when   uint64
+	index  int              // in the heap, plus 1; 0 if it is not armed
+	thread *Thread          // to be woken, or
+	fire   func(now uint64) // to be called, no lock held
+}
+
+// timers are the armed ones. One Go timer stands for the earliest. Since no
+// idle P may be there to notice it while threads keep theirs in ring 3, metal
+// interrupts these then, and their threads call runTimers.
+var timers struct {
+	mu    sync.Mutex
+	heap  []*timer      // the earliest at its root
+	next  atomic.Uint64 // no later than the earliest, 0 for none
+	alarm *time.Timer
+}
+
+// arm starts t, or starts it anew.
+func (t *timer) arm(when uint64) {
+	timers.mu.Lock()
+	if t.index != 0 {
+		t.remove()
+	}
+	t.when = when
+	timers.heap = append(timers.heap, t)
+	t.up(len(timers.heap) - 1)
+	if next := timers.next.Load(); next == 0 || when < next {
+		setAlarm(when)
+	}
+	timers.mu.Unlock()
+}
+
+// disarm stops t and says whether it was armed. The alarm is left as it is: if
+// nothing is due then it is set again.
+func (t *timer) disarm() bool {
+	timers.mu.Lock()
+	armed := t.index != 0
+	if armed {
+		t.remove()
+	}
+	timers.mu.Unlock()
+	return armed
+}
+
+// setAlarm makes runTimers be called at when.
+func setAlarm(when uint64) {
+	timers.next.Store(when)
+	d := time.Duration(1)
+	if now := metal.Now(); when > now {
+		d = time.Duration(min(when-now, 1<<62))
+	}
+	if timers.alarm == nil {
+		timers.alarm = time.AfterFunc(d, runTimers)
+	} else {
+		timers.alarm.Reset(d)
+	}
+	metal.Deadline(when) // after the Go timer, so that it finds that one due
+}
+
+// runTimers fires what is due. It costs little when nothing is.
+func runTimers() {
+	next := timers.next.Load()
+	if next == 0 || metal.Now() < next {
+		return
+	}
+	for {
+		timers.mu.Lock()
+		now := metal.Now()
+		var due *timer
+		for due == nil && len(timers.heap) > 0 && timers.heap[0].when <= now {
+			t := timers.heap[0]
+			t.remove()
+			if t.thread != nil {
+				t.thread.wake()
+			} else {
+				due = t
+			}
+		}
+		if due == nil {
+			if len(timers.heap) > 0 {
+				setAlarm(timers.heap[0].when)
+			} else {
+				timers.next.Store(0)
+			}
+		}
+		timers.mu.Unlock()
+		if due == nil {
+			return
+		}
+		due.fire(now)
+	}
+}
+
+// remove takes t out of the heap.
+func (t *timer) remove() {
+	h, i := timers.heap, t.index-1
+	last := len(h) - 1
+	moved := h[last]
+	h[last] = nil
+	timers.heap = h[:last]
+	t.index = 0
+	if i < last {
+		h[i] = moved
+		moved.index = i + 1
+		moved.down(i)
+		moved.up(moved.index - 1)
+	}
+}
+
+// up moves t, which belongs at index i or nearer to the root, to its place.
+func (t *timer) up(i int) {
+	h := timers.heap
+	for i > 0 {
+		parent := (i - 1) / 2
+		if h[parent].when <= t.when {
+			break
+		}
+		h[i] = h[parent]
+		h[i].index = i + 1
+		i = parent
+	}
+	h[i], t.index = t, i+1
+}
+
+// down moves t, which belongs at index i or farther from the root, to its place.
+func (t *timer) down(i int) {
+	h := timers.heap
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			break
+		}
+		if child+1 < len(h) && h[child+1].when < h[child].when {
+			child++
+		}
+		if t.when <= h[child].when {
+			break
+		}
+		h[i] = h[child]
+		h[i].index = i + 1
+		i = child
+	}
+	h[i], t.index = t, i+1
+}

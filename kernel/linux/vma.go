@@ -1,0 +1,248 @@
+package linux
+
+// vma is a mapping: pages [lo, hi) with the same rights and source.
+type vma struct {
+	lo, hi uintptr
+	prot   uint8
+	flags  vmaFlags
+	file   Backing // nil: anonymous memory
+	off    int64   // of lo in file
+}
+
+// Protection, as in mmap(2).
+const (
+	protRead  = 1
+	protWrite = 2
+	protExec  = 4
+)
+
+type vmaFlags uint16
+
+const (
+	vmaShared    vmaFlags = 1 << iota // MAP_SHARED
+	vmaGrowsDown                      // MAP_GROWSDOWN: grows towards lower addresses on a fault
+	vmaStack                          // MAP_STACK, no effect
+	vmaLocked                         // mlock(2)
+	vmaNoReserve
+	vmaMayWrite // a shared mapping of a file that is open for writing
+	vmaDontFork
+	vmaDontDump
+	vmaWipeOnFork
+)
+
+// endOff is the offset in the file where v ends.
+func (v *vma) endOff() int64 { return v.off + int64(v.hi-v.lo) }
+
+// offset is that of address a, which is in v.
+func (v *vma) offset(a uintptr) int64 { return v.off + int64(a-v.lo) }
+
+// continues says whether w, which begins where v ends, is more of the same.
+func (v *vma) continues(w *vma) bool {
+	return v.hi == w.lo && v.prot == w.prot && v.flags == w.flags && v.file == w.file &&
+		(v.file == nil || v.endOff() == w.off)
+}
+
+// release gives up v's reference to its file.
+func (v *vma) release() {
+	if v.file != nil {
+		v.file.Release()
+	}
+}
+
+// vmas is the set of mappings of a space, sorted and without overlap. A slice
+// of pointers stays fast enough with 65,530 of them (a change moves half a
+// megabyte at worst, a lookup takes 16 steps).
+type vmas struct {
+	v     []*vma
+	spare []vma  // not yet used
+	first [6]vma // the first spare ones: enough for a C program
+	slots [16]*vma
+
+	// For gap: every hole above top is smaller than hole.
+	top, hole uintptr
+}
+
+// maxMappings is vm.max_map_count's default (proc(5)).
+const maxMappings = 65530
+
+// find returns the index of the first mapping that ends after a.
+func (m *vmas) find(a uintptr) int {
+	i, j := 0, len(m.v)
+	for i < j {
+		h := int(uint(i+j) >> 1)
+		if m.v[h].hi <= a {
+			i = h + 1
+		} else {
+			j = h
+		}
+	}
+	return i
+}
+
+// at returns the mapping that a lies in, or nil.
+func (m *vmas) at(a uintptr) *vma {
+	if i := m.find(a); i < len(m.v) && m.v[i].lo <= a {
+		return m.v[i]
+	}
+	return nil
+}
+
+// taken says whether a mapping overlaps [lo, hi).
+func (m *vmas) taken(lo, hi uintptr) bool {
+	i := m.find(lo)
+	return i < len(m.v) && m.v[i].lo < hi
+}
+
+// covered says whether mappings cover all of [lo, hi).
+func (m *vmas) covered(lo, hi uintptr) bool {
+	for i := m.find(lo); lo < hi; i++ {
+		if i == len(m.v) || m.v[i].lo > lo {
+			return false
+		}
+		lo = m.v[i].hi
+	}
+	return true
+}
+
+// insert adds a copy of v, which must not overlap another, joining it with
+// its neighbours where they continue each other. The set takes over the
+// reference to v.file.
+func (m *vmas) insert(v vma) {
+	i := m.find(v.lo)
+	switch {
+	case i > 0 && m.v[i-1].continues(&v):
+		m.v[i-1].hi = v.hi
+		v.release()
+		m.join(i, i)
+	case i < len(m.v) && v.continues(m.v[i]):
+		m.v[i].lo, m.v[i].off = v.lo, v.off
+		v.release()
+	default:
+		p := m.alloc()
+		*p = v
+		m.put(i, p)
+	}
+}
+
+// split makes a a border between mappings and returns the index of the first
+// one at or after it.
+func (m *vmas) split(a uintptr) int {
+	i := m.find(a)
+	if i == len(m.v) || m.v[i].lo >= a {
+		return i
+	}
+	low := m.v[i]
+	high := m.alloc()
+	*high = *low
+	high.lo, low.hi = a, a
+	if high.file != nil {
+		high.off += int64(a - low.lo)
+		high.file.Retain()
+	}
+	m.put(i+1, high)
+	return i + 1
+}
+
+// join undoes borders that have become needless: those of mappings i to j,
+// both included.
+func (m *vmas) join(i, j int) {
+	for k := min(j+1, len(m.v)-1); k >= max(i, 1); k-- {
+		if a, b := m.v[k-1], m.v[k]; a.continues(b) {
+			a.hi = b.hi
+			b.release()
+			m.cut(k, k+1)
+		}
+	}
+}
+
+// cut takes mappings i to j-1 out of the set.
+func (m *vmas) cut(i, j int) {
+	m.v = append(m.v[:i], m.v[j:]...)
+	clear(m.v[len(m.v) : len(m.v)+j-i])
+}
+
+// put makes v the mapping with index i.
+func (m *vmas) put(i int, v *vma) {
+	if m.v == nil {
+		m.v = m.slots[:0]
+	}
+	m.v = append(m.v, nil)
+	copy(m.v[i+1:], m.v[i:])
+	m.v[i] = v
+}
+
+// remove takes all mappings out of [lo, hi), cutting those that stick out.
+func (m *vmas) remove(lo, hi uintptr) {
+	i := m.split(lo)
+	j := m.split(hi)
+	if i == j {
+		return
+	}
+	for _, v := range m.v[i:j] {
+		v.release()
+	}
+	m.cut(i, j)
+	if hi > m.top { // perhaps a hole that gap should look at
+		below, above := uintptr(0), m.mapTop()
+		if i > 0 {
+			below = m.v[i-1].hi
+		}
+		if i < len(m.v) {
+			above = min(above, m.v[i].lo)
+		}
+		if above > below {
+			m.hole = max(m.hole, above-below+1)
+		}
+	}
+}
+
+func (m *vmas) alloc() *vma {
+	if len(m.spare) == 0 {
+		if m.v == nil {
+			m.spare = m.first[:]
+		} else {
+			m.spare = make([]vma, 32)
+		}
+	}
+	v := &m.spare[0]
+	m.spare = m.spare[1:]
+	return v
+}
+
+// mapTop is where the search for free addresses begins: below the stack's
+// greatest extent (mmap_base with randomization off).
+func (m *vmas) mapTop() uintptr { return 0x7ffff7fff000 }
+
+// mapBottom is the lowest address that a mapping gets without being asked for
+// it: page 0 stays free, and so do those that null pointers with an offset
+// reach (vm.mmap_min_addr).
+const mapBottom = 64 << 10
+
+// gap returns the highest address below which n bytes are free, or 0. It
+// starts where it left off, unless a hole above there may be large enough.
+func (m *vmas) gap(n uintptr) uintptr {
+	hi := m.top
+	if hi == 0 || n < m.hole {
+		hi, m.hole = m.mapTop(), 1
+	}
+	for i := m.find(hi) - 1; ; i-- {
+		if i+1 < len(m.v) {
+			hi = min(hi, m.v[i+1].lo)
+		}
+		lo := uintptr(mapBottom)
+		if i >= 0 {
+			lo = max(lo, m.v[i].hi)
+		}
+		if hi >= lo && hi-lo >= n {
+			m.top = hi
+			return hi - n
+		}
+		if hi > lo {
+			m.hole = max(m.hole, hi-lo+1)
+		}
+		if i < 0 {
+			m.top = hi
+			return 0
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package linux
+
+import (
+	"math"
+	"sync"
+
+	"gosv/kernel/metal"
+)
+
+// never is the deadline of those who wait without one. Deadlines are times of
+// metal.Now, CLOCK_MONOTONIC.
+const never = math.MaxUint64
+
+// How a thread waits: it makes itself known to those who will wake it (a
+// Queue, a futex bucket, a timer), looks whether what it wants is there, calls
+// pause if not, and looks again. wake leaves a token that the next pause takes,
+// so nothing is lost in between; pause may return for no reason.
+
+// pause blocks t until wake. It returns eRestartSys at once or when woken if a
+// signal must be handled or t must exit, ETIMEDOUT if deadline has passed.
+func (t *Thread) pause(deadline uint64) Errno {
+	if t.interrupted() {
+		return eRestartSys
+	}
+	if deadline == never {
+		t.park()
+		return 0
+	}
+	if metal.Now() >= deadline {
+		return ETIMEDOUT
+	}
+	t.sleeper.arm(deadline)
+	t.park()
+	t.sleeper.disarm()
+	return 0
+}
+
+// park blocks t, interruptible or not, until wake.
+func (t *Thread) park() {
+	t.stopClock()
+	<-t.token
+	t.startClock()
+}
+
+// wake ends t's pause, or its next one. It never blocks.
+func (t *Thread) wake() {
+	select {
+	case t.token <- struct{}{}:
+	default:
+	}
+}
+
+// Queue holds those who wait for something about an object to change.
+type Queue struct {
+	mu   sync.Mutex
+	head *Waiter
+	tail *Waiter
+}
+
+// Waiter stands in one Queue at a time. Its Thread is woken, or its Notify
+// called, with the queue locked: Notify must not block nor touch this queue.
+type Waiter struct {
+	Thread *Thread
+	Notify func(w *Waiter)
+
+	queue      *Queue
+	next, prev *Waiter
+}
+
+// Add puts w at the end of q.
+func (q *Queue) Add(w *Waiter) {
+	q.mu.Lock()
+	w.queue, w.prev, w.next = q, q.tail, nil
+	if q.tail != nil {
+		q.tail.next = w
+	} else {
+		q.head = w
+	}
+	q.tail = w
+	q.mu.Unlock()
+}
+
+// Remove takes w out of q, if it is there.
+func (q *Queue) Remove(w *Waiter) {
+	q.mu.Lock()
+	if w.queue == q {
+		if w.prev != nil {
+			w.prev.next = w.next
+		} else {
+			q.head = w.next
+		}
+		if w.next != nil {
+			w.next.prev = w.prev
+		} else {
+			q.tail = w.prev
+		}
+		w.queue, w.next, w.prev = nil, nil, nil
+	}
+	q.mu.Unlock()
+}
+
+// Wake tells all who wait in q to look again. They stay in it until they
+// remove themselves.
+func (q *Queue) Wake() {
+	q.mu.Lock()
+	for w := q.head; w != nil; w = w.next {
+		if w.Thread != nil {
+			w.Thread.wake()
+		} else {
+			w.Notify(w)
+		}
+	}
+	q.mu.Unlock()
+}
+
+// Wait blocks t in q until ready returns true. It returns eRestartSys if a
+// signal came first (a handler passes it on; it becomes EINTR or a restart),
+// ETIMEDOUT when the deadline has passed.
+func (t *Thread) Wait(q *Queue, deadline uint64, ready func() bool) (err Errno) {
+	if ready() {
+		return 0
+	}
+	w := &t.waiter
+	w.Thread = t
+	q.Add(w)
+	for !ready() {
+		if err = t.pause(deadline); err != 0 {
+			if err == ETIMEDOUT && ready() {
+				err = 0
+			}
+			break
+		}
+	}
+	q.Remove(w)
+	return err
+}
