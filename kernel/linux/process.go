@@ -40,8 +40,9 @@ type Kernel struct {
 	procs  []*Process // by pid
 	init   *Process   // the first one: the machine ends with it
 
-	calls    *[numCalls]call
-	wallBase atomic.Uint64 // see wall
+	domainName string
+	calls      *[numCalls]call
+	wallBase   atomic.Uint64 // see wall
 }
 
 // Ids run up to Linux's default maximum on 64-bit machines (pid_max, proc(5))
@@ -59,6 +60,7 @@ type Process struct {
 	space  *Space
 	sig    signalState
 	files  fileState // descriptors, directories, umask: fd.go
+	limits limits
 
 	mu         sync.Mutex
 	threads    []*Thread     // by tid
@@ -74,6 +76,7 @@ type Process struct {
 
 	exe         string // path of the executable
 	deathSignal int32  // PR_SET_PDEATHSIG
+	personality uint32
 	noNewPrivs  bool
 }
 

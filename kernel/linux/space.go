@@ -22,6 +22,7 @@ type Space struct {
 	peak             uintptr // the most resident has been
 	faults           uint64  // page faults, for getrusage
 	lockFuture       bool    // mlockall(MCL_FUTURE)
+	barriers         bool    // registered for membarrier(2)
 
 	// What the application was given at exec, for /proc.
 	argLo, argHi, envHi uintptr
@@ -134,10 +135,7 @@ func pteRights(prot uint8) uint64 {
 
 // unmap takes all mappings and pages out of [lo, hi).
 func (s *Space) unmap(lo, hi uintptr) {
-	for i := s.maps.find(lo); i < len(s.maps.v) && s.maps.v[i].lo < hi; i++ {
-		v := s.maps.v[i]
-		s.size -= min(hi, v.hi) - max(lo, v.lo)
-	}
+	s.size -= s.mapped(lo, hi)
 	// Pages first: they may belong to a file that goes with its mapping.
 	s.drop(lo, hi)
 	s.maps.remove(lo, hi)

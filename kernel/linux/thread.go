@@ -27,6 +27,7 @@ type Thread struct {
 	robust   uintptr // set_robust_list(2)
 	futex    futexWaiter
 
+	sched      schedState
 	sleepUntil uint64 // for restart_syscall
 	sleepRest  uintptr
 

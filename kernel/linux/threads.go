@@ -66,7 +66,7 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	case c.flags&^cloneSettable != 0:
 		return 0, EINVAL
 	}
-	if free, _ := metal.FreeMemory(); free < threadReserve {
+	if free, _ := metal.FreeMemory(); free < threadReserve || t.proc.kernel.countThreads() >= maxThreads {
 		return 0, EAGAIN
 	}
 	n := t.proc.newThread()
@@ -81,7 +81,7 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 		}
 		n.regs.FS = uintptr(c.tls)
 	}
-	n.name = t.name
+	n.name, n.sched = t.name, t.sched
 	n.sig.mask = t.sig.mask
 	n.sig.stack.flags = ssDisable
 	n.work.Store(t.work.Load() & workTrace)
@@ -108,6 +108,9 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 // threadReserve is the memory below which no thread is started: a thread takes
 // about 8 KiB of the kernel's heap.
 const threadReserve = 512 << 10
+
+// maxThreads bounds the threads of all processes (kernel.threads-max).
+const maxThreads = 32000
 
 func sysExit(t *Thread, a *Args) (uintptr, Errno) {
 	if t.tid == t.proc.pid {

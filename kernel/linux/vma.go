@@ -42,6 +42,14 @@ func (v *vma) continues(w *vma) bool {
 		(v.file == nil || v.endOff() == w.off)
 }
 
+// floor is the address that other mappings are kept below.
+func (v *vma) floor() uintptr {
+	if v.flags&vmaGrowsDown != 0 {
+		return v.lo - min(v.lo, stackGap)
+	}
+	return v.lo
+}
+
 // release gives up v's reference to its file.
 func (v *vma) release() {
 	if v.file != nil {
@@ -227,7 +235,7 @@ func (m *vmas) gap(n uintptr) uintptr {
 	}
 	for i := m.find(hi) - 1; ; i-- {
 		if i+1 < len(m.v) {
-			hi = min(hi, m.v[i+1].lo)
+			hi = min(hi, m.v[i+1].floor())
 		}
 		lo := uintptr(mapBottom)
 		if i >= 0 {
@@ -245,4 +253,15 @@ func (m *vmas) gap(n uintptr) uintptr {
 			return 0
 		}
 	}
+}
+
+// gapFrom returns the lowest address in [lo, hi) from which on n bytes are free, or 0.
+func (m *vmas) gapFrom(lo, hi, n uintptr) uintptr {
+	for i := m.find(lo); i < len(m.v) && m.v[i].floor() < lo+n; i++ {
+		lo = m.v[i].hi
+	}
+	if lo > hi || n > hi-lo {
+		return 0
+	}
+	return lo
 }

@@ -1,0 +1,84 @@
+package linux
+
+import (
+	"math/rand/v2"
+	"sync"
+
+	"gosv/kernel/metal"
+)
+
+// random is the machine's random number generator: ChaCha8, whose key is
+// replaced with every block, so that what was given out cannot be found again. It is
+// seeded when it is first asked.
+var random struct {
+	mu  sync.Mutex
+	gen *rand.ChaCha8
+}
+
+// fillRandom fills b with random bytes.
+func fillRandom(b []byte) {
+	random.mu.Lock()
+	if random.gen == nil {
+		var seed [32]byte
+		for i := 0; i < len(seed); i += 8 {
+			putUint64(seed[i:], entropy())
+		}
+		random.gen = rand.NewChaCha8(seed)
+	}
+	random.gen.Read(b)
+	random.mu.Unlock()
+}
+
+// entropy returns a number that nobody can know: the CPU's, or else
+// what the time stamp counter shows of the machine's unsteadiness.
+func entropy() uint64 {
+	if v, ok := metal.Random64(); ok {
+		return v
+	}
+	// Each round adds the jitter of a cache line's way to memory and of the
+	// virtual machine's interruptions; rounds are many as each adds little.
+	h := metal.TSC()
+	for range 1024 {
+		h = (h ^ metal.TSC()) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+	}
+	return h
+}
+
+func putUint64(b []byte, v uint64) {
+	_ = b[7]
+	for i := range 8 {
+		b[i] = byte(v >> (8 * i))
+	}
+}
+
+// getrandom(2).
+const (
+	grndNonblock = 1
+	grndRandom   = 2
+	grndInsecure = 4
+)
+
+func sysGetrandom(t *Thread, a *Args) (uintptr, Errno) {
+	addr, n, flags := a.Arg1(), a.Arg2(), uint32(a.Arg3())
+	if flags&^(grndNonblock|grndRandom|grndInsecure) != 0 || flags&(grndRandom|grndInsecure) == grndRandom|grndInsecure {
+		return 0, EINVAL
+	}
+	n = min(n, maxRW)
+	var buf [256]byte
+	for done := uintptr(0); done < n; {
+		chunk := buf[:min(n-done, uintptr(len(buf)))]
+		fillRandom(chunk)
+		k := uintptr(t.CopyOutSome(addr+done, chunk))
+		if done += k; k < uintptr(len(chunk)) {
+			if done == 0 {
+				return 0, EFAULT
+			}
+			return done, 0
+		}
+		if t.interrupted() && done < n {
+			return done, 0
+		}
+	}
+	return n, 0
+}
