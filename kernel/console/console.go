@@ -1,0 +1,83 @@
+// Package console is the 16550 serial port at 0x3f8, the one device that every
+// VMM offers: the application's standard descriptors when it was started on
+// one, framed for the host as docs/contracts.md says.
+package console
+
+import (
+	"sync"
+	"time"
+
+	"gosv/kernel/interrupt"
+	"gosv/kernel/metal"
+)
+
+// Registers of the 16550 (National Semiconductor PC16550D, table II), its line
+// on the I/O APIC, and that one's address: the same on every PC since 1995.
+const (
+	data            = 0x3f8
+	interruptEnable = data + 1
+	modemControl    = data + 4
+	lineStatus      = data + 5
+
+	dataReady = 1
+
+	ioapic = 0xfec00000
+	irq    = 4
+)
+
+var mu sync.Mutex
+
+// Write writes all of p as part of stream s. It waits while the host does not
+// take its output.
+func Write(s metal.Stream, p []byte) {
+	mu.Lock()
+	defer mu.Unlock()
+	for len(p) > 0 {
+		n := metal.ConsoleWrite(s, p)
+		p = p[n:]
+		if n == 0 {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+}
+
+// A Receiver takes what comes in. Its methods are called one at a time and may
+// not block.
+type Receiver interface {
+	Input(p []byte)
+	EndOfInput()
+	Resize(rows, cols int)
+}
+
+// Listen makes r the receiver of what the host sends; framed says whether it
+// uses escapes. To be called once.
+func Listen(r Receiver, framed bool) {
+	d := decoder{to: r, framed: framed}
+	n, ok := interrupt.Handle(func() { receive(&d) })
+	if !ok {
+		return
+	}
+	metal.RouteIRQ(ioapic, irq, uint32(n), false, false)
+	metal.Out8(modemControl, 0x0b) // DTR, RTS, OUT2: the interrupt's gate
+	metal.Out8(interruptEnable, 1) // received data available
+	receive(&d)
+}
+
+// receive takes what the port holds.
+func receive(d *decoder) {
+	var buf [64]byte
+	for n := 0; ; {
+		more := metal.In8(lineStatus)&dataReady != 0
+		if more {
+			buf[n] = metal.In8(data)
+			n++
+		}
+		if n == len(buf) || !more {
+			d.decode(buf[:n])
+			n = 0
+		}
+		if !more {
+			return
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package console
+
+// decoder takes the host's escapes out of the input: DLE DLE is a DLE, DLE "."
+// the end of input, DLE "w24x80;" a new size. A DLE before anything else is
+// dropped.
+type decoder struct {
+	to     Receiver
+	framed bool
+	state  uint8
+	size   [2]int // rows, columns of the size being read
+	field  uint8
+}
+
+const (
+	plain = iota
+	escaped
+	sizing
+
+	dle = 0x10
+)
+
+func (d *decoder) decode(p []byte) {
+	if !d.framed {
+		if len(p) > 0 {
+			d.to.Input(p)
+		}
+		return
+	}
+	out := p[:0] // shorter than what it is made from, always
+	flush := func() {
+		if len(out) > 0 {
+			d.to.Input(out)
+			out = out[len(out):]
+		}
+	}
+	for _, b := range p {
+		switch d.state {
+		case plain:
+			if b == dle {
+				d.state = escaped
+			} else {
+				out = append(out, b)
+			}
+		case escaped:
+			d.state = plain
+			switch b {
+			case dle:
+				out = append(out, b)
+			case '.':
+				flush()
+				d.to.EndOfInput()
+			case 'w':
+				d.state, d.size, d.field = sizing, [2]int{}, 0
+			}
+		case sizing:
+			const largest = 1 << 15
+			switch {
+			case b >= '0' && b <= '9' && d.size[d.field] < largest:
+				d.size[d.field] = d.size[d.field]*10 + int(b-'0')
+			case b == 'x' && d.field == 0:
+				d.field = 1
+			default:
+				d.state = plain
+				if b == ';' && d.field == 1 {
+					flush()
+					d.to.Resize(d.size[0], d.size[1])
+				}
+			}
+		}
+	}
+	flush()
+}

@@ -1,0 +1,55 @@
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+)
+
+// log is a Receiver that notes what it gets.
+type log struct{ bytes.Buffer }
+
+func (l *log) Input(p []byte)        { l.Write(p) }
+func (l *log) EndOfInput()           { l.WriteString("<end>") }
+func (l *log) Resize(rows, cols int) { fmt.Fprintf(l, "<%dx%d>", rows, cols) }
+
+func TestDecode(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"plain", "plain"},
+		{"a\x10\x10b", "a\x10b"},
+		{"a\x10.", "a<end>"},
+		{"a\x10w24x80;b", "a<24x80>b"},
+		{"a\x10w24;b", "ab"},
+		{"a\x10w99999999x1;b", "a9x1;b"},
+		{"a\x10qb", "ab"},
+		{"\x10\x10\x10.", "\x10<end>"},
+	} {
+		for cut := range len(c.in) + 1 { // wherever the port's FIFO cuts it
+			l := &log{}
+			d := decoder{to: l, framed: true}
+			d.decode([]byte(c.in[:cut]))
+			d.decode([]byte(c.in[cut:]))
+			if l.String() != c.want {
+				t.Errorf("%q cut at %d: got %q, want %q", c.in, cut, l.String(), c.want)
+			}
+		}
+	}
+	l := &log{}
+	raw := decoder{to: l}
+	raw.decode([]byte("a\x10.b"))
+	if l.String() != "a\x10.b" {
+		t.Errorf("raw: got %q", l.String())
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte("a\x10w1x2;\x10."), true)
+	f.Fuzz(func(t *testing.T, in []byte, framed bool) {
+		d := decoder{to: &log{}, framed: framed}
+		n := len(in)
+		d.decode(bytes.Clone(in))
+		if got := d.to.(*log).Len(); !framed && got != n {
+			t.Errorf("raw input of %d bytes became %d", n, got)
+		}
+	})
+}

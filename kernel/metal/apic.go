@@ -1,0 +1,101 @@
+package metal
+
+import "sync/atomic"
+
+// Local APIC registers (Intel SDM vol. 3 table 10-1), as offsets of the
+// memory-mapped xAPIC; in x2APIC mode they are MSRs 0x800 + offset/16.
+const (
+	apicBase = 0xfee00000 // where it is after reset, and on every VMM
+
+	apicID         = 0x20
+	apicEOI        = 0xb0
+	apicSVR        = 0xf0
+	apicICRLow     = 0x300
+	apicICRHigh    = 0x310
+	apicLVTTimer   = 0x320
+	apicLVTLINT0   = 0x350
+	apicTimerCount = 0x380
+	apicTimerNow   = 0x390
+	apicTimerDiv   = 0x3e0
+
+	lvtMasked      = 1 << 16
+	lvtTSCDeadline = 2 << 17
+	divideBy1      = 0xb
+)
+
+var (
+	x2apic      bool
+	xapicEOI    uintptr // address of the xAPIC's EOI register, 0 in x2APIC mode
+	tscDeadline bool
+)
+
+func apicWrite(reg, v uintptr) {
+	if x2apic {
+		wrmsr(0x800+reg>>4, v)
+	} else {
+		st32(DirectMap+apicBase+reg, uint32(v))
+	}
+}
+
+func apicRead(reg uintptr) uint32 {
+	if x2apic {
+		return uint32(rdmsr(0x800 + reg>>4))
+	}
+	return ld32(DirectMap + apicBase + reg)
+}
+
+// initAPIC switches c's local APIC on, with its timer one-shot.
+func initAPIC(c *CPU) {
+	if x2apic {
+		wrmsr(0x1b, rdmsr(0x1b)|0xc00) // IA32_APIC_BASE: enabled, x2APIC
+	}
+	apicWrite(apicSVR, 0x100|vecSpurious)
+	apicWrite(apicLVTLINT0, lvtMasked) // the 8259's: Firecracker leaves it open
+	setTimerMode()
+	c.apic = apicRead(apicID)
+	if !x2apic {
+		c.apic >>= 24
+	}
+}
+
+// setTimerMode makes this CPU's timer one-shot: at a TSC value if it can do
+// that, else after a count.
+func setTimerMode() {
+	if tscDeadline {
+		apicWrite(apicLVTTimer, lvtTSCDeadline|vecTimer)
+		return
+	}
+	apicWrite(apicTimerDiv, divideBy1)
+	apicWrite(apicLVTTimer, vecTimer)
+}
+
+// armTimer makes c's timer fire at t, or soon if that is past. The caller is
+// on c with interrupts off.
+func armTimer(c *CPU, t uint64) {
+	c.armed = t
+	if tscDeadline {
+		wrmsr(0x6e0, uintptr(tscAt(t)))
+		return
+	}
+	n, delta := now(), uint64(100)
+	if t > n+delta {
+		delta = t - n
+	}
+	apicWrite(apicTimerCount, uintptr(min(delta, 0xfffffff0))) // 1 ns a tick on QEMU and KVM
+}
+
+func sendIPI(d *CPU, vec uintptr) { writeICR(d.apic, 0x4000|vec) }
+
+// writeICR sends an interprocessor interrupt (Intel SDM vol. 3 10.6).
+func writeICR(apic uint32, v uintptr) {
+	if x2apic {
+		atomic.AddUint32(&apTicket, 0) // a fence: WRMSR to x2APIC does not wait for earlier stores
+		wrmsr(0x830, uintptr(apic)<<32|v)
+		return
+	}
+	for apicRead(apicICRLow)&0x1000 != 0 { // delivery pending
+		pause()
+	}
+	apicWrite(apicICRHigh, uintptr(apic)<<24)
+	apicWrite(apicICRLow, v)
+}

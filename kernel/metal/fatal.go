@@ -1,0 +1,175 @@
+package metal
+
+import "unsafe"
+
+// The kernel's end when something is wrong with it. What is printed goes to
+// the console byte by byte: nothing here may depend on what just broke.
+
+// exitKernelFault is what the host's gosv run exits with after one.
+const exitKernelFault = 123
+
+var exceptionNames = [...]string{"divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode",
+	"no FPU", "double fault", "", "invalid TSS", "segment not present", "stack fault", "general protection", "page fault",
+	"", "x87 error", "alignment check", "machine check", "SIMD error"}
+
+// fatalFault reports an exception that nobody handles, with a symbolised
+// trace, and ends the machine.
+func fatalFault(c *CPU, r *Regs, vec, err, cr2 uintptr) {
+	name := ""
+	if vec < uintptr(len(exceptionNames)) {
+		name = exceptionNames[vec]
+	}
+	kernelMessage("\ngosv kernel: ")
+	kernelMessage(name)
+	kernelMessage(" (vector ")
+	printDec(vec)
+	kernelMessage(", error ")
+	printHex(err)
+	kernelMessage(") at ")
+	printHex(r.IP)
+	if vec == excPage {
+		kernelMessage(", address ")
+		printHex(cr2)
+	}
+	kernelMessage(" on CPU ")
+	printDec(c.id)
+	kernelMessage("\n")
+	printRegs(r)
+	printTrace(r)
+	fatalEnd(c)
+}
+
+// fatalRuntime ends the machine after the Go runtime reported why: a panic of
+// the kernel, or a throw.
+func fatalRuntime(c *CPU) {
+	kernelMessage("\ngosv kernel: the kernel failed, see above\n")
+	fatalEnd(c)
+}
+
+// fatalMemory ends the machine when not even the reserve is left.
+func fatalMemory(c *CPU) {
+	kernelMessage("\ngosv kernel: out of memory for the kernel itself: give the machine more (gosv run -m)\n")
+	fatalEnd(c)
+}
+
+func fatalEnd(c *CPU) {
+	if u := c.user; u != nil {
+		kernelMessage("the application, when this CPU last left it:\n")
+		printRegs(u)
+	}
+	powerOff(c, exitKernelFault)
+}
+
+// fatalBoot ends a machine that the kernel cannot start on.
+func fatalBoot(why string) {
+	kernelMessage("gosv kernel: ")
+	kernelMessage(why)
+	kernelMessage("\n")
+	const cannotRun = 125
+	powerOff(&cpu0, cannotRun)
+}
+
+func printRegs(r *Regs) {
+	for i, v := range [...]uintptr{r.AX, r.BX, r.CX, r.DX, r.SI, r.DI, r.BP, r.SP, r.R8, r.R9, r.R10, r.R11,
+		r.R12, r.R13, r.R14, r.R15, r.IP, r.FL, r.FS, r.CR2} {
+		kernelMessage([...]string{"  ax ", "  bx ", "  cx ", "  dx ", "  si ", "  di ", "  bp ", "  sp ", "  r8 ", "  r9 ",
+			" r10 ", " r11 ", " r12 ", " r13 ", " r14 ", " r15 ", "  ip ", "  fl ", "  fs ", " cr2 "}[i])
+		printHex(v)
+		if i%4 == 3 {
+			kernelMessage("\n")
+		}
+	}
+}
+
+// printTrace follows the frame pointers from r.
+func printTrace(r *Regs) {
+	printFrame(r.IP)
+	const maxFrames = 40
+	for n, bp := 0, r.BP; n < maxFrames && bp&7 == 0 && readable(bp) && readable(bp+8); n++ {
+		ip := ld(bp + 8)
+		if ip == 0 {
+			break
+		}
+		printFrame(ip - 1)
+		next := ld(bp)
+		if next <= bp {
+			break
+		}
+		bp = next
+	}
+}
+
+// readable says whether the kernel has a page at va.
+func readable(va uintptr) bool {
+	if va < DirectMap || kernelRoot == 0 {
+		return false
+	}
+	t := kernelRoot
+	for level := uint(4); level >= 1; level-- {
+		e := ld(directMap + t + va>>(12+9*(level-1))&511*8)
+		if e&ptePresent == 0 {
+			return false
+		}
+		if e&pteHuge != 0 && level > 1 {
+			return true
+		}
+		t = e & pteAddr
+	}
+	return true
+}
+
+func printFrame(pc uintptr) {
+	kernelMessage("  ")
+	printHex(pc)
+	if f := findfunc(pc); f.valid != nil {
+		kernelMessage(" ")
+		kernelMessage(funcname(f))
+		file, line := funcline(f, pc)
+		kernelMessage(" ")
+		kernelMessage(file)
+		kernelMessage(":")
+		printDec(uintptr(line))
+	}
+	kernelMessage("\n")
+}
+
+// The runtime's own symbol table, read without allocating.
+type funcInfo struct{ valid, datap unsafe.Pointer }
+
+//go:linkname findfunc runtime.findfunc
+func findfunc(pc uintptr) funcInfo
+
+//go:linkname funcname runtime.funcname
+func funcname(f funcInfo) string
+
+//go:linkname funcline runtime.funcline
+func funcline(f funcInfo, pc uintptr) (file string, line int32)
+
+func printHex(v uintptr) {
+	var b [18]byte
+	i := len(b)
+	for {
+		i--
+		b[i] = "0123456789abcdef"[v&15]
+		v >>= 4
+		if v == 0 {
+			break
+		}
+	}
+	b[i-1], b[i-2] = 'x', '0'
+	kernelMessage(unsafe.String(&b[i-2], len(b)-i+2))
+}
+
+func printDec(v uintptr) {
+	var b [20]byte
+	i := len(b)
+	for {
+		i--
+		b[i] = byte('0' + v%10)
+		v /= 10
+		if v == 0 {
+			break
+		}
+	}
+	kernelMessage(unsafe.String(&b[i], len(b)-i))
+}

@@ -1,0 +1,43 @@
+package metal
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+// lockWord is the one lock of everything here. Test and set: a fair lock would
+// wait for virtual CPUs that are not running. Held with interrupts off only.
+var lockWord uint32
+
+func lock(c *CPU) {
+	if !atomic.CompareAndSwapUint32(&lockWord, 0, 1) {
+		spin(c)
+	}
+	c.locked = true
+}
+
+func spin(c *CPU) {
+	for !atomic.CompareAndSwapUint32(&lockWord, 0, 1) {
+		for atomic.LoadUint32(&lockWord) != 0 {
+			catchUp(c) // the holder may be waiting for us in flush
+			pause()
+		}
+	}
+}
+
+// unlock also does what was decided under the lock and leaves the virtual
+// machine: wake other CPUs, set the timer.
+func unlock(c *CPU) {
+	c.locked = false
+	atomic.StoreUint32(&lockWord, 0)
+	if c.kick != 0 {
+		for k := c.kick; k != 0; k &= k - 1 {
+			sendIPI(cpus[bits.TrailingZeros64(k)], vecWake)
+		}
+		c.kick = 0
+	}
+	// A timer that fires too early costs one exit, setting it anew another.
+	if c.want != 0 && (c.armed == 0 || c.want < c.armed) {
+		armTimer(c, c.want)
+	}
+}

@@ -1,0 +1,251 @@
+package metal
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// Regs is the state of an application thread while it is not in ring 3. The
+// memory must be 64-byte aligned: use NewRegs.
+//
+// IP and FS and GS must be canonical addresses of the lower half and FL, FP as
+// EnterUser left them or checked by the caller: the instructions that load
+// them fault at ring 0 otherwise.
+type Regs struct {
+	AX, BX, CX, DX, SI, DI, BP, SP uintptr
+	R8, R9, R10, R11, R12, R13     uintptr
+	R14, R15, IP, FL               uintptr
+	Full                           uintptr      // 1: CX and R11 count too (after a fault, an interrupt, sigreturn)
+	FS                             uintptr      // base address
+	Vec, Err, CR2                  uintptr      // of the last exception
+	GS                             uintptr      // base address
+	FP                             [fpArea]byte // XSAVE image, or FXSAVE without XSAVE
+}
+
+// fpArea holds x87, SSE, AVX and AVX-512 state in the standard XSAVE format:
+// 2,696 bytes (Intel SDM vol. 1 13.5), to a multiple of 64.
+const fpArea = 2752
+
+// What EnterUser returns for, besides exception vectors (0-31) and interrupt
+// vectors (32-255, already acknowledged).
+const (
+	Syscall = 256 // the application executed SYSCALL
+	Preempt = 257 // the Go runtime, or an interrupt, wants this goroutine's attention
+)
+
+// EnterUser runs r in ring 3 until a system call, an exception or an
+// interrupt, and returns which. The goroutine keeps its P meanwhile: a P
+// stands for a CPU, and the CPU is busy.
+//
+//go:noescape
+func EnterUser(r *Regs) uintptr
+
+// NewRegs returns a register file with everything zero and the FP state as
+// after FNINIT and reset of MXCSR.
+func NewRegs() *Regs {
+	r := new(Regs)
+	r.FL = flagsUser
+	r.ResetFP()
+	return r
+}
+
+// ResetFP gives r the FP state of a new program.
+func (r *Regs) ResetFP() {
+	clear(r.FP[:])
+	*(*uint16)(unsafe.Pointer(&r.FP[0])) = 0x37f
+	*(*uint32)(unsafe.Pointer(&r.FP[24])) = 0x1f80
+}
+
+// FPSize is the number of bytes of Regs.FP in use, FPMask the state components
+// in it (XCR0), 0 if the machine has no XSAVE and FP is an FXSAVE image.
+func FPSize() int    { return int(fpSize) }
+func FPMask() uint64 { return uint64(fpMask) }
+
+// Copy copies n bytes between kernel and user memory, in either direction, and
+// returns how many are left when it meets a page that is not there or not
+// writable: 0 for all copied. The user's range must lie in the lower half.
+//
+//go:noescape
+func Copy(dst, src, n uintptr) (left uintptr)
+
+// Load32 atomically reads a word of user memory; !ok if it is not there.
+func Load32(addr uintptr) (v uint32, ok bool) {
+	fault, w := load32(addr, 0, 0)
+	return uint32(w), fault == 0
+}
+
+// CompareAndSwap32 atomically replaces old by new in a word of user memory;
+// !ok if it is not there or not writable.
+func CompareAndSwap32(addr uintptr, old, new uint32) (swapped, ok bool) {
+	fault, w := cas32(addr, uintptr(old), uintptr(new))
+	return w != 0, fault == 0
+}
+
+func load32(addr, _, _ uintptr) (fault, v uintptr)
+func cas32(addr, old, new uintptr) (fault, swapped uintptr)
+
+// AllocFrames fills dst with physical addresses of 4 KiB frames and returns
+// how many it got. Their contents are undefined. It stops at the reserve that
+// the kernel itself lives on.
+func AllocFrames(dst []uintptr) int {
+	if len(dst) == 0 {
+		return 0
+	}
+	return int(mcall(sysFrames, uintptr(unsafe.Pointer(&dst[0])), uintptr(len(dst)), 0))
+}
+
+// FreeFrames gives frames back. No CPU may still have a translation to them.
+func FreeFrames(src []uintptr) {
+	if len(src) > 0 {
+		mcall(sysFreeFrames, uintptr(unsafe.Pointer(&src[0])), uintptr(len(src)), 0)
+	}
+}
+
+// FreeMemory returns the bytes that AllocFrames could still give, and all
+// that the machine has for kernel and application.
+func FreeMemory() (free, total uint64) {
+	n := framesFree
+	if n < frameReserve {
+		n = frameReserve
+	}
+	return uint64(n-frameReserve) << 12, uint64(framesTotal) << 12
+}
+
+// ZeroFrame clears a frame.
+func ZeroFrame(pa uintptr) { zeroPage(DirectMap + pa) }
+
+// Phys returns where physical memory can be read and written, PhysOf the
+// physical address of such a pointer.
+func Phys(pa uintptr) unsafe.Pointer  { return unsafe.Pointer(DirectMap + pa) }
+func PhysOf(p unsafe.Pointer) uintptr { return uintptr(p) - DirectMap }
+
+// KernelRoot is the physical address of the page-table root whose entries 256
+// to 511 every address space shares.
+func KernelRoot() uintptr { return kernelRoot }
+
+// SetRoot makes the page table at pml4 (physical) that of all CPUs.
+func SetRoot(pml4 uintptr) { mcall(sysRoot, pml4, 0, 0) }
+
+// Flush returns when no CPU uses translations of [lo, hi) from before it. An
+// INVLPG by the caller would not do: a goroutine may change CPUs any time.
+func Flush(lo, hi uintptr) {
+	if lo < hi {
+		mcall(sysFlush, lo, hi-lo, 0)
+	}
+}
+
+// Now is the time since boot in nanoseconds: CLOCK_MONOTONIC.
+func Now() uint64
+
+// TSC reads the time stamp counter; BootTSC is what it was at the kernel's
+// first instruction and TSCHz its rate.
+func TSC() uint64     { return rdtsc() }
+func BootTSC() uint64 { return tsc0 }
+func TSCHz() uint64   { return tscHz }
+
+// Deadline asks for an interrupt at time t of Now (0: none), so that a thread
+// in ring 3 comes back to Go when a Go timer is due: while it keeps its P
+// there, nobody else looks at the timers until sysmon does.
+func Deadline(t uint64) { mcall(sysDeadline, uintptr(t), 0, 0) }
+
+// CPUs is the number of CPUs, ThisCPU the one the caller is (or just was) on.
+func CPUs() int { return int(ncpu) }
+func ThisCPU() int
+
+// CmdLine is the kernel's command line, Initrd the module that came with it,
+// in the direct map and page-aligned; both are empty if there is none.
+func CmdLine() string {
+	return unsafe.String((*byte)(unsafe.Pointer(DirectMap+cmdline.start)), cmdline.end-cmdline.start)
+}
+func Initrd() []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(DirectMap+initrd.start)), initrd.end-initrd.start)
+}
+
+// In8 and its siblings read and write I/O ports.
+func In8(port uint16) uint8     { return uint8(inb(uintptr(port))) }
+func Out8(port uint16, v uint8) { outb(uintptr(port), uintptr(v)) }
+
+// PendingIRQs returns the device interrupts that came in since it was called
+// last, as a bit set from vector FirstIRQ on, and clears them.
+func PendingIRQs() uint64 { return atomic.SwapUint64(&irqPending, 0) }
+
+// HasIRQ says whether PendingIRQs would return any.
+func HasIRQ() bool { return atomic.LoadUint64(&irqPending) != 0 }
+
+// IRQEventFD is a descriptor, good for the Go runtime's netpoller only, that
+// is readable when an interrupt came in.
+func IRQEventFD() uintptr { return mcall(sysIRQFD, 0, 0, 0) }
+
+// ReadEvent makes an IRQEventFD unreadable again.
+func ReadEvent(fd uintptr) {
+	var n uint64
+	mcall(linuxRead, fd, uintptr(unsafe.Pointer(&n)), 8)
+}
+
+// CPUID executes the instruction. Under a hypervisor each is a VM exit.
+func CPUID(leaf, sub uint32) (ax, bx, cx, dx uint32) {
+	a, b, c, d := cpuid(uintptr(leaf), uintptr(sub))
+	return uint32(a), uint32(b), uint32(c), uint32(d)
+}
+
+// Random64 is a number from the CPU's generator; !ok if it has none or that
+// gives nothing now.
+func Random64() (v uint64, ok bool) {
+	const tries = 10 // Intel SDM vol. 1 7.3.17.1
+	for i := 0; i < tries && leaf1>>30&1 != 0; i++ {
+		if v, ok = rdrand(); ok {
+			return v, true
+		}
+	}
+	return 0, false
+}
+
+func rdrand() (v uint64, ok bool)
+
+// CPUFeatures returns CPUID(1).ECX and EDX and CPUID(7).EBX, without the cost
+// of asking again.
+func CPUFeatures() (c1, d1, b7 uint32) { return leaf1, leaf1d, leaf7 }
+
+// RouteIRQ makes interrupts of pin of the I/O APIC at base (physical address)
+// come to the boot CPU as vector FirstIRQ+n, n below NumIRQs.
+func RouteIRQ(base uintptr, pin, n uint32, level, activeLow bool) {
+	const regSelect, regWindow, redirection = 0x00, 0x10, 0x10
+	low := uint32(vecDevice) + n
+	if level {
+		low |= 1 << 15
+	}
+	if activeLow {
+		low |= 1 << 13
+	}
+	p := DirectMap + base
+	st32(p+regSelect, redirection+pin*2+1)
+	st32(p+regWindow, cpu0.apic<<24)
+	st32(p+regSelect, redirection+pin*2)
+	st32(p+regWindow, low)
+}
+
+// Device interrupts: vectors FirstIRQ to FirstIRQ+NumIRQs-1.
+const (
+	FirstIRQ = vecDevice
+	NumIRQs  = numVectors - vecDevice
+)
+
+// Exit ends the machine and reports code to the host.
+func Exit(code int) {
+	mcall(sysExit, uintptr(code), 0, 0)
+}
+
+// mcall is a system call to metal beneath the runtime.
+//
+//go:noescape
+func mcall(nr, a, b, c uintptr) uintptr
+
+const (
+	sysFrames = 1000 + iota
+	sysFreeFrames
+	sysDeadline
+	sysFlush
+	sysRoot
+	sysExit
+	sysIRQFD
+)

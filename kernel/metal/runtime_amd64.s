@@ -1,0 +1,107 @@
+#include "textflag.h"
+#include "go_asm.h"
+#include "macros_amd64.h"
+
+// kernelsyscall is where every SYSCALL of the Go runtime goes: the kernel is
+// assembled with SYSCALL defined as LEAQ 5(IP),CX; JMP kernelsyscall(SB), so
+// that LSTAR is left to ring 3. The contract is that of SYSCALL: CX is the
+// return address, nothing has been pushed, R11 is free.
+TEXT kernelsyscall(SB),NOSPLIT|NOFRAME,$0
+	CLI
+	MOVQ	CPU_cur(GS), R11
+	SAVE(R11)
+	MOVQ	SP, Regs_SP(R11)
+	MOVQ	CX, Regs_IP(R11)
+	MOVQ	$0, Regs_Full(R11)
+	MOVL	$1, CPU_inKernel(GS)
+	MOVQ	CPU_stack(GS), SP
+	GOWORLD
+	MOVQ	CPU_self(GS), AX
+	MOVQ	R11, BX
+	CALLGO(·syscallFn)
+	JMP	·resume(SB)
+
+// resume leaves the world beneath the runtime for the CPU's current thread:
+// by a jump after a system call, by IRET where all registers count.
+TEXT ·resume(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	CPU_cur(GS), R11
+	MOVL	$0, CPU_inKernel(GS)
+	MOVQ	Regs_FS(R11), AX
+	CMPQ	AX, CPU_fs(GS)
+	JEQ	fsok
+	MOVQ	AX, CPU_fs(GS)
+	WRFSBASEQ	AX
+fsok:
+	CMPQ	Regs_Full(R11), $0
+	JNE	full
+	LOAD(R11)
+	MOVQ	Regs_SP(R11), SP
+	MOVQ	Regs_IP(R11), CX
+	STI
+	JMP	CX
+full:
+	LOADFP(R11)
+	MOVQ	CPU_stack(GS), SP
+	PUSHQ	$KDATA
+	PUSHQ	Regs_SP(R11)
+	PUSHQ	Regs_FL(R11)
+	PUSHQ	$KCODE
+	PUSHQ	Regs_IP(R11)
+	LOAD(R11)
+	MOVQ	Regs_CX(R11), CX
+	MOVQ	Regs_R11(R11), R11
+	IRETQ
+
+// vdsoClock has the C signature of __vdso_clock_gettime(DI clock, SI
+// timespec): the runtime calls it through runtime·vdsoClockgettimeSym, without
+// entering the world beneath it. Every clock but CLOCK_REALTIME (0) is Now.
+TEXT ·vdsoClock(SB),NOSPLIT|NOFRAME,$0
+	RDTSC
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	SUBQ	·tsc0(SB), AX
+	MULQ	·tscMult(SB)
+	SHRQ	$32, AX
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	INCQ	AX
+	TESTL	DI, DI
+	JNE	2(PC)
+	ADDQ	·wallBase(SB), AX
+	XORL	DX, DX
+	MOVL	$1000000000, CX
+	DIVQ	CX
+	MOVQ	AX, 0(SI)
+	MOVQ	DX, 8(SI)
+	XORL	AX, AX
+	RET
+
+// func mcall(nr, a, b, c uintptr) uintptr
+TEXT ·mcall(SB),NOSPLIT|NOFRAME,$0-40
+	MOVQ	nr+8(SP), AX
+	MOVQ	a+16(SP), DI
+	MOVQ	b+24(SP), SI
+	MOVQ	c+32(SP), DX
+	SYSCALL
+	MOVQ	AX, ret+40(SP)
+	RET
+
+// func Now() uint64
+TEXT ·Now(SB),NOSPLIT|NOFRAME,$0-8
+	RDTSC
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	SUBQ	·tsc0(SB), AX
+	MULQ	·tscMult(SB)
+	SHRQ	$32, AX
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	INCQ	AX
+	MOVQ	AX, ret+8(SP)
+	RET
+
+// func ThisCPU() int
+TEXT ·ThisCPU(SB),NOSPLIT|NOFRAME,$0-8
+	MOVQ	CPU_id(GS), AX
+	MOVQ	AX, ret+8(SP)
+	RET
