@@ -1,13 +1,18 @@
 package linux
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Errno is a Linux error number (errno(3)); 0 means success. A system call
 // gives it back negated in AX.
 type Errno uint16
 
 // Error returns the number's name, as strace prints it.
 func (e Errno) Error() string {
-	if int(e) < len(errnoNames) && errnoNames[e] != "" {
-		return errnoNames[e]
+	if name := nthWord(errnoNames, int(e)); name != "" && name != "-" {
+		return name
 	}
 	switch e {
 	case eRestartSys:
@@ -19,7 +24,19 @@ func (e Errno) Error() string {
 	case eRestartBlock:
 		return "ERESTART_RESTARTBLOCK"
 	}
-	return "errno " + itoa(int(e))
+	return "errno " + strconv.Itoa(int(e))
+}
+
+// nthWord returns the nth word of a list, counted from 1, or "".
+func nthWord(list string, n int) string {
+	for list != "" && n > 0 {
+		word, rest, _ := strings.Cut(list, " ")
+		if n--; n == 0 {
+			return word
+		}
+		list = rest
+	}
+	return ""
 }
 
 // result is what a call that failed with e returns to the application.
@@ -176,136 +193,18 @@ const (
 	EHWPOISON       Errno = 133
 )
 
-var errnoNames = [...]string{
-	EPERM:           "EPERM",
-	ENOENT:          "ENOENT",
-	ESRCH:           "ESRCH",
-	EINTR:           "EINTR",
-	EIO:             "EIO",
-	ENXIO:           "ENXIO",
-	E2BIG:           "E2BIG",
-	ENOEXEC:         "ENOEXEC",
-	EBADF:           "EBADF",
-	ECHILD:          "ECHILD",
-	EAGAIN:          "EAGAIN",
-	ENOMEM:          "ENOMEM",
-	EACCES:          "EACCES",
-	EFAULT:          "EFAULT",
-	ENOTBLK:         "ENOTBLK",
-	EBUSY:           "EBUSY",
-	EEXIST:          "EEXIST",
-	EXDEV:           "EXDEV",
-	ENODEV:          "ENODEV",
-	ENOTDIR:         "ENOTDIR",
-	EISDIR:          "EISDIR",
-	EINVAL:          "EINVAL",
-	ENFILE:          "ENFILE",
-	EMFILE:          "EMFILE",
-	ENOTTY:          "ENOTTY",
-	ETXTBSY:         "ETXTBSY",
-	EFBIG:           "EFBIG",
-	ENOSPC:          "ENOSPC",
-	ESPIPE:          "ESPIPE",
-	EROFS:           "EROFS",
-	EMLINK:          "EMLINK",
-	EPIPE:           "EPIPE",
-	EDOM:            "EDOM",
-	ERANGE:          "ERANGE",
-	EDEADLK:         "EDEADLK",
-	ENAMETOOLONG:    "ENAMETOOLONG",
-	ENOLCK:          "ENOLCK",
-	ENOSYS:          "ENOSYS",
-	ENOTEMPTY:       "ENOTEMPTY",
-	ELOOP:           "ELOOP",
-	ENOMSG:          "ENOMSG",
-	EIDRM:           "EIDRM",
-	ECHRNG:          "ECHRNG",
-	EL2NSYNC:        "EL2NSYNC",
-	EL3HLT:          "EL3HLT",
-	EL3RST:          "EL3RST",
-	ELNRNG:          "ELNRNG",
-	EUNATCH:         "EUNATCH",
-	ENOCSI:          "ENOCSI",
-	EL2HLT:          "EL2HLT",
-	EBADE:           "EBADE",
-	EBADR:           "EBADR",
-	EXFULL:          "EXFULL",
-	ENOANO:          "ENOANO",
-	EBADRQC:         "EBADRQC",
-	EBADSLT:         "EBADSLT",
-	EBFONT:          "EBFONT",
-	ENOSTR:          "ENOSTR",
-	ENODATA:         "ENODATA",
-	ETIME:           "ETIME",
-	ENOSR:           "ENOSR",
-	ENONET:          "ENONET",
-	ENOPKG:          "ENOPKG",
-	EREMOTE:         "EREMOTE",
-	ENOLINK:         "ENOLINK",
-	EADV:            "EADV",
-	ESRMNT:          "ESRMNT",
-	ECOMM:           "ECOMM",
-	EPROTO:          "EPROTO",
-	EMULTIHOP:       "EMULTIHOP",
-	EDOTDOT:         "EDOTDOT",
-	EBADMSG:         "EBADMSG",
-	EOVERFLOW:       "EOVERFLOW",
-	ENOTUNIQ:        "ENOTUNIQ",
-	EBADFD:          "EBADFD",
-	EREMCHG:         "EREMCHG",
-	ELIBACC:         "ELIBACC",
-	ELIBBAD:         "ELIBBAD",
-	ELIBSCN:         "ELIBSCN",
-	ELIBMAX:         "ELIBMAX",
-	ELIBEXEC:        "ELIBEXEC",
-	EILSEQ:          "EILSEQ",
-	ERESTART:        "ERESTART",
-	ESTRPIPE:        "ESTRPIPE",
-	EUSERS:          "EUSERS",
-	ENOTSOCK:        "ENOTSOCK",
-	EDESTADDRREQ:    "EDESTADDRREQ",
-	EMSGSIZE:        "EMSGSIZE",
-	EPROTOTYPE:      "EPROTOTYPE",
-	ENOPROTOOPT:     "ENOPROTOOPT",
-	EPROTONOSUPPORT: "EPROTONOSUPPORT",
-	ESOCKTNOSUPPORT: "ESOCKTNOSUPPORT",
-	EOPNOTSUPP:      "EOPNOTSUPP",
-	EPFNOSUPPORT:    "EPFNOSUPPORT",
-	EAFNOSUPPORT:    "EAFNOSUPPORT",
-	EADDRINUSE:      "EADDRINUSE",
-	EADDRNOTAVAIL:   "EADDRNOTAVAIL",
-	ENETDOWN:        "ENETDOWN",
-	ENETUNREACH:     "ENETUNREACH",
-	ENETRESET:       "ENETRESET",
-	ECONNABORTED:    "ECONNABORTED",
-	ECONNRESET:      "ECONNRESET",
-	ENOBUFS:         "ENOBUFS",
-	EISCONN:         "EISCONN",
-	ENOTCONN:        "ENOTCONN",
-	ESHUTDOWN:       "ESHUTDOWN",
-	ETOOMANYREFS:    "ETOOMANYREFS",
-	ETIMEDOUT:       "ETIMEDOUT",
-	ECONNREFUSED:    "ECONNREFUSED",
-	EHOSTDOWN:       "EHOSTDOWN",
-	EHOSTUNREACH:    "EHOSTUNREACH",
-	EALREADY:        "EALREADY",
-	EINPROGRESS:     "EINPROGRESS",
-	ESTALE:          "ESTALE",
-	EUCLEAN:         "EUCLEAN",
-	ENOTNAM:         "ENOTNAM",
-	ENAVAIL:         "ENAVAIL",
-	EISNAM:          "EISNAM",
-	EREMOTEIO:       "EREMOTEIO",
-	EDQUOT:          "EDQUOT",
-	ENOMEDIUM:       "ENOMEDIUM",
-	EMEDIUMTYPE:     "EMEDIUMTYPE",
-	ECANCELED:       "ECANCELED",
-	ENOKEY:          "ENOKEY",
-	EKEYEXPIRED:     "EKEYEXPIRED",
-	EKEYREVOKED:     "EKEYREVOKED",
-	EKEYREJECTED:    "EKEYREJECTED",
-	EOWNERDEAD:      "EOWNERDEAD",
-	ENOTRECOVERABLE: "ENOTRECOVERABLE",
-	ERFKILL:         "ERFKILL",
-	EHWPOISON:       "EHWPOISON",
-}
+// errnoNames are the names of the numbers from 1 on: one string, because each
+// pointer in a table costs the boot an instruction.
+const errnoNames = "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT " +
+	"ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG " +
+	"ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP " +
+	"- ENOMSG EIDRM ECHRNG EL2NSYNC EL3HLT EL3RST ELNRNG EUNATCH ENOCSI EL2HLT EBADE EBADR EXFULL " +
+	"ENOANO EBADRQC EBADSLT - EBFONT ENOSTR ENODATA ETIME ENOSR ENONET ENOPKG EREMOTE ENOLINK EADV " +
+	"ESRMNT ECOMM EPROTO EMULTIHOP EDOTDOT EBADMSG EOVERFLOW ENOTUNIQ EBADFD EREMCHG ELIBACC ELIBBAD " +
+	"ELIBSCN ELIBMAX ELIBEXEC EILSEQ ERESTART ESTRPIPE EUSERS ENOTSOCK EDESTADDRREQ EMSGSIZE " +
+	"EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT ESOCKTNOSUPPORT EOPNOTSUPP EPFNOSUPPORT EAFNOSUPPORT " +
+	"EADDRINUSE EADDRNOTAVAIL ENETDOWN ENETUNREACH ENETRESET ECONNABORTED ECONNRESET ENOBUFS EISCONN " +
+	"ENOTCONN ESHUTDOWN ETOOMANYREFS ETIMEDOUT ECONNREFUSED EHOSTDOWN EHOSTUNREACH EALREADY " +
+	"EINPROGRESS ESTALE EUCLEAN ENOTNAM ENAVAIL EISNAM EREMOTEIO EDQUOT ENOMEDIUM EMEDIUMTYPE " +
+	"ECANCELED ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED EOWNERDEAD ENOTRECOVERABLE ERFKILL " +
+	"EHWPOISON"

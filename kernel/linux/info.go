@@ -302,7 +302,7 @@ func sysSyslog(t *Thread, a *Args) (uintptr, Errno) {
 
 // sysGetcpu tells the CPU the thread runs on; there is one memory node.
 func sysGetcpu(t *Thread, a *Args) (uintptr, Errno) {
-	cpu, node := uint32(metal.CPU()), uint32(0)
+	cpu, node := uint32(metal.ThisCPU()), uint32(0)
 	if p := a.Arg1(); p != 0 {
 		if err := copyOut(t, p, &cpu); err != 0 {
 			return 0, err
