@@ -103,7 +103,7 @@ func (t *Thread) interruptCall(err Errno, restart bool) {
 	case err == eRestartNoIntr, err == eRestartSys && restart:
 		t.again(t.nr)
 	default:
-		t.regs.AX = EINTR.result()
+		t.regs.AX = EINTR.Result()
 	}
 }
 

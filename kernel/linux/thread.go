@@ -73,7 +73,7 @@ func (t *Thread) run() {
 				v, err = t.calls[t.nr].run(t, (*Args)(r))
 			}
 			if err != 0 {
-				v = err.result()
+				v = err.Result()
 			}
 			r.AX = v
 			if t.work.Load() != 0 && !t.leaveCall(err) {
