@@ -13,7 +13,7 @@ type Errno uint16
 
 // Error returns the number's name, as strace prints it.
 func (e Errno) Error() string {
-	if name := name(int(e)); name != "" && name != "-" {
+	if name := Word(names, int(e)); name != "" && name != "-" {
 		return name
 	}
 	switch e {
@@ -29,11 +29,12 @@ func (e Errno) Error() string {
 	return "errno " + strconv.Itoa(int(e))
 }
 
-// name returns the nth word of names, counted from 1, or "".
-func name(n int) string {
-	for list := names; list != "" && n > 0; n-- {
+// Word returns the nth word of a list, counted from 1, or "": a table of names
+// in one string, because each pointer in a table costs the boot an instruction.
+func Word(list string, n int) string {
+	for list != "" && n > 0 {
 		word, rest, _ := strings.Cut(list, " ")
-		if n == 1 {
+		if n--; n == 0 {
 			return word
 		}
 		list = rest
@@ -195,8 +196,7 @@ const (
 	EHWPOISON       Errno = 133
 )
 
-// names are the names of the numbers from 1 on: one string, because each
-// pointer in a table costs the boot an instruction.
+// names are those of the numbers from 1 on.
 const names = "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT " +
 	"ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG " +
 	"ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP " +
