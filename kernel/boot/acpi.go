@@ -1,146 +1,119 @@
 package boot
 
-// ACPI tables (ACPI 6.5 chapter 5). Firecracker packs them byte-aligned and has
-// an XSDT only; SeaBIOS has an RSDT only.
+// Where firmware leaves tables on a PC.
 const (
-	biosStart, biosEnd = 0xe0000, 0x100000
-	tableHeader        = 36
-	maxTable           = 1 << 20 // of one table: real ones have some KiB
-	maxTables          = 256
+	bdaEBDA     = 0x40e // u16, segment of the extended BIOS data area
+	bdaBaseMem  = 0x413 // u16, KiB of base memory
+	usualRSDP   = 0xe0000
+	biosStart   = 0xe0000
+	biosEnd     = 0x100000
+	baseMemEnd  = 0xa0000
+	searchBytes = 1024 // of the EBDA, and of the top of base memory
 )
 
-// validRSDP says whether an RSDP with a right checksum lies at pa.
-func validRSDP(mem Memory, pa uint64) bool {
-	return mem.is(pa, "RSD PTR ") && mem.sums(pa, 20)
-}
+const (
+	rsdpMagic = 'R' | 'S'<<8 | 'D'<<16 | ' '<<24 | 'P'<<32 | 'T'<<40 | 'R'<<48 | ' '<<56
 
-// FindRSDP returns rsdp if there is one there, else looks for it in the BIOS
-// area and the extended BIOS data area (ACPI 6.5, 5.2.5.1); 0 if there is none.
-func FindRSDP(mem Memory, rsdp uint64) uint64 {
-	if rsdp != 0 && validRSDP(mem, rsdp) {
-		return rsdp
+	sigRSDT = 'R' | 'S'<<8 | 'D'<<16 | 'T'<<24
+	sigXSDT = 'X' | 'S'<<8 | 'D'<<16 | 'T'<<24
+	sigMADT = 'A' | 'P'<<8 | 'I'<<16 | 'C'<<24
+	sigFADT = 'F' | 'A'<<8 | 'C'<<16 | 'P'<<24
+	sigDSDT = 'D' | 'S'<<8 | 'D'<<16 | 'T'<<24
+)
+
+// Offsets in the RSDP (ACPI 6.5, 5.2.5.3) and in every table's header (5.2.6).
+const (
+	rsdpRevision = 15
+	rsdpRSDT     = 16 // u32
+	rsdpXSDT     = 24 // u64, since revision 2
+	rsdpSize     = 20
+	rsdp2Size    = 36
+
+	tableLength = 4
+	tableHeader = 36
+)
+
+// maxTable bounds a table's length in bytes, so that a lie in it costs little.
+const maxTable = 1 << 20
+
+// FindRSDP searches the places firmware uses for ACPI's root pointer and
+// returns its physical address, or 0. The first place of the BIOS area, where
+// Firecracker has it, comes first; all of the area, 8,192 places, last.
+func FindRSDP(mem Memory) uint64 {
+	if mem.isRSDP(usualRSDP) {
+		return usualRSDP
 	}
-	for pa := uint64(biosStart); pa < biosEnd; pa += 16 {
-		if validRSDP(mem, pa) {
-			return pa
-		}
-	}
-	const ebdaPointer = 0x40e
-	if seg, ok := mem.U16(ebdaPointer); ok && seg >= 0x8000 && seg < 0xa000 {
-		for pa := uint64(seg) << 4; pa < uint64(seg)<<4+1024; pa += 16 {
-			if validRSDP(mem, pa) {
+	if ebda := mem.ebda(); ebda != 0 {
+		for pa := ebda; pa < ebda+searchBytes; pa += 16 {
+			if mem.isRSDP(pa) {
 				return pa
 			}
+		}
+	}
+	for pa := uint64(biosStart); pa < biosEnd; pa += 16 {
+		if mem.isRSDP(pa) {
+			return pa
 		}
 	}
 	return 0
 }
 
-// table finds the table with a signature among those that the RSDP leads to:
-// its address and length with its header, checked; n is 0 if it is not there.
-func table(mem Memory, rsdp uint64, signature string) (pa, n uint64) {
-	if !validRSDP(mem, rsdp) {
-		return 0, 0
-	}
-	const revision, rsdt, xsdt = 15, 16, 24
-	root, size := uint64(0), uint64(8)
-	if rev, _ := mem.U8(rsdp + revision); rev >= 2 {
-		root, _ = mem.U64(rsdp + xsdt)
-	}
-	if root == 0 {
-		p, _ := mem.U32(rsdp + rsdt)
-		root, size = uint64(p), 4
-	}
-	length := tableLength(mem, root)
-	if length == 0 {
-		return 0, 0
-	}
-	for i, at := 0, root+tableHeader; at+size <= root+length && i < maxTables; i, at = i+1, at+size {
-		var p uint64
-		if size == 8 {
-			p, _ = mem.U64(at)
-		} else {
-			p32, _ := mem.U32(at)
-			p = uint64(p32)
-		}
-		if mem.is(p, signature) {
-			if n := tableLength(mem, p); n != 0 {
-				return p, n
-			}
-		}
-	}
-	return 0, 0
-}
-
-// tableLength is the length of the table at pa, or 0 if it makes no sense.
-func tableLength(mem Memory, pa uint64) uint64 {
-	v, ok := mem.U32(pa + 4)
-	n := uint64(v)
-	if pa == 0 || !ok || n < tableHeader || n > maxTable || !mem.sums(pa, n) {
+// ebda returns the address of the extended BIOS data area, or 0.
+func (m Memory) ebda() uint64 {
+	segment, _ := m.U16(bdaEBDA)
+	pa := uint64(segment) << 4
+	if pa < bdaBaseMem || pa >= baseMemEnd {
 		return 0
 	}
-	return n
+	return pa
 }
 
-// madtCPUs lists the processors of the MADT (ACPI 6.5, 5.2.12) that are
-// enabled; those that could be plugged in later do not count.
-func madtCPUs(mem Memory, rsdp uint64, ids *[MaxCPUs]uint32) (n int) {
-	const entries, localAPIC, localX2APIC, enabled = 44, 0, 9, 1
-	pa, length := table(mem, rsdp, "APIC")
-	for at := pa + entries; length > entries && at+2 <= pa+length; {
-		kind, _ := mem.U8(at)
-		size, _ := mem.U8(at + 1)
-		if size < 2 || at+uint64(size) > pa+length {
-			break
-		}
-		switch {
-		case kind == localAPIC && size >= 8:
-			if fl, _ := mem.U32(at + 4); fl&enabled != 0 {
-				id, _ := mem.U8(at + 3)
-				n = addCPU(ids, n, uint32(id))
-			}
-		case kind == localX2APIC && size >= 16:
-			if fl, _ := mem.U32(at + 8); fl&enabled != 0 {
-				id, _ := mem.U32(at + 4)
-				n = addCPU(ids, n, id)
-			}
-		}
-		at += uint64(size)
-	}
-	return n
+func (m Memory) isRSDP(pa uint64) bool {
+	magic, ok := m.U64(pa)
+	return ok && magic == rsdpMagic && m.sumsToZero(pa, rsdpSize)
 }
 
-// addCPU appends id if it is new and there is room.
-func addCPU(ids *[MaxCPUs]uint32, n int, id uint32) int {
-	for i := 0; i < n; i++ {
-		if ids[i] == id {
-			return n
-		}
+// table is an ACPI table inside Memory, its checksum verified.
+type table struct{ pa, size uint64 }
+
+// table returns the table at pa if it is a sound one with that signature.
+func (m Memory) table(pa uint64, signature uint32) (t table, ok bool) {
+	if sig, ok := m.U32(pa); !ok || sig != signature {
+		return table{}, false
 	}
-	if n < MaxCPUs {
-		ids[n] = id
-		n++
+	size, ok := m.U32(pa + tableLength)
+	if !ok || size < tableHeader || size > maxTable || !m.sumsToZero(pa, uint64(size)) {
+		return table{}, false
 	}
-	return n
+	return table{pa, uint64(size)}, true
 }
 
-// CPUs lists the local APIC ids of the machine's processors, of the MADT or
-// else the MP table, and returns how many: 0 if neither is there. It looks in
-// the likely places first: the whole BIOS area takes longer than all the rest.
-func CPUs(mem Memory, rsdp uint64, ids *[MaxCPUs]uint32) (n int) {
-	if rsdp == 0 && validRSDP(mem, biosStart) { // Firecracker does not say where it put it
-		rsdp = biosStart
+// findTable returns the first table with that signature among those that the
+// RSDP at rsdp leads to.
+func (m Memory) findTable(rsdp uint64, signature uint32) (t table, ok bool) {
+	if !m.isRSDP(rsdp) {
+		return table{}, false
 	}
-	if n = madtCPUs(mem, rsdp, ids); n != 0 {
-		return n
+	root, width := table{}, uint64(8)
+	// Firecracker and microvm have the XSDT only, pc and q35 the RSDT only.
+	if rev, ok := m.U8(rsdp + rsdpRevision); ok && rev >= 2 && m.sumsToZero(rsdp, rsdp2Size) {
+		xsdt, _ := m.U64(rsdp + rsdpXSDT)
+		root, _ = m.table(xsdt, sigXSDT)
 	}
-	if n = mpCPUs(mem, findMP(mem, 0x9fc00, 1024), ids); n != 0 {
-		return n
+	if root.size == 0 {
+		rsdt, _ := m.U32(rsdp + rsdpRSDT)
+		root, _ = m.table(uint64(rsdt), sigRSDT)
+		width = 4
 	}
-	if rsdp == 0 {
-		if n = madtCPUs(mem, FindRSDP(mem, 0), ids); n != 0 {
-			return n
+	for off := uint64(tableHeader); off+width <= root.size; off += width {
+		low, _ := m.U32(root.pa + off)
+		pa := uint64(low)
+		if width == 8 {
+			pa, _ = m.U64(root.pa + off)
+		}
+		if sig, ok := m.U32(pa); ok && sig == signature {
+			return m.table(pa, signature)
 		}
 	}
-	return mpCPUs(mem, findMP(mem, 0xf0000, 0x10000), ids)
+	return table{}, false
 }

@@ -1,22 +1,26 @@
 package boot
 
-// Option looks for the word key or key=value in a command line, words being
-// separated by spaces, and returns the value. The last one counts.
+// Option looks up key in a command line of words split by spaces: the word
+// "key", whose value is "", or "key=value". The last one counts.
 func Option(cmdline, key string) (value string, ok bool) {
-	for i := 0; i < len(cmdline); {
-		start := i
-		for i < len(cmdline) && cmdline[i] != ' ' && cmdline[i] != '\n' && cmdline[i] != '\t' {
-			i++
+	if key == "" {
+		return "", false
+	}
+	for end := len(cmdline); end > 0; {
+		start := end
+		for start > 0 && cmdline[start-1] != ' ' {
+			start--
 		}
-		word := cmdline[start:i]
+		word := cmdline[start:end]
 		if len(word) >= len(key) && word[:len(key)] == key {
-			if len(word) == len(key) {
-				value, ok = "", true
-			} else if word[len(key)] == '=' {
-				value, ok = word[len(key)+1:], true
+			switch rest := word[len(key):]; {
+			case rest == "":
+				return "", true
+			case rest[0] == '=':
+				return rest[1:], true
 			}
 		}
-		i++
+		end = start - 1
 	}
-	return value, ok
+	return "", false
 }

@@ -1,112 +1,205 @@
 package boot
 
-// Step is one way to end the machine, in the order in which they are tried.
-type Step struct {
-	Kind  StepKind
-	Addr  uint64
-	Width uint8 // in bytes, of what is written
-	Value uint32
-}
-
-// StepKind says what a Step does.
-type StepKind uint8
+// Space is ACPI's address space id of a register.
+type Space uint8
 
 const (
-	NoStep StepKind = iota
-	WritePort
-	WriteMemory
-	Halt // a second, for a VMM that ends asynchronously
-	TripleFault
+	SystemMemory Space = 0
+	SystemIO     Space = 1
 )
 
-// PowerOff returns how this machine is switched off. ACPI's S5 comes first,
-// where the tables offer it: a sleep control register (ACPI 6.5, 4.8.3.7) or the
-// PM1a control block (4.8.3.2). Then the keyboard controller's reset line, which
-// ends Firecracker, though only after a moment; and then a triple fault.
-func PowerOff(mem Memory, rsdp uint64) (steps [4]Step) {
-	n := 0
-	if s, ok := acpiPowerOff(mem, FindRSDP(mem, rsdp)); ok {
-		steps[n] = s
-		n++
-	}
-	const keyboardCommand, resetLine = 0x64, 0xfe
-	steps[n] = Step{WritePort, keyboardCommand, 1, resetLine}
-	steps[n+1] = Step{Kind: Halt}
-	if n+2 < len(steps) {
-		steps[n+2] = Step{Kind: TripleFault}
-	}
-	return steps
+// Register is a register one byte wide. Addr is 0 if there is none.
+type Register struct {
+	Space Space
+	Addr  uint64 // physical address, or port
 }
 
-func acpiPowerOff(mem Memory, rsdp uint64) (s Step, ok bool) {
-	const (
-		dsdt32, pm1aControl, flags = 40, 64, 112
-		dsdt64, sleepControl       = 140, 244
-		gasAddress                 = 4
-		hwReduced                  = 1 << 20
-		spaceMemory, spaceIO       = 0, 1
-	)
-	fadt, n := table(mem, rsdp, "FACP")
-	if n < flags+4 {
-		return s, false
+// Power is what ACPI says of ending the machine. The zero value says nothing.
+type Power struct {
+	HWReduced    bool     // the PM1 registers do not exist
+	HasS5        bool     // the machine has the state "off"
+	S5Type       uint8    // SLP_TYP of S5, 0 to 7
+	SleepControl Register // of HW-reduced machines (ACPI 6.5, 4.8.3.7)
+	PM1aControl  uint16   // port of the 16-bit PM1a control register (4.8.3.2.1); 0 if there is none
+	Reset        Register // 4.8.3.6
+	ResetValue   uint8
+}
+
+// Offsets in the FADT (ACPI 6.5, 5.2.9).
+const (
+	fadtDSDT         = 40  // u32
+	fadtPM1aControl  = 64  // u32
+	fadtFlags        = 112 // u32
+	fadtReset        = 116 // these four since revision 2 or later
+	fadtResetValue   = 128
+	fadtXDSDT        = 140 // u64
+	fadtXPM1aControl = 172
+	fadtSleepControl = 244
+
+	fadtResetSupported = 1 << 10
+	fadtHWReduced      = 1 << 20
+)
+
+// Offsets in a generic address structure (ACPI 6.5, 5.2.3.2).
+const (
+	gasBits = 1 // register width
+	gasAddr = 4 // u64
+	gasSize = 12
+)
+
+// FindPower reads the FADT, and from the DSDT the package \_S5. rsdp may be 0.
+func FindPower(mem Memory, rsdp uint64) Power {
+	if rsdp == 0 {
+		rsdp = FindRSDP(mem)
 	}
-	dsdt := uint64(0)
-	if n >= dsdt64+8 {
-		dsdt, _ = mem.U64(fadt + dsdt64)
-	}
-	if dsdt == 0 {
-		d, _ := mem.U32(fadt + dsdt32)
-		dsdt = uint64(d)
-	}
-	s5, ok := findS5(mem, dsdt)
+	fadt, ok := mem.findTable(rsdp, sigFADT)
 	if !ok {
-		return s, false
+		return Power{}
 	}
-	fl, _ := mem.U32(fadt + flags)
-	if fl&hwReduced != 0 {
-		if n < sleepControl+12 {
-			return s, false
-		}
-		const sleepEnable, typeShift = 1 << 5, 2
-		space, _ := mem.U8(fadt + sleepControl)
-		addr, _ := mem.U64(fadt + sleepControl + gasAddress)
-		s = Step{WriteMemory, addr, 1, uint32(s5&7)<<typeShift | sleepEnable}
-		if space == spaceIO {
-			s.Kind = WritePort
-		}
-		return s, addr != 0 && (space == spaceIO || space == spaceMemory)
+	var p Power
+	flags := mem.field32(fadt, fadtFlags)
+	p.HWReduced = flags&fadtHWReduced != 0
+	if flags&fadtResetSupported != 0 && fadt.size > fadtResetValue {
+		p.Reset = mem.byteRegister(fadt, fadtReset)
+		p.ResetValue, _ = mem.U8(fadt.pa + fadtResetValue)
 	}
-	const sleepEnable, typeShift = 1 << 13, 10
-	port, _ := mem.U32(fadt + pm1aControl)
-	return Step{WritePort, uint64(port), 2, uint32(s5&7)<<typeShift | sleepEnable}, port != 0 && port < 1<<16
+	if p.HWReduced {
+		p.SleepControl = mem.byteRegister(fadt, fadtSleepControl)
+	} else {
+		p.PM1aControl = mem.pm1a(fadt)
+	}
+	dsdt := uint64(mem.field32(fadt, fadtDSDT))
+	if x := mem.field64(fadt, fadtXDSDT); x != 0 {
+		dsdt = x
+	}
+	if t, ok := mem.table(dsdt, sigDSDT); ok {
+		p.S5Type, p.HasS5 = mem.s5Type(t)
+	}
+	return p
 }
 
-// findS5 finds the sleep type of the package \_S5 in the DSDT by its bytes: the
-// name, PackageOp, PkgLength, NumElements, and a first element that is a
-// small constant (ACPI 6.5, 20.2).
-func findS5(mem Memory, dsdt uint64) (typ uint8, ok bool) {
-	const packageOp, zeroOp, oneOp, bytePrefix = 0x12, 0x00, 0x01, 0x0a
-	if !mem.is(dsdt, "DSDT") {
-		return 0, false
+// pm1a returns the port of the PM1a control register, or 0.
+func (m Memory) pm1a(fadt table) uint16 {
+	port := uint64(m.field32(fadt, fadtPM1aControl))
+	space, addr := m.gas(fadt, fadtXPM1aControl)
+	if addr != 0 {
+		if space != SystemIO {
+			return 0
+		}
+		port = addr
 	}
-	n := tableLength(mem, dsdt)
-	for at, end := dsdt+tableHeader, dsdt+n; n != 0 && at+8 < end; at++ {
-		if mem[at] != '_' || !mem.is(at, "_S5_") {
+	if port > 0xffff {
+		return 0
+	}
+	return uint16(port)
+}
+
+// field32 reads a u32 of t, or 0 if t is too short to have it.
+func (m Memory) field32(t table, off uint64) uint32 {
+	if off+4 > t.size {
+		return 0
+	}
+	v, _ := m.U32(t.pa + off)
+	return v
+}
+
+// field64 is field32 for a u64.
+func (m Memory) field64(t table, off uint64) uint64 {
+	if off+8 > t.size {
+		return 0
+	}
+	v, _ := m.U64(t.pa + off)
+	return v
+}
+
+// gas reads a generic address structure of t; addr is 0 if there is none.
+func (m Memory) gas(t table, off uint64) (space Space, addr uint64) {
+	if off+gasSize > t.size {
+		return 0, 0
+	}
+	s, _ := m.U8(t.pa + off)
+	return Space(s), m.field64(t, off+gasAddr)
+}
+
+// byteRegister reads a generic address structure of t that can only describe
+// a register of 8 bits.
+func (m Memory) byteRegister(t table, off uint64) Register {
+	space, addr := m.gas(t, off)
+	if addr == 0 {
+		return Register{}
+	}
+	bits, _ := m.U8(t.pa + off + gasBits)
+	usable := space == SystemMemory || space == SystemIO && addr <= 0xffff
+	if bits != 8 || !usable {
+		return Register{}
+	}
+	return Register{space, addr}
+}
+
+// AML, the byte code in the DSDT (ACPI 6.5, 20.2).
+const (
+	amlZero    = 0x00
+	amlOne     = 0x01
+	amlName    = 0x08
+	amlByte    = 0x0a
+	amlWord    = 0x0b
+	amlDWord   = 0x0c
+	amlPackage = 0x12
+	amlRoot    = '\\'
+
+	nameS5 = '_' | 'S'<<8 | '5'<<16 | '_'<<24
+)
+
+// s5Type looks in the DSDT for Name (_S5, Package {SLP_TYPa, ...}), by its
+// bytes: there is no need to interpret the AML around it.
+func (m Memory) s5Type(dsdt table) (slpTyp uint8, ok bool) {
+	end := dsdt.pa + dsdt.size
+	for pa := dsdt.pa + tableHeader + 1; pa+4 <= end; pa++ {
+		if name, _ := m.U32(pa); name != nameS5 {
 			continue
 		}
-		if op, _ := mem.U8(at + 4); op != packageOp {
+		before, _ := m.U8(pa - 1)
+		if before == amlRoot {
+			before, _ = m.U8(pa - 2)
+		}
+		if before != amlName {
 			continue
 		}
-		lead, _ := mem.U8(at + 5)
-		p := at + 5 + 1 + uint64(lead>>6) + 1 // PkgLength, its further bytes, NumElements
-		op, _ := mem.U8(p)
-		switch op {
-		case zeroOp, oneOp:
-			return op, p < end
-		case bytePrefix:
-			typ, ok = mem.U8(p + 1)
-			return typ, ok && p+1 < end
+		if slpTyp, ok = m.firstElement(pa+4, end); ok {
+			return slpTyp, true
 		}
 	}
 	return 0, false
+}
+
+// firstElement decodes the first element, a number up to 7, of the AML package
+// at pa, which must end before end.
+func (m Memory) firstElement(pa, end uint64) (v uint8, ok bool) {
+	op, _ := m.U8(pa)
+	lead, _ := m.U8(pa + 1)
+	pa += 2 + uint64(lead>>6) // the package's length, and more bytes of it
+	elements, _ := m.U8(pa)
+	kind, _ := m.U8(pa + 1)
+	data, _ := m.U32(pa + 2)
+	last := pa + 1
+	switch kind {
+	case amlZero:
+		data = 0
+	case amlOne:
+		data = 1
+	case amlByte:
+		data &= 0xff
+		last += 1
+	case amlWord:
+		data &= 0xffff
+		last += 2
+	case amlDWord:
+		last += 4
+	default:
+		return 0, false
+	}
+	if op != amlPackage || elements == 0 || last >= end || data > 7 {
+		return 0, false
+	}
+	return uint8(data), true
 }

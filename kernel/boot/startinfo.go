@@ -1,48 +1,58 @@
 package boot
 
-// ParseStartInfo reads struct hvm_start_info at pa (Xen,
-// xen/include/public/arch-x86/hvm/start_info.h).
+// Offsets in struct hvm_start_info, and in its first module.
+const (
+	siMagic         = 0x00
+	siVersion       = 0x04
+	siModules       = 0x0c // how many
+	siModList       = 0x10
+	siCmdLine       = 0x18
+	siRSDP          = 0x20
+	siMemMap        = 0x28 // since version 1
+	siMemMapEntries = 0x30
+
+	startInfoMagic   = 0x336ec578
+	startInfoSize    = 0x28 // of version 0
+	startInfo1Size   = 0x38
+	memMapEntrySize  = 24
+	maxMemMapEntries = 512
+
+	moduleAddr = 0
+	moduleSize = 8
+)
+
+// ParseStartInfo reads the hvm_start_info at pa into info. Its first module is
+// taken as the initrd.
 func ParseStartInfo(mem Memory, pa uint64, info *Info) Status {
-	const (
-		magic      = 0x336ec578
-		size       = 56
-		version    = 4
-		nrModules  = 12
-		modlist    = 16
-		cmdline    = 24
-		rsdp       = 32
-		memmap     = 40
-		mapEntries = 48
-		entrySize  = 24
-	)
-	info.Protocol = PVH
-	if !mem.has(pa, size) {
-		return badAddress
+	*info = Info{Protocol: PVH}
+	magic, _ := mem.U32(pa + siMagic)
+	if magic != startInfoMagic || !mem.within(pa, startInfoSize) {
+		return BadStartInfo
 	}
-	if v, _ := mem.U32(pa); v != magic {
-		return badMagic
-	}
-	if v, _ := mem.U32(pa + version); v < 1 {
-		return badVersion
-	}
-	at, _ := mem.U64(pa + memmap)
-	n, _ := mem.U32(pa + mapEntries)
-	if s := info.addMap(mem, at, uint64(n), entrySize); s != ok {
+	info.RSDP, _ = mem.U64(pa + siRSDP)
+	line, _ := mem.U64(pa + siCmdLine)
+	if s := info.readCmdLine(mem, line); s != OK {
 		return s
 	}
-	info.RSDP, _ = mem.U64(pa + rsdp)
-	at, _ = mem.U64(pa + cmdline)
-	if s := info.setCmdLine(mem, at); s != ok {
-		return s
+	if n, _ := mem.U32(pa + siModules); n > 0 {
+		list, _ := mem.U64(pa + siModList)
+		addr, ok1 := mem.U64(list + moduleAddr)
+		size, ok2 := mem.U64(list + moduleSize)
+		if !ok1 || !ok2 {
+			return BadInitrd
+		}
+		if s := info.setInitrd(addr, size); s != OK {
+			return s
+		}
 	}
-	if n, _ := mem.U32(pa + nrModules); n == 0 {
-		return ok
+	version, _ := mem.U32(pa + siVersion)
+	if version < 1 || !mem.within(pa, startInfo1Size) {
+		return NoMemoryMap
 	}
-	at, _ = mem.U64(pa + modlist)
-	if !mem.has(at, 16) {
-		return badInitrd
+	table, _ := mem.U64(pa + siMemMap)
+	n, _ := mem.U32(pa + siMemMapEntries)
+	if n > maxMemMapEntries {
+		return BadMemoryMap
 	}
-	start, _ := mem.U64(at)
-	length, _ := mem.U64(at + 8)
-	return info.setInitrd(start, length)
+	return info.readMap(mem, memoryMap{table, uint64(n), memMapEntrySize})
 }

@@ -1,45 +1,47 @@
 package boot
 
-// ParseZeroPage reads struct boot_params at pa (Linux,
-// Documentation/arch/x86/zero-page.rst and boot.rst).
+// Offsets in the zero page, struct boot_params. The setup header with what
+// the loader filled in starts at 0x1f1.
+const (
+	zpRSDP            = 0x70 // acpi_rsdp_addr
+	zpExtRamdiskImage = 0xc0 // the upper halves of three 32-bit fields below
+	zpExtRamdiskSize  = 0xc4
+	zpExtCmdLinePtr   = 0xc8
+	zpE820Entries     = 0x1e8
+	zpHeader          = 0x202
+	zpRamdiskImage    = 0x218
+	zpRamdiskSize     = 0x21c
+	zpCmdLinePtr      = 0x228
+	zpE820Table       = 0x2d0
+
+	headerMagic   = 'H' | 'd'<<8 | 'r'<<16 | 'S'<<24
+	e820EntrySize = 20
+	maxE820       = 128 // slots in the zero page
+)
+
+// ParseZeroPage reads the Linux boot parameters at pa into info.
 func ParseZeroPage(mem Memory, pa uint64, info *Info) Status {
-	const (
-		size          = 4096
-		rsdp          = 0x70
-		extImage      = 0xc0
-		extSize       = 0xc4
-		extCmdLine    = 0xc8
-		e820Entries   = 0x1e8
-		bootFlag      = 0x1fe
-		headerMagic   = 0x202
-		ramdiskImage  = 0x218
-		ramdiskSize   = 0x21c
-		cmdLinePtr    = 0x228
-		e820Table     = 0x2d0
-		e820EntrySize = 20
-		e820Max       = 128
-	)
-	info.Protocol = Linux64
-	if !mem.has(pa, size) {
-		return badAddress
+	*info = Info{Protocol: Linux64}
+	magic, ok := mem.U32(pa + zpHeader)
+	if !ok || magic != headerMagic || !mem.within(pa, pageSize) {
+		return BadZeroPage
 	}
-	if v, _ := mem.U16(pa + bootFlag); v != 0xaa55 || !mem.is(pa+headerMagic, "HdrS") {
-		return badHeader
-	}
-	n, _ := mem.U8(pa + e820Entries)
-	if s := info.addMap(mem, pa+e820Table, min(uint64(n), e820Max), e820EntrySize); s != ok {
+	info.RSDP, _ = mem.U64(pa + zpRSDP)
+	if s := info.readCmdLine(mem, mem.split(pa+zpCmdLinePtr, pa+zpExtCmdLinePtr)); s != OK {
 		return s
 	}
-	info.RSDP, _ = mem.U64(pa + rsdp)
-	if s := info.setCmdLine(mem, wide(mem, pa+cmdLinePtr, pa+extCmdLine)); s != ok {
+	image := mem.split(pa+zpRamdiskImage, pa+zpExtRamdiskImage)
+	size := mem.split(pa+zpRamdiskSize, pa+zpExtRamdiskSize)
+	if s := info.setInitrd(image, size); s != OK {
 		return s
 	}
-	return info.setInitrd(wide(mem, pa+ramdiskImage, pa+extImage), wide(mem, pa+ramdiskSize, pa+extSize))
+	n, _ := mem.U8(pa + zpE820Entries)
+	return info.readMap(mem, memoryMap{pa + zpE820Table, min(uint64(n), maxE820), e820EntrySize})
 }
 
-// wide joins a field's lower half at low and its later-added upper half.
-func wide(mem Memory, low, high uint64) uint64 {
-	l, _ := mem.U32(low)
-	h, _ := mem.U32(high)
+// split reads a value whose lower 32 bits are at low and upper ones at high.
+func (m Memory) split(low, high uint64) uint64 {
+	l, _ := m.U32(low)
+	h, _ := m.U32(high)
 	return uint64(h)<<32 | uint64(l)
 }
