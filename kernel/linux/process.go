@@ -42,6 +42,7 @@ type Kernel struct {
 
 	domainName string
 	calls      *[numCalls]call
+	traced     *callSet      // nil: nothing is
 	wallBase   atomic.Uint64 // see wall
 }
 

@@ -116,11 +116,13 @@ func sysExit(t *Thread, a *Args) (uintptr, Errno) {
 	if t.tid == t.proc.pid {
 		t.proc.leaderCode = int(a.Arg1() & 0xff)
 	}
+	t.traceExit()
 	t.work.Or(workExit)
 	return 0, 0
 }
 
 func sysExitGroup(t *Thread, a *Args) (uintptr, Errno) {
+	t.traceExit()
 	t.proc.exit(int(a.Arg1()&0xff), 0)
 	return 0, 0
 }
