@@ -12,8 +12,8 @@
  * There is no stack: Firecracker enters by PVH with %esp 0.
  */
 	.set	STUB, 0x100a20
-	.set	PVH, 2
-	.set	LINUX64, 1
+	.set	PVH, 1
+	.set	LINUX64, 0
 
 /* PVH (Xen, docs/misc/pvh.pandoc): 32-bit protected mode, paging off, %ebx = hvm_start_info. */
 	.code32
