@@ -39,13 +39,14 @@ func main() {
 	out := flag.String("o", "", "where to write the kernel")
 	entry := flag.String("entry", "both", "both: PVH note and Linux 64-bit entry; linux64: the latter only; "+
 		"loader: the latter, by way of a boot loader that the note leads to")
+	symbols := flag.Bool("symbols", false, "keep the symbol table and DWARF, for gdb")
 	flag.Parse()
 	kind, ok := map[string]entries{"both": both, "linux64": linux64, "loader": loader}[*entry]
 	if *out == "" || flag.NArg() != 0 || !ok {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := build(*out, kind); err != nil {
+	if err := build(*out, kind, *symbols); err != nil {
 		fmt.Fprintln(os.Stderr, "mkkernel:", err)
 		os.Exit(1)
 	}
@@ -60,7 +61,7 @@ const (
 	loader                 // by PVH at loaderStub, which goes on with the other
 )
 
-func build(out string, kind entries) error {
+func build(out string, kind entries, symbols bool) error {
 	if v := runtime.Version(); v != pinnedGo {
 		return fmt.Errorf("this is %s, but the kernel is written for %s, whose runtime it knows; "+
 			"run the go command with GOTOOLCHAIN=%s", v, pinnedGo, pinnedGo)
@@ -71,7 +72,7 @@ func build(out string, kind entries) error {
 	}
 	defer os.RemoveAll(tmp)
 	linked := filepath.Join(tmp, "kernel.elf")
-	if err := link(linked); err != nil {
+	if err := link(linked, symbols); err != nil {
 		return err
 	}
 	img, err := os.ReadFile(linked)
@@ -91,15 +92,19 @@ func build(out string, kind entries) error {
 }
 
 // link runs the stock toolchain.
-func link(out string) error {
+func link(out string, symbols bool) error {
 	// SYSCALL becomes LEAQ 5(IP), CX; JMP kernelsyscall: the return address in
 	// CX and nothing pushed, as by the instruction.
 	const syscall = `-asmflags=all=-D "SYSCALL=BYTE $0x48; BYTE $0x8d; BYTE $0x0d; LONG $5; JMP kernelsyscall(SB)"`
 	// -T is a signed flag: this is the text address, sign-extended.
 	const text = imagePhys + 0x1000 - (1<<64 - kernelBase)
+	strip := "-s -w"
+	if symbols {
+		strip = ""
+	}
 	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
 		"-gcflags=gosv/kernel/metal=-+ -wb=false -B", syscall,
-		fmt.Sprintf("-ldflags=-s -w -checklinkname=0 -T=%d -E kernelentry", text),
+		fmt.Sprintf("-ldflags=%s -checklinkname=0 -T=%d -E kernelentry", strip, text),
 		"-o", out, "gosv/kernel")
 	c.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "CGO_ENABLED=0", "GOFLAGS=",
 		"GOEXPERIMENT=norandomizedheapbase64", // or the heap's base, and with it the boot's length, differs by build
