@@ -34,8 +34,13 @@ func fatalFault(c *CPU, r *Regs, vec, err, cr2 uintptr) {
 	kernelMessage(" on CPU ")
 	printDec(c.id)
 	kernelMessage("\n")
+	r.CR2 = cr2
 	printRegs(r)
 	printTrace(r)
+	if t := c.cur; t != nil && r != &t.Regs {
+		kernelMessage("  beneath:\n")
+		printTrace(&t.Regs)
+	}
 	fatalEnd(c)
 }
 

@@ -248,4 +248,9 @@ const (
 	sysRoot
 	sysExit
 	sysIRQFD
+	sysFault
 )
+
+// Fault provokes a page fault beneath the runtime, for tests of what is
+// printed then.
+func Fault() { mcall(sysFault, 0, 0, 0) }

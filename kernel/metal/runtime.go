@@ -43,6 +43,9 @@ func syscall(c *CPU, t *thread) {
 		return
 	case sysExit:
 		powerOff(c, int(t.DI))
+	case sysFault:
+		t.AX = ld(KernelBase) // below the image
+		return
 	case linuxExitGroup: // the runtime gave up: it has said why
 		fatalRuntime(c)
 	case linuxWrite:
