@@ -120,6 +120,8 @@ TEXT setgs<>(SB),NOSPLIT|NOFRAME,$0
 // Out: AX the runtime's first instruction, BX the clock for
 // runtime·vdsoClockgettimeSym, CX the application's SYSCALL, DI the interrupt stubs, SI the TLB interrupt, R8 apentry.
 TEXT entries<>(SB),NOSPLIT|NOFRAME,$0
+	LEAQ	·copySteps(SB), R9
+	MOVQ	R9, ·copyStepsPC(SB)
 	LEAQ	·copyRep(SB), R9
 	MOVQ	R9, ·copyRepPC(SB)
 	LEAQ	·loadWord(SB), R9

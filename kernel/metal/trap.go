@@ -8,8 +8,8 @@ var (
 	fatalFn  = fatalTrap
 
 	// Where user memory is touched, and where to go on if it is not there.
-	copyRepPC, loadWordPC, casWordPC, copyFaultPC uintptr
-	userReturnPC                                  uintptr
+	copyStepsPC, copyRepPC, loadWordPC, casWordPC, copyFaultPC uintptr
+	userReturnPC                                               uintptr
 )
 
 // Exception vectors (Intel SDM vol. 3 table 6-1).
@@ -25,7 +25,12 @@ func trap(c *CPU, t *thread, vec, err, cr2 uintptr) {
 		return
 	}
 	if vec == excPage {
-		if ip := t.IP; ip == copyRepPC || ip == loadWordPC || ip == casWordPC {
+		ip := t.IP
+		if ip >= copyStepsPC && ip < copyRepPC {
+			t.IP = copyRepPC
+			return
+		}
+		if ip == copyRepPC || ip == loadWordPC || ip == casWordPC {
 			t.IP = copyFaultPC
 			return
 		}

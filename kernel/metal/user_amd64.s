@@ -150,12 +150,55 @@ TEXT ·userReturn(SB),NOSPLIT|NOFRAME,$0
 
 // func Copy(dst, src, n uintptr) (left uintptr)
 //
-// A page fault at copyRep, loadWord or casWord goes on at copyFault (trap.go)
-// with CX saying what is left.
+// In big steps first. A page fault in one of them goes on at copyRep, which
+// finds out where exactly; a page fault there, at loadWord or casWord goes on
+// at copyFault (trap.go) with CX saying what is left.
 TEXT ·Copy(SB),NOSPLIT|NOFRAME,$0-32
 	MOVQ	dst+8(SP), DI
 	MOVQ	src+16(SP), SI
 	MOVQ	n+24(SP), CX
+	JMP	·copySteps(SB)
+TEXT ·copySteps(SB),NOSPLIT|NOFRAME,$0
+	CMPQ	CX, $64	// CX is what is left, at every instruction that may fault
+	JCS	words
+	TESTL	$4, ·fpMask(SB)
+	JEQ	sse
+avx:
+	VMOVDQU	0(SI), Y0
+	VMOVDQU	32(SI), Y1
+	VMOVDQU	Y0, 0(DI)
+	VMOVDQU	Y1, 32(DI)
+	ADDQ	$64, SI
+	ADDQ	$64, DI
+	SUBQ	$64, CX
+	CMPQ	CX, $64
+	JCC	avx
+	VZEROUPPER
+	JMP	words
+sse:
+	MOVOU	0(SI), X0
+	MOVOU	16(SI), X1
+	MOVOU	32(SI), X2
+	MOVOU	48(SI), X3
+	MOVOU	X0, 0(DI)
+	MOVOU	X1, 16(DI)
+	MOVOU	X2, 32(DI)
+	MOVOU	X3, 48(DI)
+	ADDQ	$64, SI
+	ADDQ	$64, DI
+	SUBQ	$64, CX
+	CMPQ	CX, $64
+	JCC	sse
+words:
+	CMPQ	CX, $8
+	JCS	done
+	MOVQ	(SI), AX
+	MOVQ	AX, (DI)
+	ADDQ	$8, SI
+	ADDQ	$8, DI
+	SUBQ	$8, CX
+	JMP	words
+done:
 	JMP	·copyRep(SB)
 TEXT ·copyRep(SB),NOSPLIT|NOFRAME,$0
 	REP
