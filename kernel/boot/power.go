@@ -173,33 +173,40 @@ func (m Memory) s5Type(dsdt table) (slpTyp uint8, ok bool) {
 }
 
 // firstElement decodes the first element, a number up to 7, of the AML package
-// at pa, which must end before end.
+// at pa, which must end by end.
 func (m Memory) firstElement(pa, end uint64) (v uint8, ok bool) {
 	op, _ := m.U8(pa)
 	lead, _ := m.U8(pa + 1)
 	pa += 2 + uint64(lead>>6) // the package's length, and more bytes of it
 	elements, _ := m.U8(pa)
 	kind, _ := m.U8(pa + 1)
-	data, _ := m.U32(pa + 2)
-	last := pa + 1
+	pa += 2
+	if op != amlPackage || elements == 0 || pa > end {
+		return 0, false
+	}
+	size := uint64(0)
 	switch kind {
 	case amlZero:
-		data = 0
+		return 0, true
 	case amlOne:
-		data = 1
+		return 1, true
 	case amlByte:
-		data &= 0xff
-		last += 1
+		size = 1
 	case amlWord:
-		data &= 0xffff
-		last += 2
+		size = 2
 	case amlDWord:
-		last += 4
+		size = 4
 	default:
 		return 0, false
 	}
-	if op != amlPackage || elements == 0 || last >= end || data > 7 {
+	if pa+size > end {
 		return 0, false
 	}
-	return uint8(data), true
+	v, _ = m.U8(pa)
+	for i := uint64(1); i < size; i++ {
+		if b, _ := m.U8(pa + i); b != 0 {
+			return 0, false
+		}
+	}
+	return v, v <= 7
 }
