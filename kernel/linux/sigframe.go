@@ -97,6 +97,13 @@ func frameAt(sp, fpSize uintptr) (frame, fp uintptr) {
 	return frame, fp
 }
 
+// sigFrameMax is the most that a signal frame can take of a stack, for
+// AT_MINSIGSTKSZ.
+func sigFrameMax(fpSize int) uintptr {
+	const align = 63 + 15 + 8
+	return (unsafe.Sizeof(sigFrame{}) + uintptr(fpSize) + 4 + align + 15) &^ 15
+}
+
 // fill saves the registers in r, in mid-call or not, for sigreturn.
 func (f *sigFrame) fill(r *metal.Regs, fp uintptr, xsave bool) {
 	c := &f.uc.mc

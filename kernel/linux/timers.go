@@ -22,7 +22,7 @@ type timer struct {
 // interrupts these then, and their threads call runTimers.
 var timers struct {
 	mu    sync.Mutex
-	heap  []*timer      // the earliest at its root
+	heap  timerHeap
 	next  atomic.Uint64 // no later than the earliest, 0 for none
 	alarm *time.Timer
 }
@@ -31,11 +31,10 @@ var timers struct {
 func (t *timer) arm(when uint64) {
 	timers.mu.Lock()
 	if t.index != 0 {
-		t.remove()
+		timers.heap.remove(t)
 	}
 	t.when = when
-	timers.heap = append(timers.heap, t)
-	t.up(len(timers.heap) - 1)
+	timers.heap.add(t)
 	if next := timers.next.Load(); next == 0 || when < next {
 		setAlarm(when)
 	}
@@ -48,7 +47,7 @@ func (t *timer) disarm() bool {
 	timers.mu.Lock()
 	armed := t.index != 0
 	if armed {
-		t.remove()
+		timers.heap.remove(t)
 	}
 	timers.mu.Unlock()
 	return armed
@@ -81,7 +80,7 @@ func runTimers() {
 		var due *timer
 		for due == nil && len(timers.heap) > 0 && timers.heap[0].when <= now {
 			t := timers.heap[0]
-			t.remove()
+			timers.heap.remove(t)
 			if t.thread != nil {
 				t.thread.wake()
 			} else {
@@ -103,25 +102,29 @@ func runTimers() {
 	}
 }
 
-// remove takes t out of the heap.
-func (t *timer) remove() {
-	h, i := timers.heap, t.index-1
-	last := len(h) - 1
-	moved := h[last]
-	h[last] = nil
-	timers.heap = h[:last]
+// timerHeap has the earliest timer at its root.
+type timerHeap []*timer
+
+func (h *timerHeap) add(t *timer) {
+	*h = append(*h, t)
+	h.up(t, len(*h)-1)
+}
+
+func (h *timerHeap) remove(t *timer) {
+	old, i := *h, t.index-1
+	last := len(old) - 1
+	moved := old[last]
+	old[last] = nil
+	*h = old[:last]
 	t.index = 0
 	if i < last {
-		h[i] = moved
-		moved.index = i + 1
-		moved.down(i)
-		moved.up(moved.index - 1)
+		h.down(moved, i)
+		h.up(moved, moved.index-1)
 	}
 }
 
-// up moves t, which belongs at index i or nearer to the root, to its place.
-func (t *timer) up(i int) {
-	h := timers.heap
+// up puts t, which belongs at index i or nearer to the root, in its place.
+func (h timerHeap) up(t *timer, i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
 		if h[parent].when <= t.when {
@@ -134,9 +137,8 @@ func (t *timer) up(i int) {
 	h[i], t.index = t, i+1
 }
 
-// down moves t, which belongs at index i or farther from the root, to its place.
-func (t *timer) down(i int) {
-	h := timers.heap
+// down puts t, which belongs at index i or farther from the root, in its place.
+func (h timerHeap) down(t *timer, i int) {
 	for {
 		child := 2*i + 1
 		if child >= len(h) {

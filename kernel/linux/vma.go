@@ -190,17 +190,15 @@ func (m *vmas) remove(lo, hi uintptr) {
 		v.release()
 	}
 	m.cut(i, j)
-	if hi > m.top { // perhaps a hole that gap should look at
-		below, above := uintptr(0), m.mapTop()
-		if i > 0 {
-			below = m.v[i-1].hi
-		}
-		if i < len(m.v) {
-			above = min(above, m.v[i].lo)
-		}
-		if above > below {
-			m.hole = max(m.hole, above-below+1)
-		}
+	below, above := uintptr(0), m.mapTop()
+	if i > 0 {
+		below = m.v[i-1].hi
+	}
+	if i < len(m.v) {
+		above = min(above, m.v[i].lo)
+	}
+	if above > m.top && above > below { // a hole that gap should look at again
+		m.hole = max(m.hole, above-below+1)
 	}
 }
 
