@@ -247,3 +247,7 @@ TEXT ·rdrand(SB),NOSPLIT|NOFRAME,$0-16
 	MOVB	BX, ok+16(SP)
 	RET
 
+
+// func GrowStack()
+TEXT ·GrowStack(SB),0,$5120-0
+	RET
