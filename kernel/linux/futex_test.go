@@ -15,7 +15,7 @@ func testThreads(n int) []*Thread {
 	k.procs = append(k.procs, p)
 	list := make([]*Thread, n)
 	for i := range list {
-		list[i] = p.newThread()
+		list[i] = p.newThread(i + 1)
 		list[i].startClock()
 		p.link(list[i])
 	}

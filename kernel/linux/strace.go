@@ -62,7 +62,7 @@ func (t *Thread) trace(err Errno) {
 	case err != 0:
 		w.str("-1 ")
 		w.str(err.Error())
-	case v >= 1<<32:
+	case v >= 1<<32 || w.addressResult():
 		w.hex(v)
 	default:
 		w.dec(int64(v))
@@ -187,6 +187,13 @@ func (w *traceLine) creates(n int) bool {
 	const oCreat, oTmpfile = 0o100, 0o20000000
 	name, _, _ := strings.Cut(w.t.calls[w.t.nr].desc, "(")
 	return !strings.HasPrefix(name, "open") || w.args[n-1]&(oCreat|oTmpfile) != 0
+}
+
+// addressResult says whether the call returns an address.
+func (w *traceLine) addressResult() bool {
+	const mmap, brk, mremap, shmat = 9, 12, 25, 30
+	nr := w.t.nr
+	return nr == mmap || nr == brk || nr == mremap || nr == shmat
 }
 
 // argument prints argument i. Those that the kernel fills in are printed as pointers

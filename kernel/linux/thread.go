@@ -47,13 +47,13 @@ const (
 func (t *Thread) interrupted() bool { return t.work.Load()&(workExit|workSignal) != 0 }
 
 // newThread returns a thread of p that does not run yet.
-func (p *Process) newThread() *Thread {
+func (p *Process) newThread(tid int) *Thread {
 	t := &Thread{
 		regs:  metal.NewRegs(),
 		calls: p.kernel.calls,
 		proc:  p,
 		space: p.space,
-		tid:   p.kernel.newID(),
+		tid:   tid,
 		token: make(chan struct{}, 1),
 	}
 	t.sleeper.thread = t

@@ -69,7 +69,7 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	if free, _ := metal.FreeMemory(); free < threadReserve || t.proc.kernel.countThreads() >= maxThreads {
 		return 0, EAGAIN
 	}
-	n := t.proc.newThread()
+	n := t.proc.newThread(t.proc.kernel.newID())
 	*n.regs = *t.regs
 	n.regs.AX = 0
 	if c.stack != 0 {
