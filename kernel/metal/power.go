@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"gosv/kernel/boot"
+	"gosv/kernel/platform"
 )
 
 // physMemory is the first 4 GiB of physical memory, where firmware and
@@ -14,33 +15,41 @@ func physMemory() boot.Memory {
 
 var noIDT [2]uint64 // of limit 0
 
-// powerOff reports code and ends the machine, by ACPI's S5 where the tables
-// offer it, else by the keyboard controller's reset line, else by a triple
-// fault. On Firecracker only the second is a clean end.
+// powerOff reports code and ends the machine in the ways that it offers. A VMM
+// ends at its leisure, and a triple fault would win that race, so each way is
+// given a second.
 func powerOff(c *CPU, code int) {
 	reportExit(code)
-	if directMap != 0 {
-		p := boot.FindPower(physMemory(), rsdp)
-		const sleepEnable, sleepShift, pm1Enable, pm1Shift = 1 << 5, 2, 1 << 13, 10
-		switch {
-		case p.HasS5 && p.SleepControl.Addr != 0:
-			writeRegister(p.SleepControl, p.S5Type<<sleepShift|sleepEnable)
-		case p.HasS5 && p.PM1aControl != 0:
-			outw(uintptr(p.PM1aControl), uintptr(p.S5Type)<<pm1Shift|pm1Enable)
+	if directMap == 0 { // too early to read tables: Firecracker's way, at least
+		const keyboardCommand, resetLine = 0x64, 0xfe
+		outb(keyboardCommand, resetLine)
+		waitForEnd()
+	} else {
+		for _, s := range platform.PowerOff(boot.FindPower(physMemory(), rsdp)) {
+			switch s.Kind {
+			case platform.WriteLivePort:
+				if inb(uintptr(s.Addr)) == 0xff {
+					continue
+				}
+				outb(uintptr(s.Addr), uintptr(s.Value))
+			case platform.WritePort:
+				if s.Width == 1 {
+					outb(uintptr(s.Addr), uintptr(s.Value))
+				} else {
+					outw(uintptr(s.Addr), uintptr(s.Value))
+				}
+			case platform.WriteMemory:
+				if s.Addr >= 4*pageSize1G {
+					continue
+				}
+				*(*uint8)(unsafe.Pointer(directMap + uintptr(s.Addr))) = uint8(s.Value)
+			default:
+				leaves.tripleFault(addressOf(&noIDT))
+			}
+			waitForEnd()
 		}
 	}
-	const keyboardCommand, resetLine = 0x64, 0xfe
-	outb(keyboardCommand, resetLine)
-	waitForEnd()
 	leaves.tripleFault(addressOf(&noIDT))
-}
-
-func writeRegister(r boot.Register, v uint8) {
-	if r.Space == boot.SystemIO {
-		outb(uintptr(r.Addr), uintptr(v))
-	} else if r.Addr < 4*pageSize1G {
-		*(*uint8)(unsafe.Pointer(directMap + uintptr(r.Addr))) = v
-	}
 }
 
 // waitForEnd waits a second: the VMM's other thread is about to end us, and
