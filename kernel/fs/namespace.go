@@ -1,0 +1,105 @@
+package fs
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Namespace is a tree of mounted file systems. Processes share it, or have one
+// of their own.
+type Namespace struct {
+	root *Mount
+	mu   sync.Mutex // against other changes of mounts
+}
+
+// Mount is a file system in a Namespace's tree. It covers a directory's entry:
+// that need not be there underneath.
+type Mount struct {
+	Source, Kind string // as /proc/mounts shows them
+
+	parent Place  // the directory whose entry it covers; no Inode for the root
+	name   string // that entry
+	below  atomic.Pointer[[]*Mount]
+
+	once sync.Once
+	open func() Inode
+	top  Inode
+}
+
+// Place is an inode where a path led to it.
+type Place struct {
+	Mount *Mount
+	Inode Inode // nil: no place
+
+	dir  Inode  // where it was found, if that is known
+	name string // its entry there
+}
+
+// NewNamespace returns a namespace of one file system.
+func NewNamespace(source, kind string, root Inode) *Namespace {
+	return &Namespace{root: &Mount{Source: source, Kind: kind, top: root}}
+}
+
+// Root is the top of the tree.
+func (ns *Namespace) Root() Place { return Place{Mount: ns.root, Inode: ns.root.top} }
+
+// Mount puts a file system at the entry called name of the directory at. Its
+// root is asked for when somebody goes there.
+func (ns *Namespace) Mount(at Place, name, source, kind string, root func() Inode) *Mount {
+	m := &Mount{Source: source, Kind: kind, parent: at, name: name, open: root}
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	var list []*Mount
+	if old := at.Mount.below.Load(); old != nil {
+		list = append(list, *old...)
+	}
+	list = append(list, m)
+	at.Mount.below.Store(&list)
+	return m
+}
+
+// Mounts calls f for all mounts, those that are below others after them.
+func (ns *Namespace) Mounts(f func(m *Mount)) { ns.root.each(f) }
+
+func (m *Mount) each(f func(m *Mount)) {
+	f(m)
+	if list := m.below.Load(); list != nil {
+		for _, b := range *list {
+			b.each(f)
+		}
+	}
+}
+
+// Root is the top of the mounted file system.
+func (m *Mount) Root() Inode {
+	if m.open != nil {
+		m.once.Do(func() { m.top = m.open() })
+	}
+	return m.top
+}
+
+// Place is the top of the mounted file system as a place.
+func (m *Mount) Place() Place {
+	return Place{Mount: m, Inode: m.Root(), dir: m.parent.Inode, name: m.name}
+}
+
+// mountAt returns what is mounted at an entry of a directory in m.
+func (m *Mount) mountAt(dir Inode, name string) *Mount {
+	list := m.below.Load()
+	if list == nil {
+		return nil
+	}
+	ino := dir.Ino()
+	for i := len(*list) - 1; i >= 0; i-- { // the last one hides those before it
+		if b := (*list)[i]; b.name == name && b.parent.Inode.Ino() == ino {
+			return b
+		}
+	}
+	return nil
+}
+
+// Same says whether two places hold the same inode of the same mount.
+func (p *Place) Same(q *Place) bool { return p.Mount == q.Mount && p.Inode.Ino() == q.Inode.Ino() }
+
+// isTop says whether p is its mount's root.
+func (p *Place) isTop() bool { return p.Inode.Ino() == p.Mount.Root().Ino() }
