@@ -1,0 +1,60 @@
+# gosv: see README.md. Everything that is built lands in bin/ and in
+# internal/image/kernels/, nothing else is touched.
+
+GO      ?= go
+KERNELS := internal/image/kernels
+# The kernel and mkkernel know this toolchain's runtime; the go command fetches it if it is another.
+export GOTOOLCHAIN := go1.26.8
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PACKAGES := qemu-system-x86 busybox-static musl-tools gcc libc6-dev erofs-utils linux-image-cloud-amd64 cpio lz4 strace
+
+.PHONY: all kernels deps hello test stress bench fuzz docs clean
+
+all: bin/gosv
+
+# The go command knows what is up to date: let it decide.
+kernels:
+	$(GO) run ./cmd/mkkernel -o $(KERNELS)/gosv.elf
+	$(GO) run ./cmd/mkkernel -entry loader -o $(KERNELS)/gosv-loader.elf
+	$(GO) run ./cmd/mkkernel -entry linux64 -o $(KERNELS)/gosv-linux64.elf
+
+.PHONY: bin/gosv
+bin/gosv: kernels
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/gosv ./cmd/gosv
+
+# What make hello and make test need of Debian, if it is not there.
+deps:
+	@command -v $(GO) >/dev/null || { echo "gosv needs Go: https://go.dev/dl, or apt-get install golang" >&2; exit 1; }
+	@command -v dpkg-query >/dev/null || { echo "not Debian: install the equivalents of: $(PACKAGES)" >&2; exit 1; }
+	@missing=; for p in $(PACKAGES); do \
+		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing$$missing"; \
+		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+hello: deps all
+	bin/gosv run ./examples/hello
+
+test: deps all
+	$(GO) vet -asmdecl=false -unsafeptr=false ./...
+	$(GO) test -timeout 40m ./...
+
+# A thousand boots on QEMU, a hundred on Firecracker.
+stress: deps all
+	$(GO) test -timeout 120m -run Stress ./test -stress
+
+bench: deps all
+	$(GO) run ./bench
+
+# Each fuzz target for a while.
+fuzz:
+	@grep -rl '^func Fuzz' --include='*_test.go' . | while read -r f; do \
+		grep -o '^func Fuzz[A-Za-z0-9_]*' $$f | sed 's/func //' | while read -r t; do \
+			echo "$$t in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $${FUZZTIME:-30s} $$(dirname $$f) || exit 1; done || exit 1; done
+
+# The pages that are generated from the code.
+docs:
+	$(GO) test ./kernel/linux -run TestDocs -update
+
+clean:
+	rm -rf bin $(KERNELS)/*.elf test/bin

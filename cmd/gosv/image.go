@@ -1,0 +1,348 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gosv/internal/appimage"
+	"gosv/internal/elf"
+	"gosv/internal/image"
+)
+
+// imageFlags say what goes into an image; run and build share them.
+type imageFlags struct {
+	env      []string
+	envFile  []string
+	workdir  string
+	volumes  []string
+	cwd      bool
+	hostname string
+}
+
+func (f *imageFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.SetInterspersed(false) // what follows the program is the program's
+	fl.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable: K=V, or K to take it from here")
+	fl.StringArrayVar(&f.envFile, "env-file", nil, "read environment variables from a file, one K=V a line")
+	fl.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the VM (default /)")
+	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "put a copy of a file or directory into the image: HOST:GUEST")
+	fl.BoolVar(&f.cwd, "cwd", false, "put a copy of the current directory at the same path, and start there")
+	fl.StringVar(&f.hostname, "hostname", "", "the VM's host name")
+}
+
+// An application is what run and build make of their arguments.
+type application struct {
+	spec  image.Spec
+	ready []byte // an image, if the argument was one; spec.Config is its, changed
+}
+
+// application resolves the program: an image, an ELF file, or a Go package,
+// which is built into dir.
+func (f *imageFlags) application(args []string, name, dir string, tty bool) (*application, error) {
+	env, err := f.environment(name, tty)
+	if err != nil {
+		return nil, err
+	}
+	prog, err := resolve(args[0], dir)
+	if err != nil {
+		return nil, err
+	}
+	if isImage(prog) {
+		return f.fromImage(prog, args, env)
+	}
+	if err := checkProgram(prog); err != nil {
+		return nil, err
+	}
+	base := filepath.Base(args[0])
+	if base == "." || base == ".." || base == "/" {
+		base = filepath.Base(prog)
+	}
+	a := &application{spec: image.Spec{Program: prog, Path: "/bin/" + base}}
+	a.spec.Config = appimage.Config{
+		Args:     append([]string{args[0]}, args[1:]...),
+		Env:      env,
+		Cwd:      "/",
+		Exe:      a.spec.Path,
+		HostName: name,
+	}
+	for _, v := range f.volumes {
+		c, err := image.ParseCopy(v)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(c.Host); err != nil {
+			return nil, fmt.Errorf("-v %s: %w", v, err)
+		}
+		a.spec.Copies = append(a.spec.Copies, c)
+	}
+	if f.cwd {
+		cwd, err := os.Getwd()
+		if err != nil {
+			return nil, err
+		}
+		a.spec.Copies = append(a.spec.Copies, image.Copy{Host: cwd, Guest: cwd})
+		a.spec.Config.Cwd = cwd
+	}
+	if f.workdir != "" {
+		if !path.IsAbs(f.workdir) {
+			return nil, fmt.Errorf("-w %s: the working directory must be an absolute path", f.workdir)
+		}
+		a.spec.Config.Cwd = path.Clean(f.workdir)
+	}
+	return a, nil
+}
+
+// fromImage takes an image as it is, with arguments and environment changed.
+func (f *imageFlags) fromImage(name string, args, env []string) (*application, error) {
+	img, c, err := image.Open(name)
+	if err != nil {
+		return nil, &exitError{exitCannotExecute, err}
+	}
+	if len(f.volumes) > 0 || f.cwd {
+		return nil, errors.New("-v and --cwd need a program, not a finished image: give them to gosv build")
+	}
+	if len(args) > 1 {
+		c.Args = append(c.Args[:min(1, len(c.Args))], args[1:]...)
+	}
+	for _, kv := range env {
+		c.Env = setenv(c.Env, kv, len(f.env)+len(f.envFile) > 0)
+	}
+	if f.workdir != "" {
+		c.Cwd = path.Clean(f.workdir)
+	}
+	if f.hostname != "" {
+		c.HostName = f.hostname
+	}
+	return &application{spec: image.Spec{Config: c}, ready: img}, nil
+}
+
+// setenv sets K=V in env; where K is there already only if replace is set.
+func setenv(env []string, kv string, replace bool) []string {
+	k, _, _ := strings.Cut(kv, "=")
+	for i, old := range env {
+		if strings.HasPrefix(old, k+"=") {
+			if replace {
+				env[i] = kv
+			}
+			return env
+		}
+	}
+	return append(env, kv)
+}
+
+// environment is a container's usual one, and what the flags say.
+func (f *imageFlags) environment(name string, tty bool) ([]string, error) {
+	env := []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOSTNAME=" + name,
+		"HOME=/root",
+	}
+	if t := os.Getenv("TERM"); tty && t != "" {
+		env = append(env, "TERM="+t)
+	}
+	var given []string
+	for _, file := range f.envFile {
+		r, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		s := bufio.NewScanner(r)
+		for s.Scan() {
+			if l := strings.TrimSpace(s.Text()); l != "" && l[0] != '#' {
+				given = append(given, l)
+			}
+		}
+		r.Close()
+		if err := s.Err(); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	for _, kv := range append(given, f.env...) {
+		if !strings.Contains(kv, "=") {
+			v, ok := os.LookupEnv(kv)
+			if !ok {
+				continue
+			}
+			kv += "=" + v
+		}
+		if strings.HasPrefix(kv, "=") {
+			return nil, fmt.Errorf("-e %s: a variable needs a name", kv)
+		}
+		env = setenv(env, kv, true)
+	}
+	return env, nil
+}
+
+// resolve finds the program that arg names: a file, a command on the PATH, or a
+// Go package, which it builds.
+func resolve(arg, dir string) (string, error) {
+	info, err := os.Stat(arg)
+	switch {
+	case err == nil && info.IsDir():
+		return buildPackage(arg, dir)
+	case err == nil && info.Mode().IsRegular():
+		return arg, nil
+	case err == nil:
+		return "", &exitError{exitCannotExecute, fmt.Errorf("%s: not a program but a %s", arg, info.Mode().Type())}
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", &exitError{exitCannotExecute, err}
+	}
+	if !strings.Contains(arg, "/") {
+		if p, err := exec.LookPath(arg); err == nil {
+			return p, nil
+		}
+	} else if strings.HasSuffix(arg, ".go") || !strings.HasPrefix(arg, ".") && !strings.HasPrefix(arg, "/") {
+		if p, err := buildPackage(arg, dir); err == nil {
+			return p, nil
+		}
+	}
+	return "", &exitError{exitNotFound, fmt.Errorf("%s: no such program, image, or Go package", arg)}
+}
+
+// buildPackage builds a Go package for the VM.
+func buildPackage(pkg, dir string) (string, error) {
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		return "", &exitError{exitCannotExecute, fmt.Errorf("%s is a Go package, and there is no Go toolchain on the PATH to build it with", pkg)}
+	}
+	if filepath.IsLocal(pkg) && !strings.HasPrefix(pkg, ".") {
+		if _, err := os.Stat(pkg); err == nil {
+			pkg = "./" + pkg
+		}
+	}
+	abs, err := filepath.Abs(pkg)
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, filepath.Base(abs))
+	cmd := exec.Command(goTool, "build", "-o", out)
+	if info, err := os.Stat(pkg); err == nil && info.IsDir() {
+		cmd.Dir = pkg // which may be of another module
+		cmd.Args = append(cmd.Args, ".")
+	} else {
+		cmd.Args = append(cmd.Args, pkg)
+	}
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	progress("building %s", pkg)
+	msg, err := cmd.CombinedOutput()
+	progress("")
+	if err != nil {
+		return "", &exitError{exitCannotExecute, fmt.Errorf("building the Go package %s failed:\n%s", pkg, strings.TrimSpace(string(msg)))}
+	}
+	if _, err := os.Stat(out); err != nil {
+		return "", &exitError{exitCannotExecute, fmt.Errorf("%s is a Go package, but not a program: it is not package main", pkg)}
+	}
+	return out, nil
+}
+
+// isImage says whether a file ends like an application image, or is named
+// like one and is no ELF file.
+func isImage(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var magic [4]byte
+	f.ReadAt(magic[:], 0)
+	if string(magic[:]) == "\x7fELF" {
+		return false
+	}
+	var super [4]byte
+	f.ReadAt(super[:], 1024)
+	return string(super[:]) == "\xe2\xe1\xf5\xe0" || strings.HasSuffix(name, ".img")
+}
+
+// checkProgram says what the guest would say of an unsuitable file, before
+// there is a guest.
+func checkProgram(name string) error {
+	b, err := os.ReadFile(name)
+	if err == nil {
+		_, err = elf.Check(b, int64(len(b)))
+		if err != nil && strings.HasPrefix(string(b[:min(2, len(b))]), "#!") {
+			line, _, _ := strings.Cut(string(b[:min(200, len(b))]), "\n")
+			err = fmt.Errorf("a script (%s), which needs its interpreter: run that, with the script put into the image by -v", line)
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if err != nil {
+		return &exitError{exitCannotExecute, err}
+	}
+	return nil
+}
+
+// write puts the image into a new file.
+func (a *application) write(name string) error {
+	out, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	if a.ready != nil {
+		err = image.Rewrite(out, a.ready, &a.spec.Config)
+	} else {
+		err = image.Write(out, &a.spec)
+	}
+	if cerr := out.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		os.Remove(name)
+		return fmt.Errorf("making the image: %w", err)
+	}
+	return nil
+}
+
+func buildCommand() *cobra.Command {
+	var f imageFlags
+	var out string
+	cmd := &cobra.Command{
+		Use:   "build [flags] PROGRAM [ARG...]",
+		Short: "Make an application image",
+		Long:  "Make an application image of a Go package or a static Linux program, with its arguments and files.",
+		Example: `  gosv build -o hello.img ./examples/hello
+  gosv build -e DEBUG=1 -v ./config:/etc/app -o app.img ./app --serve
+  gosv run app.img`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := os.MkdirTemp("", "gosv")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			name := f.hostname
+			if name == "" {
+				name = "gosv"
+			}
+			a, err := f.application(args, name, dir, false)
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				out = filepath.Base(a.spec.Config.Exe) + ".img"
+			}
+			half := fmt.Sprintf("%s.%d.tmp", out, os.Getpid())
+			if err := a.write(half); err != nil {
+				return err
+			}
+			if err := os.Rename(half, out); err != nil {
+				os.Remove(half)
+				return err
+			}
+			return nil
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringVarP(&out, "output", "o", "", "the image's file (default PROGRAM.img)")
+	return cmd
+}

@@ -1,0 +1,73 @@
+// gosv runs an unmodified Linux program as a microVM, on a kernel written in Go.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"gosv/internal/vmm"
+)
+
+// exitError ends gosv with a code of its own.
+type exitError struct {
+	code int
+	err  error // printed unless nil
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// Codes for programs that cannot be started, as of shells and docker.
+const (
+	exitCannotExecute = 126
+	exitNotFound      = 127
+)
+
+func main() {
+	err := command().Execute()
+	if err == nil {
+		return
+	}
+	code := vmm.ExitGosv
+	var e *exitError
+	if errors.As(err, &e) {
+		code = e.code
+	}
+	if msg := err.Error(); msg != "" {
+		fmt.Fprintln(os.Stderr, "gosv:", msg)
+	}
+	os.Exit(code)
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "gosv",
+		Short:         "Run a Linux program as a microVM",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(runCommand(), buildCommand(), &cobra.Command{
+		Use:   "version",
+		Short: "Print gosv's version",
+		Args:  cobra.NoArgs,
+		Run: func(cmd *cobra.Command, args []string) {
+			version := "(devel)"
+			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+				version = info.Main.Version
+			}
+			fmt.Println("gosv", version)
+		},
+	})
+	return root
+}

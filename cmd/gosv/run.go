@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"gosv/internal/image"
+	"gosv/internal/vmm"
+	"gosv/internal/vmm/firecracker"
+	"gosv/internal/vmm/qemu"
+)
+
+type runFlags struct {
+	image     imageFlags
+	vmm       string
+	accel     string
+	machine   string
+	memory    string
+	cpus      int
+	name      string
+	timeout   time.Duration
+	dryRun    bool
+	kernel    string
+	strace    string
+	timing    bool
+	verbose   bool
+	debug     string
+	cpuConfig string
+	vmmArgs   []string
+}
+
+func runCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [flags] PROGRAM [ARG...]",
+		Short: "Run a program in a microVM",
+		Long: `Run a Go package, a static Linux program or an application image as a microVM.
+Its output, input and exit code are the program's.
+
+Exit codes besides the program's: 128+n it was ended by signal n, 123 the kernel
+failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
+127 no such program.`,
+		Example: `  gosv run ./examples/hello                     a Go package: built, booted, gone
+  gosv run ./prog a 'b c' ''                    a static program and its arguments
+  echo text | gosv run /bin/busybox sha256sum   its input
+  gosv run --vmm firecracker -m 64 ./prog
+  go test -exec 'gosv run --cwd --' ./...       any package's tests, in microVMs`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(args) },
+	}
+	f.image.add(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.vmm, "vmm", "", "qemu or firecracker (default: firecracker where KVM works and it is installed, else qemu)")
+	fl.StringVar(&f.accel, "accel", "", "kvm or tcg (default: kvm where it works)")
+	fl.StringVar(&f.machine, "machine", "", "QEMU's machine: microvm, pc, q35, with its options (default microvm)")
+	fl.StringVarP(&f.memory, "memory", "m", "128", "memory in MiB, or with a suffix K, M or G")
+	fl.IntVarP(&f.cpus, "cpus", "c", 1, "number of CPUs")
+	fl.StringVar(&f.name, "name", "", "name of the VM, and its host name unless --hostname says otherwise")
+	fl.DurationVar(&f.timeout, "timeout", 0, "end the VM after this time, with exit code 124")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "print the VMM's command line, and leave the files it needs, instead of running it")
+	fl.StringVar(&f.kernel, "kernel", "", "another kernel than the one in gosv")
+	fl.StringVar(&f.strace, "strace", "", "print the program's system calls, or only some: --strace=open,mmap")
+	fl.Lookup("strace").NoOptDefVal = "all"
+	fl.BoolVar(&f.timing, "boot-timing", false, "print when each stage of the boot was reached")
+	fl.BoolVar(&f.verbose, "verbose", false, "say which VMM runs it, and what the kernel finds on the machine")
+	fl.StringVar(&f.debug, "debug", "", "make the kernel fail on purpose: fault, panic or hang")
+	fl.Lookup("debug").Hidden = true
+	fl.StringVar(&f.cpuConfig, "firecracker-cpu-config", "", "a custom CPU template for Firecracker (JSON)")
+	fl.StringArrayVar(&f.vmmArgs, "vmm-arg", nil, "a further argument for the VMM")
+	return cmd
+}
+
+// progress says on a terminal what takes long; an empty message takes it back.
+func progress(format string, args ...any) {
+	if !term.IsTerminal(int(os.Stderr.Fd())) {
+		return
+	}
+	fmt.Fprint(os.Stderr, "\r\x1b[K")
+	if format != "" {
+		fmt.Fprintf(os.Stderr, "gosv: "+format+" ...", args...)
+	}
+}
+
+func (f *runFlags) run(args []string) error {
+	memory, err := parseMemory(f.memory)
+	if err != nil {
+		return err
+	}
+	const maxCPUs = 32
+	if f.cpus < 1 || f.cpus > maxCPUs {
+		return fmt.Errorf("-c %d: between 1 and %d CPUs are possible", f.cpus, maxCPUs)
+	}
+	v, fallback, err := f.pick()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "gosv")
+	if err != nil {
+		return fmt.Errorf("no place for temporary files: %w", err)
+	}
+	if !f.dryRun {
+		defer os.RemoveAll(dir)
+	}
+	name := f.name
+	if f.image.hostname != "" {
+		name = f.image.hostname
+	} else if name == "" {
+		name = "gosv"
+	}
+	tty := !f.dryRun && term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
+	app, err := f.image.application(args, name, dir, tty)
+	if err != nil {
+		os.RemoveAll(dir)
+		return err
+	}
+	m := &vmm.Machine{Name: f.name, Image: filepath.Join(dir, "app.img"), Memory: memory, CPUs: f.cpus}
+	token := rand.Text()[:4]
+	m.CmdLine = f.cmdline(token, tty)
+	if err := app.write(m.Image); err != nil {
+		os.RemoveAll(dir)
+		return err
+	}
+	if m.Kernel, err = f.kernelFile(dir); err != nil {
+		os.RemoveAll(dir)
+		return err
+	}
+	if f.dryRun {
+		argv, err := v.Command(m, dir)
+		if err != nil {
+			return err
+		}
+		fmt.Println(vmm.Quote(argv))
+		fmt.Fprintf(os.Stderr, "gosv: what it needs is in %s\n", dir)
+		return nil
+	}
+	res, err := f.start(v, m, dir, token, tty)
+	if err == nil && !res.Report && !res.Output && res.Code == vmm.ExitKernel && fallback != nil {
+		f.note("%s ended at once (%s); trying %s", v, firstLine(res.VMM), fallback)
+		v = fallback
+		res, err = f.start(v, m, dir, token, tty)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case res.Report && res.Code == 0:
+		return nil
+	case res.Report:
+		return &exitError{code: res.Code}
+	case res.Code == vmm.ExitTimeout:
+		return &exitError{res.Code, fmt.Errorf("ended after %v, as --timeout asks", f.timeout)}
+	}
+	msg := fmt.Sprintf("the VM ended without reporting an exit code, on %s", v)
+	if res.VMM != "" {
+		msg += ", which said:\n" + res.VMM
+	}
+	return &exitError{res.Code, errors.New(msg)}
+}
+
+func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool) (vmm.Result, error) {
+	argv, err := v.Command(m, dir)
+	if err != nil {
+		return vmm.Result{}, err
+	}
+	if f.verbose {
+		f.note("running on %s", v)
+	}
+	r := &vmm.Run{Argv: argv, Token: token, Timeout: f.timeout, TTY: tty, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	return r.Do(context.Background())
+}
+
+func (f *runFlags) note(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "gosv: "+format+"\n", args...)
+}
+
+func firstLine(s string) string {
+	if s == "" {
+		return "it said nothing"
+	}
+	l, _, _ := strings.Cut(s, "\n")
+	return l
+}
+
+// pick chooses the VMM and its accelerator by flags and by what the machine
+// has. A fallback is what to try if that fails at once though nobody asked for
+// it.
+func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
+	switch f.accel {
+	case "", "kvm", "tcg":
+	default:
+		return nil, nil, fmt.Errorf("--accel %s: there are kvm and tcg", f.accel)
+	}
+	switch f.vmm {
+	case "firecracker":
+		if f.accel == "tcg" {
+			return nil, nil, errors.New("firecracker needs KVM: --accel tcg is for --vmm qemu")
+		}
+		v, err := firecracker.New(f.cpuConfig, f.vmmArgs)
+		if err == nil {
+			err = vmm.CheckKVM()
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		return v, nil, nil
+	case "", "qemu":
+	default:
+		return nil, nil, fmt.Errorf("--vmm %s: there are qemu and firecracker", f.vmm)
+	}
+	kvm := vmm.CheckKVM()
+	if f.accel == "kvm" && kvm != nil {
+		return nil, nil, kvm
+	}
+	if f.vmm == "" && f.machine == "" && f.accel != "tcg" && kvm == nil {
+		if v, err := firecracker.New(f.cpuConfig, f.vmmArgs); err == nil {
+			return v, nil, nil
+		}
+	}
+	accel := f.accel
+	if accel == "" {
+		accel = "kvm"
+		if kvm != nil {
+			accel = "tcg"
+			if f.verbose {
+				f.note("using TCG: %v", kvm)
+			}
+		}
+	}
+	q, err := qemu.New(accel, f.machine, f.vmmArgs)
+	if err != nil {
+		if f.vmm == "" {
+			err = vmm.ErrNoVMM
+		}
+		return nil, nil, err
+	}
+	if f.accel == "" && accel == "kvm" {
+		tcg := *q
+		tcg.Accel = "tcg"
+		fallback = &tcg
+	}
+	return q, fallback, nil
+}
+
+// kernelFile writes the kernel where the VMM can read it.
+func (f *runFlags) kernelFile(dir string) (string, error) {
+	if f.kernel != "" {
+		_, err := os.Stat(f.kernel)
+		return f.kernel, err
+	}
+	b, err := image.Kernel()
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Join(dir, "kernel.elf")
+	return name, os.WriteFile(name, b, 0o644)
+}
+
+// cmdline is the kernel's: docs/contracts.md.
+func (f *runFlags) cmdline(token string, tty bool) string {
+	words := []string{"gosv.report=" + token, "gosv.time=" + strconv.FormatInt(time.Now().UnixNano(), 10)}
+	if tty {
+		if cols, rows, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+			words = append(words, fmt.Sprintf("gosv.tty=%dx%d", rows, cols))
+		}
+	}
+	switch f.strace {
+	case "":
+	case "all":
+		words = append(words, "gosv.strace")
+	default:
+		words = append(words, "gosv.strace="+f.strace)
+	}
+	if f.timing {
+		words = append(words, "gosv.boot-timing")
+	}
+	if f.verbose {
+		words = append(words, "gosv.verbose")
+	}
+	if f.debug != "" {
+		words = append(words, "gosv.debug="+f.debug)
+	}
+	return strings.Join(words, " ")
+}
+
+// parseMemory reads a size in MiB, or with a suffix.
+func parseMemory(s string) (mib int, err error) {
+	const least, most = 2, 512 << 10
+	num, unit := s, 1.0
+	if n := len(s); n > 1 {
+		switch s[n-1] {
+		case 'k', 'K':
+			num, unit = s[:n-1], 1.0/1024
+		case 'm', 'M':
+			num = s[:n-1]
+		case 'g', 'G':
+			num, unit = s[:n-1], 1024
+		}
+	}
+	v, err := strconv.ParseFloat(num, 64)
+	if err != nil || v != v {
+		return 0, fmt.Errorf("-m %s: not a size of memory (examples: 128, 64M, 2G)", s)
+	}
+	if v*unit < least || v*unit > most {
+		return 0, fmt.Errorf("-m %s: between %d MiB and %d GiB are possible", s, least, most>>10)
+	}
+	return int(v * unit), nil
+}

@@ -1,0 +1,176 @@
+package vmm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"gosv/internal/console"
+)
+
+// Exit codes of a run that are not the program's own.
+const (
+	ExitKernel  = 123 // the kernel failed, or the VM ended without a report
+	ExitTimeout = 124
+	ExitGosv    = 125 // gosv itself could not do it
+)
+
+// Run is a machine's run under the eyes of a user.
+type Run struct {
+	Argv    []string // the VMM's command line
+	Token   string   // of the console's control strings
+	Timeout time.Duration
+	TTY     bool // the guest's console is our terminal
+	Stdin   *os.File
+	Stdout  io.Writer
+	Stderr  io.Writer
+}
+
+// Result is how a run ended.
+type Result struct {
+	Code   int
+	Report bool   // the guest said so itself
+	Output bool   // the guest printed anything
+	VMM    string // what the VMM itself printed last
+}
+
+// Do starts the VMM, passes input and output, and waits for the end. An error
+// means that the VMM could not be started.
+func (r *Run) Do(ctx context.Context) (Result, error) {
+	if r.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.Timeout)
+		defer cancel()
+	}
+	own := &tail{}
+	cmd := exec.CommandContext(ctx, r.Argv[0], r.Argv[1:]...)
+	// Its own process group: Ctrl-C at the terminal is for us to act on. And
+	// should we be killed, it shall not outlive us.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Stderr = own
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return Result{}, err
+	}
+	demux := console.NewDemux(r.Token, r.Stdout, r.Stderr, r.Stderr)
+	cmd.Stdout = demux
+	cmd.WaitDelay = time.Second
+
+	if r.TTY {
+		state, err := term.MakeRaw(int(r.Stdin.Fd()))
+		if err != nil {
+			return Result{}, fmt.Errorf("switching the terminal to raw mode: %w", err)
+		}
+		defer term.Restore(int(r.Stdin.Fd()), state)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGWINCH)
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		return Result{}, fmt.Errorf("starting %s: %w", r.Argv[0], err)
+	}
+	input := &lockedWriter{w: in}
+	go r.feed(input)
+	killed := make(chan syscall.Signal, 1)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if s == syscall.SIGWINCH {
+					if cols, rows, err := term.GetSize(int(r.Stdin.Fd())); err == nil && r.TTY {
+						input.Write(console.Resize(rows, cols))
+					}
+					continue
+				}
+				killed <- s.(syscall.Signal)
+				cmd.Process.Kill()
+				return
+			case <-done:
+				return
+			}
+		}
+	}()
+	err = cmd.Wait()
+	close(done)
+	demux.Close()
+
+	res := Result{Output: demux.Wrote(), VMM: own.String()}
+	res.Code, res.Report = demux.Exit()
+	var ended *exec.ExitError
+	switch {
+	case res.Report:
+	case len(killed) > 0:
+		res.Code, res.Report = 128+int(<-killed), true
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		res.Code = ExitTimeout
+	case err != nil && !errors.As(err, &ended) && !errors.Is(err, exec.ErrWaitDelay):
+		return res, err
+	default:
+		res.Code = ExitKernel
+	}
+	return res, nil
+}
+
+// feed sends our standard input to the guest.
+func (r *Run) feed(w io.Writer) {
+	buf := make([]byte, 4096)
+	var out []byte
+	for {
+		n, err := r.Stdin.Read(buf)
+		out = console.Escape(out[:0], buf[:n])
+		if _, werr := w.Write(out); werr != nil {
+			return
+		}
+		if err != nil {
+			w.Write(console.EndOfInput)
+			return
+		}
+	}
+}
+
+// lockedWriter keeps what two goroutines write apart.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	const keep = 4096
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	if extra := len(t.b) - keep; extra > 0 {
+		t.b = bytes.Clone(t.b[extra:])
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.b))
+}
