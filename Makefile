@@ -15,9 +15,10 @@ all: bin/gosv
 
 # The go command knows what is up to date: let it decide.
 kernels:
+	@mkdir -p bin
 	$(GO) run ./cmd/mkkernel -o $(KERNELS)/gosv.elf
-	$(GO) run ./cmd/mkkernel -entry loader -o $(KERNELS)/gosv-loader.elf
-	$(GO) run ./cmd/mkkernel -entry linux64 -o $(KERNELS)/gosv-linux64.elf
+	$(GO) run ./cmd/mkkernel -entry loader -o bin/gosv-loader.elf
+	$(GO) run ./cmd/mkkernel -entry linux64 -o bin/gosv-linux64.elf
 
 .PHONY: bin/gosv
 bin/gosv: kernels

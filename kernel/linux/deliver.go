@@ -116,6 +116,22 @@ func (t *Thread) restart(err Errno) {
 	}
 }
 
+// restartAs is the result of an interrupted call that goes on by f, not by being
+// made again from the start, unless a handler ran: one with a relative timeout.
+func (t *Thread) restartAs(f func() (uintptr, Errno)) Errno {
+	t.continuation = f
+	return eRestartBlock
+}
+
+func sysRestartSyscall(t *Thread, a *Args) (uintptr, Errno) {
+	f := t.continuation
+	if f == nil {
+		return 0, EINTR
+	}
+	t.continuation = nil
+	return f()
+}
+
 // again lets t execute its SYSCALL instruction, which is two bytes long, once more.
 func (t *Thread) again(nr uintptr) {
 	t.regs.AX = nr

@@ -126,7 +126,11 @@ func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
 				deadline = ts.ns()
 			}
 		}
-		return 0, t.futexWait(addr, val, mask, deadline)
+		err := t.futexWait(addr, val, mask, deadline)
+		if err == eRestartSys && deadline != never {
+			err = t.restartAs(func() (uintptr, Errno) { return 0, t.futexWait(addr, val, mask, deadline) })
+		}
+		return 0, err
 	case futexWake:
 		return t.futexWake(addr, int32(val), futexMatchAny)
 	case futexWakeBitset:

@@ -27,9 +27,9 @@ type Thread struct {
 	robust   uintptr // set_robust_list(2)
 	futex    futexWaiter
 
-	sched      schedState
-	sleepUntil uint64 // for restart_syscall
-	sleepRest  uintptr
+	sched schedState
+
+	continuation func() (uintptr, Errno) // of an interrupted call, for restart_syscall
 
 	cpuTime atomic.Uint64 // ns it ran, up to started
 	started atomic.Uint64 // when it began to run, 0 if it does not

@@ -250,17 +250,7 @@ func (t *Thread) sleep(deadline uint64, rest uintptr) Errno {
 			return err
 		}
 	}
-	t.sleepUntil, t.sleepRest = deadline, rest
-	return eRestartBlock
-}
-
-// sysRestartSyscall goes on with a relative sleep that was interrupted, but
-// not by a handler.
-func sysRestartSyscall(t *Thread, a *Args) (uintptr, Errno) {
-	if t.sleepUntil == 0 {
-		return 0, EINTR
-	}
-	return 0, t.sleep(t.sleepUntil, t.sleepRest)
+	return t.restartAs(func() (uintptr, Errno) { return 0, t.sleep(deadline, rest) })
 }
 
 func sysNanosleep(t *Thread, a *Args) (uintptr, Errno) {
