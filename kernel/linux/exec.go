@@ -1,0 +1,165 @@
+package linux
+
+import (
+	"errors"
+	"strings"
+	"unsafe"
+
+	"gosv/internal/elf"
+	"gosv/kernel/metal"
+)
+
+// Where things go in the address space, as on Linux with randomization off.
+const (
+	stackTop   = userTop
+	stackExtra = 128 << 10      // mapped below the strings from the start
+	pieBase    = 0x555555554000 // ELF_ET_DYN_BASE, for static-PIE programs
+	headPages  = 16             // of the file, at least, that the program headers are in
+)
+
+// Executable is a file that is to be run.
+type Executable struct {
+	File Backing
+	Size int64
+	Path string // that it was found by
+}
+
+// Start makes the first process, which is to run exe. An error says what is
+// wrong with the file, or that memory is short.
+func (k *Kernel) Start(exe *Executable, argv, envp []string) (*Process, error) {
+	p := &Process{kernel: k, pid: k.newID(), exe: exe.Path}
+	p.limits.init()
+	if p.space = newSpace(); p.space == nil {
+		return nil, errNoMemory
+	}
+	p.space.stackLimit = uintptr(p.limit(rlimitStack))
+	p.space.asLimit = uintptr(p.limit(rlimitAS))
+	p.space.noMemory = p.outOfMemory
+	metal.SetRoot(p.space.root)
+	t := p.newThread(p.pid)
+	if k.traced != nil {
+		t.work.Store(workTrace)
+	}
+	if err := t.load(exe, argv, envp); err != nil {
+		return nil, err
+	}
+	p.link(t)
+	k.procs = append(k.procs, p)
+	k.init = p
+	return p, nil
+}
+
+// Run runs p's first thread on the calling goroutine and does not return.
+func (p *Process) Run() {
+	p.threads[0].run()
+	select {} // the other threads go on
+}
+
+var errNoMemory = errors.New("there is too little memory; give the machine more (-m)")
+
+// load makes t, of a process without mappings, start exe.
+func (t *Thread) load(exe *Executable, argv, envp []string) error {
+	s := t.space
+	head, e := exe.File.Pages(0, headPages, false)
+	if e != 0 {
+		return loadError(e)
+	}
+	prog, err := elf.Check(head[:min(int64(len(head)), exe.Size)], exe.Size)
+	if err != nil {
+		return err
+	}
+	bias := uintptr(0)
+	if prog.PIE {
+		bias = pieBase - uintptr(prog.Low)
+	}
+	for i := range prog.NLoads {
+		if e := s.loadSegment(exe.File, &prog.Loads[i], bias); e != 0 {
+			return loadError(e)
+		}
+	}
+	s.brkStart = uintptr(prog.High) + bias
+	s.brkEnd = s.brkStart
+
+	_, hwcap, _ := metal.CPUFeatures()
+	si := startInfo{
+		path:        exe.Path,
+		argv:        argv,
+		envp:        envp,
+		phdr:        uintptr(prog.Phdr) + bias,
+		phnum:       uintptr(prog.Phnum),
+		entry:       uintptr(prog.Entry) + bias,
+		hwcap:       hwcap,
+		minSigStack: sigFrameMax(metal.FPSize()),
+	}
+	putUint64(si.random[:], entropy())
+	putUint64(si.random[8:], entropy())
+	st, e := si.build(stackTop, min(s.stackLimit/4, maxArgTotal))
+	if e != 0 {
+		return errors.New("the arguments and the environment are too large: at most 6 MiB, and 128 KiB each")
+	}
+	stack := vma{lo: st.sp&^pageMask - stackExtra, hi: stackTop, prot: protRead | protWrite, flags: vmaGrowsDown | vmaStack}
+	if e := s.place(&stack); e != 0 {
+		return loadError(e)
+	}
+	if e := t.CopyOut(st.sp, st.bytes); e != 0 {
+		return errNoMemory
+	}
+	s.argLo, s.argHi, s.envHi = st.argLo, st.argHi, st.envHi
+
+	r := t.regs
+	r.SP, r.IP, r.Full = st.sp, si.entry, 1
+	name := exe.Path[strings.LastIndexByte(exe.Path, '/')+1:]
+	copy(t.name[:15], name)
+	t.sig.stack.flags = ssDisable
+	return nil
+}
+
+func loadError(e Errno) error {
+	if e == ENOMEM {
+		return errNoMemory
+	}
+	return errors.New("its segments cannot be mapped: " + e.Error())
+}
+
+// loadSegment maps a segment: its file's pages where they are, and zeros behind them.
+func (s *Space) loadSegment(file Backing, seg *elf.Segment, bias uintptr) Errno {
+	va := uintptr(seg.Vaddr) + bias
+	skew := va & pageMask
+	fileEnd, end := va+uintptr(seg.FileSize), va+uintptr(seg.MemSize)
+	lo, mid, hi := va-skew, pageUp(fileEnd), pageUp(end)
+	prot := uint8(0)
+	if seg.Flags&elf.Read != 0 {
+		prot |= protRead
+	}
+	if seg.Flags&elf.Write != 0 {
+		prot |= protWrite
+	}
+	if seg.Flags&elf.Execute != 0 {
+		prot |= protExec
+	}
+	if seg.FileSize == 0 {
+		mid = lo
+	} else if err := s.place(&vma{lo: lo, hi: mid, prot: prot, file: file, off: int64(seg.Offset) - int64(skew)}); err != 0 {
+		return err
+	}
+	if mid < hi {
+		if err := s.place(&vma{lo: mid, hi: hi, prot: prot}); err != 0 {
+			return err
+		}
+	}
+	// The rest of the last page of the file belongs to something else. A segment
+	// that cannot be written keeps it, as on Linux.
+	if n := mid - fileEnd; seg.MemSize > seg.FileSize && seg.FileSize > 0 && seg.Flags&elf.Write != 0 && n > 0 &&
+		s.writeSome(fileEnd, unsafe.Pointer(&zeros), n) != n {
+		return ENOMEM
+	}
+	return 0
+}
+
+// outOfMemory ends p because there is no memory for a page that it may touch.
+func (p *Process) outOfMemory() {
+	_, total := metal.FreeMemory()
+	p.kernel.log("out of memory: " + p.exe + " has " + mib(uint64(p.space.resident)*pageSize) + " of the machine's " + mib(total) +
+		" and wants more; give the machine more (-m)")
+	p.exit(128+SIGKILL, SIGKILL)
+}
