@@ -111,7 +111,7 @@ func kvmRate() bool {
 // Calibration compares the TSC with the local APIC's timer, which ticks once a
 // nanosecond on QEMU. It starts early in the boot and ends late, so that the
 // window is mostly filled with work.
-const calibrationWindow = 20_000 // ns
+const calibrationWindow = 5_000 // ns, at least
 
 var calibration struct {
 	running bool
@@ -136,12 +136,15 @@ func endCalibration() {
 	if !k.running {
 		return
 	}
-	const tries = 64
+	const (
+		tries    = 256
+		accuracy = 100 // the error is at most a hundredth
+	)
 	for i := uint32(1); i <= tries; i++ {
 		for k.count-apicRead(apicTimerNow) < calibrationWindow*i {
 		}
 		tsc, count, width := apicReading()
-		if k.width+width <= (tsc-k.tsc)/64 || i == tries { // the error is at most that
+		if k.width+width <= (tsc-k.tsc)/accuracy || i == tries {
 			setRate((tsc - k.tsc) * 1e9 / uint64(k.count-count))
 			break
 		}

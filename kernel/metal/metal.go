@@ -255,10 +255,10 @@ const (
 // printed then.
 func Fault() { mcall(sysFault, 0, 0, 0) }
 
-// GrowStack makes the goroutine's stack 8 KiB at least. A stack that grows
-// costs some 7,000 instructions, less while few frames are on it: whoever will
-// need more than the first 2 KiB for sure calls this first.
-func GrowStack()
+// growStack makes the goroutine's stack 16 KiB. Growing a stack costs some
+// 7,000 instructions, less while few frames are on it; the main goroutine,
+// which also runs everybody's init after this one, needs more than its first
+// 2 KiB for sure.
+func growStack()
 
-// The main goroutine runs everybody's init after this one.
-func init() { GrowStack() }
+func init() { growStack() }

@@ -165,8 +165,12 @@ func unmapHeap(c *CPU, va, n uintptr) {
 	nfreed, from := 0, va
 	for end := va + n; va < end; {
 		e := pte(va, 1, false)
-		if e == 0 { // nothing in this 2 MiB
-			va = (va + pageSize2M) &^ (pageSize2M - 1)
+		if e == 0 { // nothing in this 2 MiB, perhaps not in this 1 GiB
+			hole := uintptr(pageSize2M)
+			if pte(va, 2, false) == 0 {
+				hole = pageSize1G
+			}
+			va = (va + hole) &^ (hole - 1)
 			continue
 		}
 		if f := ld(e); f&ptePresent != 0 {

@@ -126,8 +126,8 @@ func lockedSyscall(c *CPU, t *thread) {
 		}
 		t.AX = 0
 
-	case linuxSigaction:
-		t.AX = sigaction(t)
+	case linuxSigaction: // with a signal number that kernelsyscall refused
+		t.AX = errno(einval)
 	case linuxSigprocmask:
 		t.AX = sigprocmask(t)
 	case linuxSigaltstack:

@@ -6,8 +6,55 @@
 // assembled with SYSCALL defined as LEAQ 5(IP),CX; JMP kernelsyscall(SB), so
 // that LSTAR is left to ring 3. The contract is that of SYSCALL: CX is the
 // return address, nothing has been pushed, R11 is free.
+//
+// Two calls that the runtime makes by the dozen at its start are answered
+// here: rt_sigaction for all signals, before there is a second thread, and
+// mmap with hints for its heap in the half that is not ours.
 TEXT kernelsyscall(SB),NOSPLIT|NOFRAME,$0
 	CLI
+	CMPQ	AX, $13	// rt_sigaction(DI signal, SI new, DX old)
+	JEQ	sigaction
+	CMPQ	AX, $9	// mmap(DI hint, ...)
+	JNE	enter
+	TESTQ	DI, DI
+	JLE	enter
+	MOVQ	$-12, AX	// ENOMEM
+	STI
+	JMP	CX
+sigaction:
+	LEAQ	-1(DI), R11
+	CMPQ	R11, $64
+	JCC	enter
+	MOVQ	DI, R11
+	SHLQ	$5, R11	// a handlers element is a struct sigaction: 32 bytes
+	LEAQ	·handlers(SB), AX
+	ADDQ	AX, R11
+	TESTQ	DX, DX
+	JEQ	noold
+	MOVQ	0(R11), AX
+	MOVQ	AX, 0(DX)
+	MOVQ	8(R11), AX
+	MOVQ	AX, 8(DX)
+	MOVQ	16(R11), AX
+	MOVQ	AX, 16(DX)
+	MOVQ	24(R11), AX
+	MOVQ	AX, 24(DX)
+noold:
+	TESTQ	SI, SI
+	JEQ	nonew
+	MOVQ	0(SI), AX
+	MOVQ	AX, 0(R11)
+	MOVQ	8(SI), AX
+	MOVQ	AX, 8(R11)
+	MOVQ	16(SI), AX
+	MOVQ	AX, 16(R11)
+	MOVQ	24(SI), AX
+	MOVQ	AX, 24(R11)
+nonew:
+	XORL	AX, AX
+	STI
+	JMP	CX
+enter:
 	MOVQ	CPU_cur(GS), R11
 	SAVE(R11)
 	MOVQ	SP, Regs_SP(R11)

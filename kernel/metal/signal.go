@@ -18,25 +18,9 @@ const (
 	siKernel, siTkill = 0x80, -6
 )
 
+// handlers has a struct sigaction per signal, as the kernel sees it; 0 is unused.
+// kernelsyscall reads and sets them.
 var handlers [65]struct{ handler, flags, restorer, mask uintptr }
-
-func sigaction(t *thread) uintptr {
-	if t.DI == 0 || t.DI >= uintptr(len(handlers)) {
-		return errno(einval)
-	}
-	h := &handlers[t.DI]
-	old := *h
-	if t.SI != 0 {
-		h.handler, h.flags, h.restorer, h.mask = ld(t.SI), ld(t.SI+8), ld(t.SI+16), ld(t.SI+24)
-	}
-	if t.DX != 0 {
-		st(t.DX, old.handler)
-		st(t.DX+8, old.flags)
-		st(t.DX+16, old.restorer)
-		st(t.DX+24, old.mask)
-	}
-	return 0
-}
 
 func sigprocmask(t *thread) uintptr {
 	const block, unblock, setmask = 0, 1, 2

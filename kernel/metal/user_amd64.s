@@ -248,6 +248,6 @@ TEXT ·rdrand(SB),NOSPLIT|NOFRAME,$0-16
 	RET
 
 
-// func GrowStack()
-TEXT ·GrowStack(SB),0,$5120-0
+// func growStack()
+TEXT ·growStack(SB),0,$12288-0
 	RET
