@@ -2,7 +2,6 @@ package linux
 
 import (
 	"errors"
-	"strings"
 	"unsafe"
 
 	"gosv/internal/elf"
@@ -108,8 +107,7 @@ func (t *Thread) load(exe *Executable, argv, envp []string) error {
 
 	r := t.regs
 	r.SP, r.IP, r.Full = st.sp, si.entry, 1
-	name := exe.Path[strings.LastIndexByte(exe.Path, '/')+1:]
-	copy(t.name[:15], name)
+	copy(t.name[:15], baseName(exe.Path))
 	t.sig.stack.flags = ssDisable
 	return nil
 }

@@ -215,7 +215,7 @@ func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
 	switch id := int32(a.Arg1()); id {
 	case clockRealtime, clockMonotonic, clockBoottime, clockTAI:
 		tm.realtime = id == clockRealtime || id == clockTAI
-	case clockRealtimeAlarm, clockBoottimeAlarm, clockMonotonicRaw, clockRealtimeCoarse, clockMonoCoarse:
+	case clockMonotonicRaw, clockRealtimeCoarse, clockMonoCoarse:
 		return 0, EOPNOTSUPP
 	default:
 		var err Errno

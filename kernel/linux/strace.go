@@ -2,7 +2,6 @@ package linux
 
 import (
 	"strconv"
-	"strings"
 	"unsafe"
 
 	"gosv/kernel/errno"
@@ -28,7 +27,9 @@ func (k *Kernel) Trace(list string) (unknown string) {
 		}
 		return ""
 	}
-	for name := range strings.SplitSeq(list, ",") {
+	for list != "" {
+		var name string
+		name, list, _ = cut(list, ',')
 		nr := k.callNumber(name)
 		if nr < 0 {
 			return name
@@ -40,7 +41,7 @@ func (k *Kernel) Trace(list string) (unknown string) {
 
 func (k *Kernel) callNumber(name string) int {
 	for nr := range k.calls {
-		if n, _, _ := strings.Cut(k.calls[nr].desc, "("); n == name && n != "" {
+		if n, _, _ := cut(k.calls[nr].desc, '('); n == name && n != "" {
 			return nr
 		}
 	}
@@ -86,9 +87,9 @@ func (t *Thread) traceCall(err Errno) *traceLine {
 	if t.nr < numCalls {
 		desc = t.calls[t.nr].desc
 	}
-	name, rest, ok := strings.Cut(desc, "(")
+	name, rest, ok := cut(desc, '(')
 	if ok {
-		args, _, _ = strings.Cut(rest, ")")
+		args, _, _ = cut(rest, ')')
 	} else {
 		name, args = "syscall_"+strconv.Itoa(int(t.nr)), "x,x,x,x,x,x"
 	}
@@ -98,10 +99,9 @@ func (t *Thread) traceCall(err Errno) *traceLine {
 	w.args = [7]uintptr{a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4(), a.Arg5(), a.Arg6(), 0}
 	w.result, w.err = t.regs.AX, err
 	n := 0
-	for kind := range strings.SplitSeq(args, ",") {
-		if kind == "" {
-			break
-		}
+	for args != "" {
+		var kind string
+		kind, args, _ = cut(args, ',')
 		if n > 0 {
 			if kind == "mode" && !w.creates(n) {
 				break
@@ -185,8 +185,8 @@ func (w *traceLine) ptr(v uintptr) {
 // creates says whether the flags before argument n make open look at its mode.
 func (w *traceLine) creates(n int) bool {
 	const oCreat, oTmpfile = 0o100, 0o20000000
-	name, _, _ := strings.Cut(w.t.calls[w.t.nr].desc, "(")
-	return !strings.HasPrefix(name, "open") || w.args[n-1]&(oCreat|oTmpfile) != 0
+	name, _, _ := cut(w.t.calls[w.t.nr].desc, '(')
+	return name != "open" && name != "openat" || w.args[n-1]&(oCreat|oTmpfile) != 0
 }
 
 // addressResult says whether the call returns an address.
@@ -667,8 +667,8 @@ func (w *traceLine) flags(v uintptr, list string) {
 
 // nextName takes a number and a name off a list.
 func nextName(list string) (n uintptr, name, rest string) {
-	num, rest, _ := strings.Cut(list, " ")
-	name, rest, _ = strings.Cut(rest, " ")
+	num, rest, _ := cut(list, ' ')
+	name, rest, _ = cut(rest, ' ')
 	v, _ := strconv.ParseInt(num, 0, 64)
 	return uintptr(v), name, rest
 }

@@ -65,9 +65,7 @@ const (
 	clockRealtimeCoarse = 5
 	clockMonoCoarse     = 6
 	clockBoottime       = 7
-	clockRealtimeAlarm  = 8
-	clockBoottimeAlarm  = 9
-	clockTAI            = 11
+	clockTAI            = 11 // 8 and 9 wake a machine by its RTC: EINVAL without one that can
 
 	coarseTick = 4_000_000 // resolution of the coarse clocks, as with HZ=250
 )
@@ -75,9 +73,9 @@ const (
 // readClock returns the time of a clock in ns.
 func (t *Thread) readClock(id int32) (uint64, Errno) {
 	switch id {
-	case clockRealtime, clockRealtimeCoarse, clockRealtimeAlarm, clockTAI:
+	case clockRealtime, clockRealtimeCoarse, clockTAI:
 		return metal.Now() + t.proc.kernel.wall(), 0
-	case clockMonotonic, clockMonotonicRaw, clockMonoCoarse, clockBoottime, clockBoottimeAlarm:
+	case clockMonotonic, clockMonotonicRaw, clockMonoCoarse, clockBoottime:
 		return metal.Now(), 0
 	}
 	c, err := t.cpuClock(id)
@@ -285,7 +283,7 @@ func sysClockNanosleep(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, EINVAL
 	}
 	switch id {
-	case clockRealtime, clockMonotonic, clockBoottime, clockTAI, clockRealtimeAlarm, clockBoottimeAlarm:
+	case clockRealtime, clockMonotonic, clockBoottime, clockTAI:
 	default:
 		return 0, t.sleepCPU(id, now, ts, a.Arg2()&absolute != 0)
 	}
@@ -294,7 +292,7 @@ func sysClockNanosleep(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	deadline := ts.ns()
 	switch id {
-	case clockRealtime, clockTAI, clockRealtimeAlarm:
+	case clockRealtime, clockTAI:
 		deadline = t.proc.kernel.realtimeDeadline(ts)
 	}
 	if err := t.sleep(deadline, 0); err != 0 {

@@ -3,8 +3,8 @@ package linux
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"gosv/kernel/gotimer"
 	"gosv/kernel/metal"
 )
 
@@ -24,7 +24,7 @@ var timers struct {
 	mu    sync.Mutex
 	heap  timerHeap
 	next  atomic.Uint64 // no later than the earliest, 0 for none
-	alarm *time.Timer
+	alarm *gotimer.Timer
 }
 
 // arm starts t, or starts it anew.
@@ -56,14 +56,11 @@ func (t *timer) disarm() bool {
 // setAlarm makes runTimers be called at when.
 func setAlarm(when uint64) {
 	timers.next.Store(when)
-	d := time.Duration(1)
-	if now := metal.Now(); when > now {
-		d = time.Duration(min(when-now, 1<<62))
-	}
+	delay := when - min(when, metal.Now())
 	if timers.alarm == nil {
-		timers.alarm = time.AfterFunc(d, runTimers)
+		timers.alarm = gotimer.Start(delay, runTimers)
 	} else {
-		timers.alarm.Reset(d)
+		timers.alarm.Reset(delay)
 	}
 	metal.Deadline(when) // after the Go timer, so that it finds that one due
 }

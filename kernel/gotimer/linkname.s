@@ -1,0 +1,1 @@
+// This file lets gotimer.go declare functions without a body.
