@@ -39,6 +39,7 @@ func start() {
 	}
 	fpSize = fpBytes(fpMask)
 	readBootData()
+	Mark("boot data read")
 	end := imageEnd() - KernelBase
 	end = (end + 4095) &^ 4095
 	bootInfo.Reserve(boot.Range{Start: 0, End: uint64(end) + stubPages<<12})
@@ -58,6 +59,7 @@ func start() {
 		freeFrame(end + i<<12)
 	}
 
+	Mark("page tables made")
 	x2apic = leaf1>>21&1 != 0
 	tscDeadline = leaf1>>24&1 != 0
 	if !x2apic {
@@ -84,6 +86,7 @@ func start() {
 	t.IP = rt0
 	c.cur, t.cpu = t, c
 	endCalibration()
+	Mark("descriptors, APIC and clock set up")
 }
 
 // readBootData parses what the loader left, while the first GiB is mapped.
