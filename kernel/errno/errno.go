@@ -2,10 +2,7 @@
 // kernel that answers a system call speaks it, so it imports nothing.
 package errno
 
-import (
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // Errno is a Linux error number (errno(3)); 0 means success. A system call
 // gives it back negated in AX.
@@ -32,12 +29,15 @@ func (e Errno) Error() string {
 // Word returns the nth word of a list, counted from 1, or "": a table of names
 // in one string, because each pointer in a table costs the boot an instruction.
 func Word(list string, n int) string {
-	for list != "" && n > 0 {
-		word, rest, _ := strings.Cut(list, " ")
-		if n--; n == 0 {
-			return word
+	start := 0
+	for i := 0; i <= len(list); i++ {
+		if i < len(list) && list[i] != ' ' {
+			continue
 		}
-		list = rest
+		if n--; n == 0 {
+			return list[start:i]
+		}
+		start = i + 1
 	}
 	return ""
 }
