@@ -5,8 +5,8 @@ package console
 
 import (
 	"sync"
-	"time"
 
+	"gosv/kernel/gotimer"
 	"gosv/kernel/interrupt"
 	"gosv/kernel/metal"
 )
@@ -36,7 +36,8 @@ func Write(s metal.Stream, p []byte) {
 		n := metal.ConsoleWrite(s, p)
 		p = p[n:]
 		if n == 0 {
-			time.Sleep(100 * time.Microsecond)
+			const retry = 100_000 // ns
+			gotimer.Sleep(retry)
 		}
 	}
 }

@@ -55,13 +55,13 @@ func (d *decoder) decode(p []byte) {
 		case sizing:
 			const largest = 1 << 15
 			switch {
-			case b >= '0' && b <= '9' && d.size[d.field] < largest:
-				d.size[d.field] = d.size[d.field]*10 + int(b-'0')
+			case b >= '0' && b <= '9':
+				d.size[d.field] = min(d.size[d.field]*10+int(b-'0'), largest)
 			case b == 'x' && d.field == 0:
 				d.field = 1
 			default:
 				d.state = plain
-				if b == ';' && d.field == 1 {
+				if b == ';' && d.field == 1 && d.size[0] < largest && d.size[1] < largest {
 					flush()
 					d.to.Resize(d.size[0], d.size[1])
 				}

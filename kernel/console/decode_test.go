@@ -20,7 +20,7 @@ func TestDecode(t *testing.T) {
 		{"a\x10.", "a<end>"},
 		{"a\x10w24x80;b", "a<24x80>b"},
 		{"a\x10w24;b", "ab"},
-		{"a\x10w99999999x1;b", "a9x1;b"},
+		{"a\x10w99999999x1;b", "ab"},
 		{"a\x10qb", "ab"},
 		{"\x10\x10\x10.", "\x10<end>"},
 	} {

@@ -38,7 +38,7 @@ func (c *Caller) Chown(n Inode, uid, gid uint32) errno.Errno {
 		}
 	}
 	if !IsDir(a.Mode) {
-		if m := a.Mode & PermMask &^ a.privileged(); m != a.Mode&PermMask {
+		if m := a.Mode & PermMask &^ c.privileged(&a); m != a.Mode&PermMask {
 			ch.Set |= SetMode
 			ch.Mode = m
 		}
@@ -46,11 +46,12 @@ func (c *Caller) Chown(n Inode, uid, gid uint32) errno.Errno {
 	return n.SetAttr(ch)
 }
 
-// privileged returns the bits of a mode that go when a file gets another owner
-// or other contents. SetGID without execute permission once meant something else.
-func (a *Attr) privileged() uint32 {
+// privileged returns the bits of a mode that go when c gives the file another
+// owner or other contents. SetGID without execute permission meant something
+// else once, and may stay where c could set it.
+func (c *Caller) privileged(a *Attr) uint32 {
 	bits := uint32(SetUID)
-	if a.Mode&0o010 != 0 {
+	if a.Mode&0o010 != 0 || !c.InGroup(a.GID) && !c.Can(CapFsetID) {
 		bits |= SetGID
 	}
 	return bits
@@ -63,7 +64,7 @@ func (c *Caller) Written(n Inode) {
 		return
 	}
 	a := n.Attr()
-	if m := a.Mode & PermMask &^ a.privileged(); m != a.Mode&PermMask {
+	if m := a.Mode & PermMask &^ c.privileged(&a); m != a.Mode&PermMask {
 		n.SetAttr(Change{Set: SetMode, Mode: m})
 	}
 }

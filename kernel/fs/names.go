@@ -15,8 +15,8 @@ func (at *At) Make(path string, a New) errno.Errno {
 	if err := w.vacant(IsDir(a.Mode)); err != 0 {
 		return err
 	}
-	if kind := a.Mode & TypeMask; (kind == Char || kind == Block) && !at.Caller.Can(CapMknod) {
-		return errno.EPERM
+	if IsDir(a.Mode) {
+		a.Mode &^= SetUID | SetGID // a directory inherits the latter, or not
 	}
 	_, err = w.make(w.place.Inode, w.last, a)
 	return err
@@ -150,6 +150,21 @@ func (at *At) Rename(path string, to *At, toPath string, flags uint32) errno.Err
 	}
 	if !IsDir(w.mode) && (w.slash || v.slash && flags&Exchange == 0) || exists && flags&Exchange != 0 && v.slash && !IsDir(v.mode) {
 		return errno.ENOTDIR
+	}
+	// The file system will look again, but permissions come after this.
+	if IsDir(w.mode) && toDir.below(w.place.Inode) {
+		return errno.EINVAL
+	}
+	if exists {
+		if IsDir(v.mode) && dir.below(v.place.Inode) {
+			if flags&Exchange != 0 {
+				return errno.EINVAL
+			}
+			return errno.ENOTEMPTY
+		}
+		if w.place.Same(&v.place) {
+			return 0
+		}
 	}
 	c := at.Caller
 	if err := c.mayDelete(dir.Inode, w.place.Inode); err != 0 {

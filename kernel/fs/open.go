@@ -29,11 +29,15 @@ func (at *At) Open(path string, flags, mode uint32) (Place, errno.Errno) {
 	if flags&PathOnly != 0 {
 		flags &= PathOnly | DirOnly | NoLinks
 	}
+	noName := flags&(Tmpfile&^DirOnly) != 0
+	if noName && (flags&(Tmpfile|Creat) != Tmpfile || flags&AccessMask == 0) || flags&(DirOnly|Creat) == DirOnly|Creat {
+		return Place{}, errno.EINVAL
+	}
 	if err := w.start(path); err != 0 {
 		return Place{}, err
 	}
-	if flags&Tmpfile == Tmpfile {
-		return w.tmpfile(path, flags, mode)
+	if noName {
+		return w.tmpfile(path, mode)
 	}
 	if flags&Creat != 0 {
 		return w.create(path, flags, mode)
@@ -53,11 +57,16 @@ func (w *walk) create(path string, flags, mode uint32) (Place, errno.Errno) {
 		if err := w.to(path, true); err != 0 {
 			return Place{}, err
 		}
-		if w.last == "" || w.last == "." || w.last == ".." || w.slash {
-			// A link that leads to a place ends here as well.
-			if w.last == "" && !w.slash && !IsDir(w.mode) {
-				return w.opened(flags)
+		switch {
+		case w.last == "" || w.last == "." || w.last == "..":
+			switch {
+			case flags&Excl != 0:
+				return Place{}, errno.EEXIST
+			case IsDir(w.mode):
+				return Place{}, errno.EISDIR
 			}
+			return w.opened(flags) // a link led to a place that is not a directory
+		case w.slash:
 			return Place{}, errno.EISDIR
 		}
 		dir := w.place
@@ -98,6 +107,14 @@ func (w *walk) make(dir Inode, name string, a New) (Inode, errno.Errno) {
 	if err := w.Caller.Access(dir, MayWrite|MayExec); err != 0 {
 		return nil, err
 	}
+	switch a.Mode & TypeMask {
+	case Char, Block:
+		if !w.Caller.Can(CapMknod) {
+			return nil, errno.EPERM
+		}
+	default:
+		a.Rdev = 0
+	}
 	w.own(dir, &a)
 	return dir.Create(name, a)
 }
@@ -118,10 +135,7 @@ func (w *walk) own(dir Inode, a *New) {
 }
 
 // tmpfile is Open with Tmpfile: a file without a name.
-func (w *walk) tmpfile(path string, flags, mode uint32) (Place, errno.Errno) {
-	if flags&AccessMask == 0 {
-		return Place{}, errno.EINVAL
-	}
+func (w *walk) tmpfile(path string, mode uint32) (Place, errno.Errno) {
 	w.Flags |= OnlyDir
 	if err := w.to(path, false); err != 0 {
 		return Place{}, err
@@ -158,6 +172,9 @@ func (w *walk) opened(flags uint32) (Place, errno.Errno) {
 	}
 	if err := w.Caller.Access(n, want); err != 0 {
 		return Place{}, err
+	}
+	if w.mode&TypeMask == Socket {
+		return Place{}, errno.ENXIO
 	}
 	if flags&NoAtime != 0 {
 		if a := n.Attr(); !w.Caller.owns(&a) {

@@ -55,6 +55,22 @@ func (p Place) Path(root Place) (string, errno.Errno) {
 	return "", errno.ELOOP
 }
 
+// below says whether the directory p is n, or anywhere below it.
+func (p *Place) below(n Inode) bool {
+	ino := n.Ino()
+	for d, depth := p.Inode, 0; depth < maxDepth; depth++ {
+		if d.Ino() == ino {
+			return true
+		}
+		up, err := d.Lookup("..")
+		if err != 0 || up.Ino() == d.Ino() || d.Ino() == p.Mount.Root().Ino() {
+			return false
+		}
+		d = up
+	}
+	return false
+}
+
 // nameIn returns n's name in dir, of which guess is the likeliest.
 func nameIn(dir, n Inode, guess string) (string, errno.Errno) {
 	ino := n.Ino()

@@ -115,9 +115,6 @@ func (w *walk) to(path string, stopAtLast bool) errno.Errno {
 		if slash {
 			rest = strings.TrimLeft(rest, "/")
 		}
-		if len(name) > MaxName {
-			return errno.ENAMETOOLONG
-		}
 		if rest == "" && stopAtLast {
 			w.last, w.slash = name, slash
 			return 0
@@ -165,6 +162,9 @@ func (w *walk) step(name string) errno.Errno {
 		return 0
 	case "..":
 		return w.up()
+	}
+	if len(name) > MaxName {
+		return errno.ENAMETOOLONG
 	}
 	p := &w.place
 	if m := p.Mount.mountAt(p.Inode, name); m != nil {
