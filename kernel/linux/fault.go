@@ -29,7 +29,7 @@ const (
 // Pages that a fault brings in at most: of a file, those in the same aligned
 // block; of anonymous memory, those that follow, when the page before is there.
 const (
-	fileAround = 16
+	fileAround = 32
 	anonAhead  = 4
 )
 
@@ -136,14 +136,15 @@ func (s *Space) fillFile(v *vma, va uintptr, e *uint64, write bool) faultResult 
 		if err != 0 || len(pages) == 0 {
 			break
 		}
-		pa := metal.PhysOf(unsafe.Pointer(&pages[0]))
-		for n := min(uintptr(len(pages)), hi-at); n >= pageSize; n -= pageSize {
-			p := (*uint64)(unsafe.Add(unsafe.Pointer(e), (int(at)-int(va))>>9))
+		n := min(uintptr(len(pages)), hi-at) &^ pageMask
+		p := (*uint64)(unsafe.Add(unsafe.Pointer(e), (int(at)-int(va))>>9))
+		at += n
+		next := uint64(metal.PhysOf(unsafe.Pointer(&pages[0]))) | rights
+		for end := next + uint64(n); next < end; next += pageSize {
 			if *p == 0 {
-				*p = uint64(pa) | rights
+				*p = next
 			}
-			at += pageSize
-			pa += pageSize
+			p = (*uint64)(unsafe.Add(unsafe.Pointer(p), 8))
 		}
 	}
 	if *e == 0 {
