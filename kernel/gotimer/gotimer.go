@@ -17,6 +17,9 @@ func Start(delay uint64, f func()) *Timer {
 // it was to do so before, if it has not yet, or else again.
 func (t *Timer) Reset(delay uint64) { resetTimer(t.rt, at(delay), 0) }
 
+// Stop keeps t from calling its function, if it has not yet.
+func (t *Timer) Stop() { stopTimer(t.rt) }
+
 // Sleep pauses the calling goroutine for that many nanoseconds.
 func Sleep(ns int64) { sleep(ns) }
 
@@ -40,6 +43,9 @@ func newTimer(when, period int64, f func(arg any, seq uintptr, delay int64), arg
 
 //go:linkname resetTimer time.resetTimer
 func resetTimer(t unsafe.Pointer, when, period int64) bool
+
+//go:linkname stopTimer time.stopTimer
+func stopTimer(t unsafe.Pointer) bool
 
 //go:linkname sleep time.Sleep
 func sleep(ns int64)

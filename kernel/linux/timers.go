@@ -87,8 +87,10 @@ func runTimers() {
 		if due == nil {
 			if len(timers.heap) > 0 {
 				setAlarm(timers.heap[0].when)
-			} else {
-				timers.next.Store(0)
+			} else if timers.next.Swap(0) != 0 {
+				// It may be due too. Its goroutine would have nothing to do, and
+				// take the place of the thread just woken as the next to run.
+				timers.alarm.Stop()
 			}
 		}
 		timers.mu.Unlock()

@@ -190,7 +190,10 @@ func reschedule(c *CPU) {
 		}
 	}
 	for i := uintptr(0); i < ncpu; i++ {
-		if d := cpus[i]; d.online {
+		switch d := cpus[i]; {
+		case d == c && c.cur.IP == userReturnPC && c.cur.Full == 0:
+			// on its way from ring 3 to Go already
+		case d.online:
 			atomic.StoreUint32(&d.resched, 1)
 			if d != c {
 				c.kick |= 1 << d.id
