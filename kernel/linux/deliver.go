@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"gosv/kernel/metal"
@@ -26,6 +27,8 @@ func (t *Thread) leaveCall(err Errno) bool {
 // interrupted one becomes EINTR or is made again.
 func (t *Thread) finish(err Errno) bool {
 	p := t.proc
+	// What t is kicked for from here on it may see too late.
+	atomic.SwapUint32(&t.regs.Attention, 0)
 	for t.work.Load()&(workExit|workSignal|workMask) != 0 || err >= eRestartSys {
 		if t.work.Load()&workExit != 0 {
 			t.exit()

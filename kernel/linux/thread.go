@@ -122,5 +122,4 @@ func (t *Thread) ran() uint64 {
 }
 
 // kick makes t notice its work word soon if it is in ring 3 now.
-func (t *Thread) kick() {
-}
+func (t *Thread) kick() { metal.Kick(t.regs) }

@@ -71,7 +71,7 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	}
 	n := t.proc.newThread(t.proc.kernel.newID())
 	*n.regs = *t.regs
-	n.regs.AX = 0
+	n.regs.AX, n.regs.Attention = 0, 0
 	if c.stack != 0 {
 		n.regs.SP = uintptr(c.stack)
 	}

@@ -15,10 +15,12 @@ type Regs struct {
 	AX, BX, CX, DX, SI, DI, BP, SP uintptr
 	R8, R9, R10, R11, R12, R13     uintptr
 	R14, R15, IP, FL               uintptr
-	Full                           uintptr      // 1: CX and R11 count too (after a fault, an interrupt, sigreturn)
-	FS                             uintptr      // base address
-	Vec, Err, CR2                  uintptr      // of the last exception
-	GS                             uintptr      // base address
+	Full                           uintptr // 1: CX and R11 count too (after a fault, an interrupt, sigreturn)
+	FS                             uintptr // base address
+	Vec, Err, CR2                  uintptr // of the last exception
+	GS                             uintptr // base address
+	Attention                      uint32  // atomic: EnterUser shall return Preempt, and clear it: see Kick
+	_                              [60]byte
 	FP                             [fpArea]byte // XSAVE image, or FXSAVE without XSAVE
 }
 
@@ -30,7 +32,7 @@ const fpArea = 2752
 // vectors (32-255, already acknowledged).
 const (
 	Syscall = 256 // the application executed SYSCALL
-	Preempt = 257 // the Go runtime, or an interrupt, wants this goroutine's attention
+	Preempt = 257 // the Go runtime, an interrupt or Kick wants this goroutine's attention
 )
 
 // EnterUser runs r in ring 3 until a system call, an exception or an
@@ -39,6 +41,14 @@ const (
 //
 //go:noescape
 func EnterUser(r *Regs) uintptr
+
+// Kick makes the EnterUser that runs r, or else the next one, return soon.
+func Kick(r *Regs) {
+	atomic.StoreUint32(&r.Attention, 1)
+	if ncpu > 1 {
+		mcall(sysKick, 0, 0, 0)
+	}
+}
 
 // NewRegs returns a register file with everything zero and the FP state as
 // after FNINIT and reset of MXCSR.
@@ -248,6 +258,7 @@ const (
 	sysRoot
 	sysExit
 	sysIRQFD
+	sysKick
 	sysFault
 )
 

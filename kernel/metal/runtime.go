@@ -75,6 +75,14 @@ func lockedSyscall(c *CPU, t *thread) {
 		setWant(c)
 	case sysIRQFD:
 		t.AX = newEvent(eventIRQ)
+	case sysKick:
+		// Who is in ring 3, or on its way there, cannot be told without a fence
+		// in EnterUser: every CPU that is not idle gets an interrupt.
+		for i := uintptr(0); i < ncpu; i++ {
+			if d := cpus[i]; d != c && d.online && !d.idling {
+				c.kick |= 1 << d.id
+			}
+		}
 
 	case linuxFutex:
 		futex(c, t)

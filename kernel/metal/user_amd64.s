@@ -44,6 +44,8 @@ TEXT ·EnterUser(SB),NOSPLIT|NOFRAME,$0-16
 	JEQ	preempt
 	CMPL	CPU_resched(GS), $0
 	JNE	preempt
+	CMPL	Regs_Attention(R11), $0
+	JNE	preempt
 	MOVQ	SP, CPU_goSP(GS)
 	MOVQ	R11, CPU_user(GS)
 	LOADFP(R11)
@@ -59,6 +61,7 @@ TEXT ·EnterUser(SB),NOSPLIT|NOFRAME,$0-16
 	BYTE	$0x48; SYSRET	// with REX.W: to 64-bit mode
 preempt:
 	MOVL	$0, CPU_resched(GS)
+	MOVL	$0, Regs_Attention(R11)
 	MOVL	$const_Preempt, AX
 	RETURN
 full:
