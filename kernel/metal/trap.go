@@ -18,6 +18,9 @@ const (
 	excProtection, excPage              = 13, 14
 )
 
+// userEnd is the end of the lower half.
+const userEnd = 1 << 47
+
 // trap handles interrupts anywhere, and exceptions of goroutines in ring 0.
 func trap(c *CPU, t *thread, vec, err, cr2 uintptr) {
 	if vec >= 32 {
@@ -25,14 +28,16 @@ func trap(c *CPU, t *thread, vec, err, cr2 uintptr) {
 		return
 	}
 	if vec == excPage {
-		ip := t.IP
-		if ip >= copyStepsPC && ip < copyRepPC {
-			t.IP = copyRepPC
-			return
-		}
-		if ip == copyRepPC || ip == loadWordPC || ip == casWordPC {
-			t.IP = copyFaultPC
-			return
+		if cr2 < userEnd { // else it is the kernel's side of a copy
+			ip := t.IP
+			if ip >= copyStepsPC && ip < copyRepPC {
+				t.IP = copyRepPC
+				return
+			}
+			if ip == copyRepPC || ip == loadWordPC || ip == casWordPC {
+				t.IP = copyFaultPC
+				return
+			}
 		}
 		if err&ptePresent == 0 && cr2 >= heapBase && cr2 < heapEnd {
 			lock(c)
