@@ -1,5 +1,7 @@
 package linux
 
+import "gosv/kernel/fs"
+
 // Backing is an open file as memory sees it: something whose pages can be
 // mapped where they are.
 //
@@ -23,4 +25,17 @@ type Backing interface {
 
 	// MapsName describes it for /proc/PID/maps.
 	MapsName() (dev, ino uint64, path string)
+}
+
+// inodePages is an inode as a Backing.
+type inodePages struct {
+	fs.Inode
+	path string // that it was found by
+}
+
+func (p *inodePages) Retain()  { p.Map() }
+func (p *inodePages) Release() { p.Unmap() }
+
+func (p *inodePages) MapsName() (dev, ino uint64, path string) {
+	return p.FS().Device(), p.Ino(), p.path
 }

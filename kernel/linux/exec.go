@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"gosv/internal/elf"
+	"gosv/kernel/fs"
 	"gosv/kernel/metal"
 )
 
@@ -16,17 +17,31 @@ const (
 	headPages  = 16             // of the file, at least, that the program headers are in
 )
 
-// Executable is a file that is to be run.
-type Executable struct {
-	File Backing
-	Size int64
-	Path string // that it was found by
+// Program says what the first process is to run.
+type Program struct {
+	Path       string // absolute
+	Argv, Envp []string
 }
 
-// Start makes the first process, which is to run exe. An error says what is
-// wrong with the file, or that memory is short.
-func (k *Kernel) Start(exe *Executable, argv, envp []string) (*Process, error) {
-	p := &Process{kernel: k, pid: k.newID(), exe: exe.Path}
+// StartError says why a program could not be started.
+type StartError struct {
+	NotFound bool // there is no such file; else it cannot be executed
+	What     string
+}
+
+func (e *StartError) Error() string { return e.What }
+
+// Start makes the first process.
+func (k *Kernel) Start(prog *Program) (*Process, error) {
+	exe, size, err := k.executable(prog.Path)
+	if err != nil {
+		return nil, err
+	}
+	return k.start(exe, size, prog)
+}
+
+func (k *Kernel) start(exe Backing, size int64, prog *Program) (*Process, error) {
+	p := &Process{kernel: k, pid: k.newID(), exe: prog.Path}
 	p.limits.init()
 	if p.space = newSpace(); p.space == nil {
 		return nil, errNoMemory
@@ -39,13 +54,36 @@ func (k *Kernel) Start(exe *Executable, argv, envp []string) (*Process, error) {
 	if k.traced != nil {
 		t.work.Store(workTrace)
 	}
-	if err := t.load(exe, argv, envp); err != nil {
+	if err := t.load(exe, size, prog); err != nil {
 		return nil, err
 	}
 	p.link(t)
 	k.procs = append(k.procs, p)
 	k.init = p
 	return p, nil
+}
+
+// executable returns the file at path, which must be one that may be executed,
+// and its size.
+func (k *Kernel) executable(path string) (*inodePages, int64, error) {
+	root := k.Root.Root()
+	at := fs.At{Caller: &fs.Caller{Caps: allCapabilities}, Root: root, Base: root}
+	place, e := at.Lookup(path)
+	if e != 0 {
+		return nil, 0, &StartError{e == ENOENT, path + " in the image: " + e.Error()}
+	}
+	mode := place.Inode.Mode()
+	if !fs.IsRegular(mode) {
+		return nil, 0, &StartError{What: path + " in the image is not a file"}
+	}
+	if at.Caller.Access(place.Inode, fs.MayExec) != 0 {
+		return nil, 0, &StartError{What: path + " in the image has no permission to be executed (chmod +x)"}
+	}
+	inode, e := place.Inode.Open()
+	if e != 0 {
+		return nil, 0, &StartError{What: path + " in the image: " + e.Error()}
+	}
+	return &inodePages{inode, path}, place.Inode.Attr().Size, nil
 }
 
 // Run runs p's first thread on the calling goroutine and does not return.
@@ -56,23 +94,23 @@ func (p *Process) Run() {
 
 var errNoMemory = errors.New("there is too little memory; give the machine more (-m)")
 
-// load makes t, of a process without mappings, start exe.
-func (t *Thread) load(exe *Executable, argv, envp []string) error {
+// load makes t, of a process without mappings, run the program in exe.
+func (t *Thread) load(exe Backing, size int64, p *Program) error {
 	s := t.space
-	head, e := exe.File.Pages(0, headPages, false)
+	head, e := exe.Pages(0, headPages, false)
 	if e != 0 {
-		return loadError(e)
+		return &StartError{What: p.Path + ": " + e.Error()}
 	}
-	prog, err := elf.Check(head[:min(int64(len(head)), exe.Size)], exe.Size)
+	prog, err := elf.Check(head[:min(int64(len(head)), size)], size)
 	if err != nil {
-		return err
+		return &StartError{What: p.Path + ": " + err.Error()}
 	}
 	bias := uintptr(0)
 	if prog.PIE {
 		bias = pieBase - uintptr(prog.Low)
 	}
 	for i := range prog.NLoads {
-		if e := s.loadSegment(exe.File, &prog.Loads[i], bias); e != 0 {
+		if e := s.loadSegment(exe, &prog.Loads[i], bias); e != 0 {
 			return loadError(e)
 		}
 	}
@@ -81,9 +119,9 @@ func (t *Thread) load(exe *Executable, argv, envp []string) error {
 
 	_, hwcap, _ := metal.CPUFeatures()
 	si := startInfo{
-		path:        exe.Path,
-		argv:        argv,
-		envp:        envp,
+		path:        p.Path,
+		argv:        p.Argv,
+		envp:        p.Envp,
 		phdr:        uintptr(prog.Phdr) + bias,
 		phnum:       uintptr(prog.Phnum),
 		entry:       uintptr(prog.Entry) + bias,
@@ -94,7 +132,7 @@ func (t *Thread) load(exe *Executable, argv, envp []string) error {
 	putUint64(si.random[8:], entropy())
 	st, e := si.build(stackTop, min(s.stackLimit/4, maxArgTotal))
 	if e != 0 {
-		return errors.New("the arguments and the environment are too large: at most 6 MiB, and 128 KiB each")
+		return &StartError{What: "the arguments and the environment are too large: at most 6 MiB, and 128 KiB each"}
 	}
 	stack := vma{lo: st.sp&^pageMask - stackExtra, hi: stackTop, prot: protRead | protWrite, flags: vmaGrowsDown | vmaStack}
 	if e := s.place(&stack); e != 0 {
@@ -107,7 +145,7 @@ func (t *Thread) load(exe *Executable, argv, envp []string) error {
 
 	r := t.regs
 	r.SP, r.IP, r.Full = st.sp, si.entry, 1
-	copy(t.name[:15], baseName(exe.Path))
+	copy(t.name[:15], baseName(p.Path))
 	t.sig.stack.flags = ssDisable
 	return nil
 }
@@ -116,7 +154,7 @@ func loadError(e Errno) error {
 	if e == ENOMEM {
 		return errNoMemory
 	}
-	return errors.New("its segments cannot be mapped: " + e.Error())
+	return &StartError{What: "the program's segments cannot be mapped: " + e.Error()}
 }
 
 // loadSegment maps a segment: its file's pages where they are, and zeros behind them.

@@ -121,7 +121,7 @@ func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
 			case cmd == futexWait: // relative
 				deadline = after(ts)
 			case op&futexRealtime != 0:
-				deadline = t.proc.kernel.realtimeDeadline(ts)
+				deadline = realtimeDeadline(ts)
 			default:
 				deadline = ts.ns()
 			}

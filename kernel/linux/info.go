@@ -168,6 +168,8 @@ type capHeader struct {
 type capData [2]struct{ effective, permitted, inheritable uint32 }
 
 const (
+	allCapabilities = 1<<(lastCapability+1) - 1
+
 	capVersion1 = 0x19980330
 	capVersion2 = 0x20071026
 	capVersion3 = 0x20080522
@@ -187,10 +189,9 @@ func sysCapget(t *Thread, a *Args) (uintptr, Errno) {
 	if h.pid != 0 && t.proc.kernel.thread(int(h.pid)) == nil {
 		return 0, ESRCH
 	}
-	const all = 1<<(lastCapability+1) - 1
 	var d capData
 	for i := range d {
-		bits := uint32(uint64(all) >> (32 * i))
+		bits := uint32(uint64(allCapabilities) >> (32 * i))
 		d[i].effective, d[i].permitted = bits, bits
 	}
 	return 0, copyOutSlice(t, a.Arg2(), d[:words])

@@ -26,14 +26,16 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"gosv/kernel/fs"
 )
 
 // Kernel is what all processes share.
 type Kernel struct {
 	Log      func(msg string) // takes whole lines for the kernel's message stream
 	HostName string
-	WallBase func() uint64  // CLOCK_REALTIME when metal.Now was 0, ns since 1970
 	Exit     func(code int) // ends the machine with the first process
+	Root     *fs.Namespace  // the files that processes see
 
 	mu     sync.Mutex
 	lastID int        // the last process or thread id given out
@@ -42,8 +44,7 @@ type Kernel struct {
 
 	domainName string
 	calls      *[numCalls]call
-	traced     *callSet      // nil: nothing is
-	wallBase   atomic.Uint64 // see wall
+	traced     *callSet // nil: nothing is
 }
 
 // Ids run up to Linux's default maximum on 64-bit machines (pid_max, proc(5))

@@ -320,7 +320,7 @@ func sysTimerSettime(t *Thread, a *Args) (uintptr, Errno) {
 	case a.Arg2()&absolute == 0:
 		expires += tm.now()
 	case tm.realtime:
-		expires = max(1, t.proc.kernel.realtimeDeadline(v.value))
+		expires = max(1, realtimeDeadline(v.value))
 	}
 	left, interval := tm.set(expires, v.interval.ns())
 	if p := a.Arg4(); p != 0 {

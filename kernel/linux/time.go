@@ -32,24 +32,9 @@ func toTimeval(ns uint64) timeval   { return timeval{int64(ns / second), int64(n
 // after is the deadline that lies d in the future.
 func after(d timespec) uint64 { return metal.Now() + d.ns() }
 
-// wall is what to add to metal.Now for CLOCK_REALTIME, 0 before it is known:
-// finding it may take a visit to a slow device.
-func (k *Kernel) wall() uint64 {
-	w := k.wallBase.Load()
-	if w == 0 {
-		if k.WallBase != nil {
-			w = k.WallBase()
-		}
-		w = max(w, 1)
-		k.wallBase.CompareAndSwap(0, w)
-		w = k.wallBase.Load()
-	}
-	return w
-}
-
 // realtimeDeadline is the deadline at which CLOCK_REALTIME shows ts.
-func (k *Kernel) realtimeDeadline(ts timespec) uint64 {
-	if w := k.wall(); ts.ns() > w {
+func realtimeDeadline(ts timespec) uint64 {
+	if w := metal.WallBase(); ts.ns() > w {
 		return ts.ns() - w
 	}
 	return 0
@@ -74,7 +59,7 @@ const (
 func (t *Thread) readClock(id int32) (uint64, Errno) {
 	switch id {
 	case clockRealtime, clockRealtimeCoarse, clockTAI:
-		return metal.Now() + t.proc.kernel.wall(), 0
+		return metal.Now() + metal.WallBase(), 0
 	case clockMonotonic, clockMonotonicRaw, clockMonoCoarse, clockBoottime:
 		return metal.Now(), 0
 	}
@@ -178,22 +163,22 @@ func sysClockSettime(t *Thread, a *Args) (uintptr, Errno) {
 	if !ts.valid() {
 		return 0, EINVAL
 	}
-	return 0, t.proc.kernel.setWall(ts.ns())
+	return 0, setWall(ts.ns())
 }
 
 // setWall makes CLOCK_REALTIME show now.
-func (k *Kernel) setWall(now uint64) Errno {
+func setWall(now uint64) Errno {
 	mono := metal.Now()
 	if now <= mono { // it would have been before 1970 when the machine started
 		return EINVAL
 	}
-	k.wallBase.Store(now - mono)
+	metal.SetWallBase(now - mono)
 	return 0
 }
 
 func sysGettimeofday(t *Thread, a *Args) (uintptr, Errno) {
 	if p := a.Arg1(); p != 0 {
-		tv := toTimeval(metal.Now() + t.proc.kernel.wall())
+		tv := toTimeval(metal.Now() + metal.WallBase())
 		if err := copyOut(t, p, &tv); err != 0 {
 			return 0, err
 		}
@@ -216,11 +201,11 @@ func sysSettimeofday(t *Thread, a *Args) (uintptr, Errno) {
 	if !tv.valid() {
 		return 0, EINVAL
 	}
-	return 0, t.proc.kernel.setWall(tv.ns())
+	return 0, setWall(tv.ns())
 }
 
 func sysTime(t *Thread, a *Args) (uintptr, Errno) {
-	now := uintptr((metal.Now() + t.proc.kernel.wall()) / second)
+	now := uintptr((metal.Now() + metal.WallBase()) / second)
 	if p := a.Arg1(); p != 0 {
 		if err := copyOut(t, p, &now); err != 0 {
 			return 0, err
@@ -293,7 +278,7 @@ func sysClockNanosleep(t *Thread, a *Args) (uintptr, Errno) {
 	deadline := ts.ns()
 	switch id {
 	case clockRealtime, clockTAI:
-		deadline = t.proc.kernel.realtimeDeadline(ts)
+		deadline = realtimeDeadline(ts)
 	}
 	if err := t.sleep(deadline, 0); err != 0 {
 		return 0, eRestartNoHand
