@@ -18,9 +18,9 @@ type Thread struct {
 	tid   int
 	name  [16]byte // comm: PR_SET_NAME, with its final zero byte
 
-	token   chan struct{} // see wait.go
-	waiter  Waiter        // for waits in one queue
-	sleeper timer         // ends its pause
+	parker  parker // see wait.go
+	waiter  Waiter // for waits in one queue
+	sleeper timer  // ends its pause
 
 	sig      threadSignals
 	clearTID uintptr // set_tid_address(2)
@@ -54,7 +54,6 @@ func (p *Process) newThread(tid int) *Thread {
 		proc:  p,
 		space: p.space,
 		tid:   tid,
-		token: make(chan struct{}, 1),
 	}
 	t.sleeper.thread = t
 	return t

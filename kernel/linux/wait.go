@@ -38,17 +38,12 @@ func (t *Thread) pause(deadline uint64) Errno {
 // park blocks t, interruptible or not, until wake.
 func (t *Thread) park() {
 	t.stopClock()
-	<-t.token
+	t.parker.park()
 	t.startClock()
 }
 
 // wake ends t's pause, or its next one. It never blocks.
-func (t *Thread) wake() {
-	select {
-	case t.token <- struct{}{}:
-	default:
-	}
-}
+func (t *Thread) wake() { t.parker.wake() }
 
 // Queue holds those who wait for something about an object to change.
 type Queue struct {

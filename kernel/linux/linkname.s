@@ -1,0 +1,1 @@
+// This file lets park.go declare functions without a body.
