@@ -45,40 +45,50 @@ func Write(s metal.Stream, p []byte) {
 // A Receiver takes what comes in. Its methods are called one at a time and may
 // not block.
 type Receiver interface {
+	Room() int // how many bytes it can take now; the rest stays with the host
 	Input(p []byte)
 	EndOfInput()
 	Resize(rows, cols int)
 }
 
+var receiver struct {
+	mu sync.Mutex
+	decoder
+}
+
 // Listen makes r the receiver of what the host sends; framed says whether it
 // uses escapes. To be called once.
 func Listen(r Receiver, framed bool) {
-	d := decoder{to: r, framed: framed}
-	n, ok := interrupt.Handle(func() { receive(&d) })
+	receiver.decoder = decoder{to: r, framed: framed}
+	n, ok := interrupt.Handle(Poll)
 	if !ok {
 		return
 	}
 	metal.RouteIRQ(ioapic, irq, uint32(n), false, false)
 	metal.Out8(modemControl, 0x0b) // DTR, RTS, OUT2: the interrupt's gate
 	metal.Out8(interruptEnable, 1) // received data available
-	receive(&d)
+	Poll()
 }
 
-// receive takes what the port holds.
-func receive(d *decoder) {
+// Poll takes what the port holds, as far as there is room for it. A receiver
+// that has room again calls it: the interrupt, which is edge-triggered, does
+// not come again before the port has been emptied.
+func Poll() {
 	var buf [64]byte
-	for n := 0; ; {
-		more := metal.In8(lineStatus)&dataReady != 0
-		if more {
+	receiver.mu.Lock()
+	defer receiver.mu.Unlock()
+	if receiver.to == nil {
+		return
+	}
+	room := receiver.to.Room()
+	for n, more := 0, true; more; {
+		if more = n < room && metal.In8(lineStatus)&dataReady != 0; more {
 			buf[n] = metal.In8(data)
 			n++
 		}
 		if n == len(buf) || !more {
-			d.decode(buf[:n])
-			n = 0
-		}
-		if !more {
-			return
+			receiver.decode(buf[:n])
+			n, room = 0, receiver.to.Room()
 		}
 	}
 }

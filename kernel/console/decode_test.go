@@ -9,6 +9,7 @@ import (
 // log is a Receiver that notes what it gets.
 type log struct{ bytes.Buffer }
 
+func (l *log) Room() int             { return 1 << 20 }
 func (l *log) Input(p []byte)        { l.Write(p) }
 func (l *log) EndOfInput()           { l.WriteString("<end>") }
 func (l *log) Resize(rows, cols int) { fmt.Fprintf(l, "<%dx%d>", rows, cols) }

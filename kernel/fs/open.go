@@ -173,13 +173,13 @@ func (w *walk) opened(flags uint32) (Place, errno.Errno) {
 	if err := w.Caller.Access(n, want); err != 0 {
 		return Place{}, err
 	}
-	if w.mode&TypeMask == Socket {
-		return Place{}, errno.ENXIO
-	}
 	if flags&NoAtime != 0 {
 		if a := n.Attr(); !w.Caller.owns(&a) {
 			return Place{}, errno.EPERM
 		}
+	}
+	if w.mode&TypeMask == Socket {
+		return Place{}, errno.ENXIO
 	}
 	if IsRegular(w.mode) {
 		if want&MayWrite != 0 && n.FS().Usage().ReadOnly {

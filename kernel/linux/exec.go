@@ -21,6 +21,7 @@ const (
 type Program struct {
 	Path       string // absolute
 	Argv, Envp []string
+	Dir        string // to start in, absolute; "" for the root directory
 }
 
 // StartError says why a program could not be started.
@@ -43,6 +44,10 @@ func (k *Kernel) Start(prog *Program) (*Process, error) {
 func (k *Kernel) start(exe Backing, size int64, prog *Program) (*Process, error) {
 	p := &Process{kernel: k, pid: k.newID(), exe: prog.Path}
 	p.limits.init()
+	p.cred.root()
+	if err := p.initFiles(prog.Dir); err != nil {
+		return nil, err
+	}
 	if p.space = newSpace(); p.space == nil {
 		return nil, errNoMemory
 	}

@@ -41,6 +41,9 @@ func sysSetdomainname(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func (t *Thread) copyInHost(name *string, a *Args) Errno {
+	if !t.can(capSysAdmin) {
+		return EPERM
+	}
 	var buf [64]byte
 	n := int32(a.Arg2())
 	if n < 0 || int(n) > len(buf) {
@@ -92,141 +95,6 @@ func (k *Kernel) countThreads() (n int) {
 		p.mu.Unlock()
 	}
 	return n
-}
-
-// Everything runs as root, with all capabilities: the machine belongs to the
-// program.
-
-func sysGetID(t *Thread, a *Args) (uintptr, Errno) { return 0, 0 }
-
-// sysSetID accepts the one id there is, or -1 for no change where a call
-// knows that.
-func sysSetID(t *Thread, a *Args) (uintptr, Errno) {
-	if int32(a.Arg1()) == 0 {
-		return 0, 0
-	}
-	return 0, EPERM
-}
-
-func sysSetIDs(t *Thread, a *Args) (uintptr, Errno) {
-	n := 2
-	if t.nr == nrSetresuid || t.nr == nrSetresgid {
-		n = 3
-	}
-	ids := [3]uintptr{a.Arg1(), a.Arg2(), a.Arg3()}
-	for _, id := range ids[:n] {
-		if id := int32(id); id != 0 && id != -1 {
-			return 0, EPERM
-		}
-	}
-	return 0, 0
-}
-
-const (
-	nrSetresuid = 117
-	nrSetresgid = 119
-)
-
-func sysGetresID(t *Thread, a *Args) (uintptr, Errno) {
-	var id uint32
-	for _, p := range [3]uintptr{a.Arg1(), a.Arg2(), a.Arg3()} {
-		if err := copyOut(t, p, &id); err != 0 {
-			return 0, err
-		}
-	}
-	return 0, 0
-}
-
-// sysGetgroups: there are no supplementary groups.
-func sysGetgroups(t *Thread, a *Args) (uintptr, Errno) {
-	if int32(a.Arg1()) < 0 {
-		return 0, EINVAL
-	}
-	return 0, 0
-}
-
-func sysSetgroups(t *Thread, a *Args) (uintptr, Errno) {
-	const max = 65536
-	switch n := uint32(a.Arg1()); {
-	case n > max:
-		return 0, EINVAL
-	case n > 0:
-		return 0, EPERM
-	}
-	return 0, 0
-}
-
-// sysFilesystemID is setfsuid and setfsgid, which return the old one and do
-// not fail.
-func sysFilesystemID(t *Thread, a *Args) (uintptr, Errno) { return 0, 0 }
-
-// capget(2): version 3 has two 32-bit words of each set.
-type capHeader struct {
-	version uint32
-	pid     int32
-}
-type capData [2]struct{ effective, permitted, inheritable uint32 }
-
-const (
-	allCapabilities = 1<<(lastCapability+1) - 1
-
-	capVersion1 = 0x19980330
-	capVersion2 = 0x20071026
-	capVersion3 = 0x20080522
-)
-
-func sysCapget(t *Thread, a *Args) (uintptr, Errno) {
-	h, words, err := t.capHeader(a.Arg1())
-	if err != 0 || a.Arg2() == 0 {
-		if err == EINVAL && a.Arg2() == 0 {
-			err = 0 // it only asked for the version
-		}
-		return 0, err
-	}
-	if h.pid < 0 {
-		return 0, EINVAL
-	}
-	if h.pid != 0 && t.proc.kernel.thread(int(h.pid)) == nil {
-		return 0, ESRCH
-	}
-	var d capData
-	for i := range d {
-		bits := uint32(uint64(allCapabilities) >> (32 * i))
-		d[i].effective, d[i].permitted = bits, bits
-	}
-	return 0, copyOutSlice(t, a.Arg2(), d[:words])
-}
-
-// sysCapset accepts any set: capabilities are not looked at.
-func sysCapset(t *Thread, a *Args) (uintptr, Errno) {
-	h, words, err := t.capHeader(a.Arg1())
-	if err != 0 {
-		return 0, err
-	}
-	if h.pid != 0 && int(h.pid) != t.tid {
-		return 0, EPERM
-	}
-	var d capData
-	return 0, copyInSlice(t, d[:words], a.Arg2())
-}
-
-// capHeader reads the header of capget and capset. If the version is not one
-// it knows it writes back the one it prefers.
-func (t *Thread) capHeader(addr uintptr) (h capHeader, words int, err Errno) {
-	if err = copyIn(t, &h, addr); err != 0 {
-		return h, 0, err
-	}
-	switch h.version {
-	case capVersion1:
-		return h, 1, 0
-	case capVersion2, capVersion3:
-		return h, 2, 0
-	}
-	prefer := uint32(capVersion3)
-	if err = copyOut(t, addr, &prefer); err != 0 {
-		return h, 0, err
-	}
-	return h, 0, EINVAL
 }
 
 // Process groups and sessions: the process is the leader of its own.

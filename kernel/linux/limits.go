@@ -68,12 +68,12 @@ func (l *limits) set(i int, v rlimit) {
 // limit returns the one of p's limits that binds.
 func (p *Process) limit(i int) uint64 { return p.limits[i].soft.Load() }
 
-// setLimit changes a limit.
-func (p *Process) setLimit(i int, v rlimit) Errno {
+// setLimit changes a limit of p for t.
+func (t *Thread) setLimit(p *Process, i int, v rlimit) Errno {
 	if v.soft > v.hard {
 		return EINVAL
 	}
-	if i == rlimitNofile && v.hard > maxOpenFiles {
+	if i == rlimitNofile && v.hard > maxOpenFiles || v.hard > p.limits.get(i).hard && !t.can(capSysResource) {
 		return EPERM
 	}
 	p.limits.set(i, v)
@@ -106,7 +106,7 @@ func sysSetrlimit(t *Thread, a *Args) (uintptr, Errno) {
 	if err := copyIn(t, &v, a.Arg2()); err != 0 {
 		return 0, err
 	}
-	return 0, t.proc.setLimit(int(a.Arg1()), v)
+	return 0, t.setLimit(t.proc, int(a.Arg1()), v)
 }
 
 func sysPrlimit(t *Thread, a *Args) (uintptr, Errno) {
@@ -128,7 +128,7 @@ func sysPrlimit(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	old := p.limits.get(int(i))
 	if a.Arg3() != 0 {
-		if err := p.setLimit(int(i), v); err != 0 {
+		if err := t.setLimit(p, int(i), v); err != 0 {
 			return 0, err
 		}
 	}

@@ -28,6 +28,7 @@ import (
 	"sync/atomic"
 
 	"gosv/kernel/fs"
+	"gosv/kernel/fs/tmpfs"
 )
 
 // Kernel is what all processes share.
@@ -42,6 +43,7 @@ type Kernel struct {
 	procs  []*Process // by pid
 	init   *Process   // the first one: the machine ends with it
 
+	anon       *tmpfs.FS // files without names, nil until the first
 	domainName string
 	calls      *[numCalls]call
 	traced     *callSet // nil: nothing is
@@ -63,6 +65,7 @@ type Process struct {
 	sig    signalState
 	files  fileState // descriptors, directories, umask: fd.go
 	limits limits
+	cred   credentials
 
 	mu         sync.Mutex
 	threads    []*Thread     // by tid
@@ -79,7 +82,6 @@ type Process struct {
 	exe         string // path of the executable
 	deathSignal int32  // PR_SET_PDEATHSIG
 	personality uint32
-	noNewPrivs  bool
 }
 
 // newID returns an id that no process or thread uses.

@@ -140,6 +140,9 @@ func (t *Thread) setScheduler(tid, param uintptr, policy int32) Errno {
 	if !validPolicy(policy, priority) {
 		return EINVAL
 	}
+	if priority > 0 && !t.can(capSysNice) {
+		return EPERM
+	}
 	s.policy, s.priority, s.flags = policy, priority, flags
 	return 0
 }
@@ -293,7 +296,11 @@ func sysSetpriority(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	of.proc.mu.Lock()
 	defer of.proc.mu.Unlock()
-	of.sched.nice = min(max(int32(a.Arg3()), niceMin), niceMax)
+	nice := min(max(int32(a.Arg3()), niceMin), niceMax)
+	if nice < of.sched.nice && !t.can(capSysNice) {
+		return 0, EACCES
+	}
+	of.sched.nice = nice
 	return 0, 0
 }
 

@@ -150,13 +150,13 @@ func sysKill(t *Thread, a *Args) (uintptr, Errno) {
 	if sig == 0 {
 		return 0, 0
 	}
-	info := killInfo(sig, siUser, t.proc.pid)
+	info := t.killInfo(sig, siUser)
 	to.signal(nil, &info)
 	return 0, 0
 }
 
 func sysTkill(t *Thread, a *Args) (uintptr, Errno) {
-	info := killInfo(int(a.Arg2()), siTKill, t.proc.pid)
+	info := t.killInfo(int(a.Arg2()), siTKill)
 	return 0, t.signalThread(-1, int(int32(a.Arg1())), &info)
 }
 
@@ -165,7 +165,7 @@ func sysTgkill(t *Thread, a *Args) (uintptr, Errno) {
 	if pid <= 0 {
 		return 0, EINVAL
 	}
-	info := killInfo(int(a.Arg3()), siTKill, t.proc.pid)
+	info := t.killInfo(int(a.Arg3()), siTKill)
 	return 0, t.signalThread(pid, int(int32(a.Arg2())), &info)
 }
 

@@ -114,6 +114,14 @@ func killInfo(sig int, code int32, pid int) sigInfo {
 	return i
 }
 
+// killInfo describes a signal that t sends.
+func (t *Thread) killInfo(sig int, code int32) sigInfo {
+	i := killInfo(sig, code, t.proc.pid)
+	uid, _ := t.ids()
+	i.field[0] |= uint64(uid.real) << 32
+	return i
+}
+
 // faultInfo describes a fault of the thread at addr.
 func faultInfo(sig int, code int32, addr uintptr) sigInfo {
 	i := sigInfo{signo: int32(sig), code: code}

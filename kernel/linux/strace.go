@@ -131,7 +131,8 @@ func (t *Thread) traceSignal(info *sigInfo) {
 	case info.code == siUser || info.code == siTKill || info.code == siQueue:
 		w.str(", si_pid=")
 		w.dec(int64(uint32(info.field[0])))
-		w.str(", si_uid=0")
+		w.str(", si_uid=")
+		w.dec(int64(info.field[0] >> 32))
 	case info.code != siKernel && synchronous.has(int(info.signo)):
 		w.str(", si_addr=")
 		w.ptr(uintptr(info.field[0]))

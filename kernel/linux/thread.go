@@ -28,6 +28,7 @@ type Thread struct {
 	futex    futexWaiter
 
 	sched schedState
+	io    userIO // of the read or write call it is in
 
 	continuation func() (uintptr, Errno) // of an interrupted call, for restart_syscall
 

@@ -190,6 +190,7 @@ const (
 	prGetName           = 16
 	prGetSeccomp        = 21
 	prCapBSetRead       = 23
+	prCapBSetDrop       = 24
 	prGetTSC            = 25
 	prGetSecureBits     = 27
 	prSetTimerSlack     = 29
@@ -200,9 +201,9 @@ const (
 	prGetTIDAddress     = 40
 	prSetTHPDisable     = 41
 	prGetTHPDisable     = 42
+	prCapAmbient        = 47
 
 	defaultTimerSlack = 50_000 // ns
-	lastCapability    = 40     // CAP_CHECKPOINT_RESTORE
 )
 
 func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
@@ -231,18 +232,44 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, EINVAL
 		}
 		return 0, 0
-	case prGetKeepCaps, prGetTiming, prGetSeccomp, prGetSecureBits, prGetTHPDisable:
+	case prGetTiming, prGetSeccomp, prGetSecureBits, prGetTHPDisable:
 		return 0, 0
-	case prSetKeepCaps, prSetTHPDisable:
+	case prSetTHPDisable:
 		if arg > 1 {
 			return 0, EINVAL
 		}
 		return 0, 0
+	case prGetKeepCaps:
+		return flagResult(t.credFlag(&t.proc.cred.keepCaps)), 0
+	case prSetKeepCaps:
+		if arg > 1 {
+			return 0, EINVAL
+		}
+		return t.changeCreds(func(c *credentials) Errno {
+			c.keepCaps = arg != 0
+			return 0
+		})
 	case prCapBSetRead:
 		if arg > lastCapability {
 			return 0, EINVAL
 		}
-		return 1, 0
+		c := &t.proc.cred
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return uintptr(c.bounding >> arg & 1), 0
+	case prCapBSetDrop:
+		return t.changeCreds(func(c *credentials) Errno {
+			switch {
+			case !c.can(capSetPCap):
+				return EPERM
+			case arg > lastCapability:
+				return EINVAL
+			}
+			c.bounding &^= 1 << arg
+			return 0
+		})
+	case prCapAmbient:
+		return t.ambientCaps(arg, a.Arg3())
 	case prGetTSC:
 		enabled := uint32(1)
 		return 0, copyOut(t, arg, &enabled)
@@ -257,17 +284,31 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 		if arg != 1 {
 			return 0, EINVAL
 		}
-		t.proc.noNewPrivs = true
-		return 0, 0
+		return t.changeCreds(func(c *credentials) Errno {
+			c.noNewPrivs = true
+			return 0
+		})
 	case prGetNoNewPrivs:
-		if t.proc.noNewPrivs {
-			return 1, 0
-		}
-		return 0, 0
+		return flagResult(t.credFlag(&t.proc.cred.noNewPrivs)), 0
 	case prGetTIDAddress:
 		return 0, copyOut(t, arg, &t.clearTID)
 	}
 	return 0, EINVAL
+}
+
+// credFlag reads a flag of the credentials of t's process.
+func (t *Thread) credFlag(flag *bool) bool {
+	c := &t.proc.cred
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *flag
+}
+
+func flagResult(set bool) uintptr {
+	if set {
+		return 1
+	}
+	return 0
 }
 
 // copyInName reads a thread's name: up to 15 bytes and a zero byte.

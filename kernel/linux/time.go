@@ -4,6 +4,7 @@ import (
 	"math"
 	"unsafe"
 
+	"gosv/kernel/fs"
 	"gosv/kernel/metal"
 )
 
@@ -31,6 +32,12 @@ func toTimeval(ns uint64) timeval   { return timeval{int64(ns / second), int64(n
 
 // after is the deadline that lies d in the future.
 func after(d timespec) uint64 { return metal.Now() + d.ns() }
+
+// FileTime is the time for files' time stamps.
+func FileTime() fs.Time {
+	now := metal.Now() + metal.WallBase()
+	return fs.Time{Sec: int64(now / second), Nsec: uint32(now % second)}
+}
 
 // realtimeDeadline is the deadline at which CLOCK_REALTIME shows ts.
 func realtimeDeadline(ts timespec) uint64 {
@@ -163,11 +170,14 @@ func sysClockSettime(t *Thread, a *Args) (uintptr, Errno) {
 	if !ts.valid() {
 		return 0, EINVAL
 	}
-	return 0, setWall(ts.ns())
+	return 0, t.setWall(ts.ns())
 }
 
 // setWall makes CLOCK_REALTIME show now.
-func setWall(now uint64) Errno {
+func (t *Thread) setWall(now uint64) Errno {
+	if !t.can(capSysTime) {
+		return EPERM
+	}
 	mono := metal.Now()
 	if now <= mono { // it would have been before 1970 when the machine started
 		return EINVAL
@@ -201,7 +211,7 @@ func sysSettimeofday(t *Thread, a *Args) (uintptr, Errno) {
 	if !tv.valid() {
 		return 0, EINVAL
 	}
-	return 0, setWall(tv.ns())
+	return 0, t.setWall(tv.ns())
 }
 
 func sysTime(t *Thread, a *Args) (uintptr, Errno) {

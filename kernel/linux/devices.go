@@ -1,0 +1,156 @@
+package linux
+
+import (
+	"gosv/kernel/console"
+	"gosv/kernel/fs"
+	"gosv/kernel/fs/tmpfs"
+	"gosv/kernel/metal"
+)
+
+// Device numbers (Linux, Documentation/admin-guide/devices.txt).
+var (
+	devNull    = fs.Device(1, 3)
+	devZero    = fs.Device(1, 5)
+	devFull    = fs.Device(1, 7)
+	devRandom  = fs.Device(1, 8)
+	devURandom = fs.Device(1, 9)
+	devTTY     = fs.Device(5, 0)
+	devConsole = fs.Device(5, 1)
+)
+
+// openDevice returns what a character device's node stands for.
+func (t *Thread) openDevice(n fs.Inode, flags uint32) (object, Errno) {
+	d := device{node: n}
+	switch n.Attr().Rdev {
+	case devNull:
+		return &nullDevice{d}, 0
+	case devZero:
+		return &zeroDevice{d}, 0
+	case devFull:
+		return &fullDevice{zeroDevice{d}}, 0
+	case devRandom, devURandom:
+		return &randomDevice{d}, 0
+	case devTTY:
+		if theTerminal.proc == nil {
+			return nil, ENXIO
+		}
+		return &theTerminal, 0
+	case devConsole:
+		if theTerminal.proc == nil {
+			return &consoleOutput{stream: metal.Stdout}, 0
+		}
+		return &theTerminal, 0
+	}
+	return nil, ENXIO
+}
+
+// device is what all of them share.
+type device struct{ node fs.Inode }
+
+func (d device) attr() fs.Attr                                         { return d.node.Attr() }
+func (device) name() string                                            { return "" }
+func (device) close(*File)                                             {}
+func (device) seekable()                                               {}
+func (device) ioctl(*Thread, *File, uintptr, uintptr) (uintptr, Errno) { return 0, ENOTTY }
+func (device) poll(*File) (uint32, *Queue) {
+	return pollIn | pollOut | pollRdNorm | pollWrNorm, nil
+}
+
+// swallow takes all bytes without looking at them, as Linux's null does.
+func swallow(u *userIO) (int, Errno) {
+	n := u.left
+	u.left = 0
+	return n, 0
+}
+
+type nullDevice struct{ device }
+
+func (nullDevice) read(*Thread, *File, *userIO) (int, Errno)            { return 0, 0 }
+func (nullDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
+func (nullDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
+
+type zeroDevice struct{ device }
+
+func (zeroDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
+	for u.left > 0 && !u.fault {
+		done += u.Put(fs.Zeros[:min(u.left, len(fs.Zeros))])
+		if t.interrupted() {
+			break
+		}
+	}
+	return done, 0
+}
+func (zeroDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
+func (zeroDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
+
+type fullDevice struct{ zeroDevice }
+
+func (fullDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return 0, ENOSPC }
+func (fullDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return 0, ENOSPC }
+
+type randomDevice struct{ device }
+
+func (randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
+	var buf [256]byte
+	for u.left > 0 && !u.fault {
+		p := buf[:min(u.left, len(buf))]
+		fillRandom(p)
+		done += u.Put(p)
+		if t.interrupted() {
+			break
+		}
+	}
+	return done, 0
+}
+
+// write: what a program offers as entropy is not needed.
+func (randomDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
+func (randomDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
+
+// Numbers of the file systems in memory that are made here.
+const (
+	devDevice  = 6
+	anonDevice = 7
+)
+
+func memoryFS(device uint64) *tmpfs.FS {
+	return tmpfs.New(tmpfs.Config{Device: device, Pages: new(FilePages), Now: FileTime, Memory: metal.FreeMemory, Mode: 0o755})
+}
+
+// Devices is the root of /dev.
+func Devices() fs.Inode {
+	root := memoryFS(devDevice).Root()
+	for _, d := range [...]struct {
+		name string
+		new  fs.New
+	}{
+		{"null", fs.New{Mode: fs.Char | 0o666, Rdev: devNull}},
+		{"zero", fs.New{Mode: fs.Char | 0o666, Rdev: devZero}},
+		{"full", fs.New{Mode: fs.Char | 0o666, Rdev: devFull}},
+		{"random", fs.New{Mode: fs.Char | 0o666, Rdev: devRandom}},
+		{"urandom", fs.New{Mode: fs.Char | 0o666, Rdev: devURandom}},
+		{"tty", fs.New{Mode: fs.Char | 0o666, Rdev: devTTY}},
+		{"console", fs.New{Mode: fs.Char | 0o600, Rdev: devConsole}},
+		{"shm", fs.New{Mode: fs.Directory | fs.Sticky | 0o777}},
+		{"pts", fs.New{Mode: fs.Directory | 0o755}},
+		{"fd", fs.New{Mode: fs.Symlink | 0o777, Target: "/proc/self/fd"}},
+		{"stdin", fs.New{Mode: fs.Symlink | 0o777, Target: "/proc/self/fd/0"}},
+		{"stdout", fs.New{Mode: fs.Symlink | 0o777, Target: "/proc/self/fd/1"}},
+		{"stderr", fs.New{Mode: fs.Symlink | 0o777, Target: "/proc/self/fd/2"}},
+	} {
+		if _, err := root.Create(d.name, d.new); err != 0 {
+			console.Write(metal.Message, []byte("gosv kernel: /dev/"+d.name+": "+err.Error()+"\n"))
+		}
+	}
+	return root
+}
+
+// anonymous returns a file without a name, for memfd_create.
+func (k *Kernel) anonymous(n fs.New) (fs.Inode, Errno) {
+	k.mu.Lock()
+	if k.anon == nil {
+		k.anon = memoryFS(anonDevice)
+	}
+	k.mu.Unlock()
+	return k.anon.File(n)
+}

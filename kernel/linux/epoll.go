@@ -1,0 +1,363 @@
+package linux
+
+import "sync"
+
+// epoll is an epoll(7) instance.
+type epoll struct {
+	noObject
+	mu    sync.Mutex // guards what follows; taken below Queue.mu of the files watched
+	items map[epollKey]*epollItem
+	ready []*epollItem // in the order in which they became so
+	queue Queue
+}
+
+// Linux tells registrations apart by descriptor and description.
+type epollKey struct {
+	fd   int32
+	file *File
+}
+
+type epollItem struct {
+	ep     *epoll
+	key    epollKey
+	events uint32 // asked for; 0 but for the flags after a one-shot
+	data   uint64
+	waiter Waiter
+	listed bool // in ready
+	gone   bool
+}
+
+const (
+	epollExclusive = 1 << 28
+	epollWakeup    = 1 << 29
+	epollOneshot   = 1 << 30
+	epollEdge      = 1 << 31
+	epollFlags     = epollExclusive | epollWakeup | epollOneshot | epollEdge
+
+	epollNesting = 5 // how deep instances may watch each other
+)
+
+func sysEpollCreate(t *Thread, a *Args) (uintptr, Errno) {
+	if int32(a.Arg1()) <= 0 {
+		return 0, EINVAL
+	}
+	return t.epollCreate(0)
+}
+
+func sysEpollCreate1(t *Thread, a *Args) (uintptr, Errno) { return t.epollCreate(a.Arg1()) }
+
+func (t *Thread) epollCreate(flags uintptr) (uintptr, Errno) {
+	if flags&^oCloexec != 0 {
+		return 0, EINVAL
+	}
+	return t.install(newFile(&epoll{items: map[epollKey]*epollItem{}}, oRdwr), 0, flags != 0)
+}
+
+// epollEvent is struct epoll_event: packed on x86-64.
+type epollEvent struct {
+	events uint32
+	data   [8]byte
+}
+
+func (t *Thread) epollFile(fd uintptr) (*File, *epoll, Errno) {
+	f, err := t.ioFile(fd)
+	if err != 0 {
+		return nil, nil, err
+	}
+	e, ok := f.io.(*epoll)
+	if !ok {
+		f.Release()
+		return nil, nil, EINVAL
+	}
+	return f, e, 0
+}
+
+func sysEpollCtl(t *Thread, a *Args) (uintptr, Errno) {
+	const add, del, mod = 1, 2, 3
+	op := a.Arg2()
+	var ev epollEvent
+	if op != del {
+		if err := copyIn(t, &ev, a.Arg4()); err != 0 {
+			return 0, err
+		}
+	}
+	target, err := t.ioFile(a.Arg3())
+	if err != 0 {
+		return 0, err
+	}
+	defer target.Release()
+	f, e, err := t.epollFile(a.Arg1())
+	if err != 0 {
+		return 0, err
+	}
+	defer f.Release()
+	if _, err := target.pollable(); err != 0 {
+		return 0, err
+	}
+	inner, nested := target.io.(*epoll)
+	if inner == e {
+		return 0, EINVAL
+	}
+	k := epollKey{int32(a.Arg3()), target}
+	e.mu.Lock()
+	item := e.items[k]
+	e.mu.Unlock()
+	switch {
+	case op == add && item != nil:
+		return 0, EEXIST
+	case op != add && item == nil && (op == del || op == mod):
+		return 0, ENOENT
+	}
+	switch op {
+	case add:
+		if ev.events&epollExclusive != 0 && (nested || ev.events&epollOneshot != 0) {
+			return 0, EINVAL
+		}
+		if nested && (inner.reaches(e, 0) || inner.depth(0) >= epollNesting) {
+			return 0, ELOOP
+		}
+		e.add(k, &ev)
+	case mod:
+		if (item.events|ev.events)&epollExclusive != 0 {
+			return 0, EINVAL
+		}
+		e.mu.Lock()
+		item.events, item.data = ev.events|pollErr|pollHup, getUint64(ev.data[:])
+		e.mu.Unlock()
+		item.changed(&item.waiter)
+	case del:
+		e.remove(item)
+	default:
+		return 0, EINVAL
+	}
+	return 0, 0
+}
+
+// pollable says whether epoll can watch f: regular files and directories are
+// always ready, which it refuses.
+func (f *File) pollable() (q *Queue, err Errno) {
+	switch f.io.(type) {
+	case *inodeFile, *memoryFile:
+		return nil, EPERM
+	}
+	_, q = f.io.poll(f)
+	return q, 0
+}
+
+// reaches says whether e watches target, through others too; depth is how deep
+// those that it watches are nested.
+func (e *epoll) reaches(target *epoll, level int) bool {
+	for _, in := range e.watched() {
+		if in == target || level < epollNesting && in.reaches(target, level+1) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *epoll) depth(level int) (d int) {
+	for _, in := range e.watched() {
+		if level < epollNesting {
+			d = max(d, in.depth(level+1))
+		}
+	}
+	return d + 1
+}
+
+func (e *epoll) watched() (all []*epoll) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for k := range e.items {
+		if in, ok := k.file.io.(*epoll); ok {
+			all = append(all, in)
+		}
+	}
+	return all
+}
+
+func (e *epoll) add(k epollKey, ev *epollEvent) {
+	item := &epollItem{ep: e, key: k, events: ev.events | pollErr | pollHup, data: getUint64(ev.data[:])}
+	item.waiter.Notify = item.changed
+	e.mu.Lock()
+	e.items[k] = item
+	e.mu.Unlock()
+	k.file.watch(item)
+	if _, q := k.file.io.poll(k.file); q != nil {
+		q.Add(&item.waiter)
+	}
+	item.changed(&item.waiter)
+}
+
+// remove ends a registration.
+func (e *epoll) remove(item *epollItem) {
+	if _, q := item.key.file.io.poll(item.key.file); q != nil {
+		q.Remove(&item.waiter)
+	}
+	item.key.file.unwatch(item)
+	e.mu.Lock()
+	item.gone = true
+	delete(e.items, item.key)
+	e.mu.Unlock()
+}
+
+// changed notes that something happened to the file: whether it is of interest
+// is looked at when somebody waits. It is called with the file's queue
+// locked, so it may not ask the file.
+func (item *epollItem) changed(*Waiter) {
+	e := item.ep
+	e.mu.Lock()
+	if !item.listed && !item.gone && item.events&^epollFlags != 0 {
+		item.listed = true
+		e.ready = append(e.ready, item)
+	}
+	e.mu.Unlock()
+	e.queue.Wake()
+}
+
+// collect moves up to n events to out.
+func (e *epoll) collect(out []epollEvent) (n int) {
+	e.mu.Lock()
+	list := e.ready
+	e.ready = nil
+	e.mu.Unlock()
+	var again []*epollItem
+	for i, item := range list {
+		if n == len(out) {
+			again = append(again, list[i:]...)
+			break
+		}
+		e.mu.Lock()
+		item.listed = false
+		events, data, gone := item.events, item.data, item.gone
+		e.mu.Unlock()
+		if gone || events&^epollFlags == 0 {
+			continue
+		}
+		mask, _ := item.key.file.io.poll(item.key.file)
+		if mask &= events; mask == 0 {
+			continue
+		}
+		out[n].events = mask
+		putUint64(out[n].data[:], data)
+		n++
+		switch {
+		case events&epollOneshot != 0:
+			e.mu.Lock()
+			item.events &= epollFlags
+			e.mu.Unlock()
+		case events&epollEdge == 0: // level: it is looked at again next time
+			e.mu.Lock()
+			if !item.listed {
+				item.listed = true
+				again = append(again, item)
+			}
+			e.mu.Unlock()
+		}
+	}
+	if len(again) > 0 {
+		e.mu.Lock()
+		e.ready = append(e.ready, again...)
+		e.mu.Unlock()
+	}
+	return n
+}
+
+// poll: an instance is readable when something that it watches is ready.
+func (e *epoll) poll(*File) (ready uint32, q *Queue) {
+	e.mu.Lock()
+	list := append([]*epollItem(nil), e.ready...)
+	e.mu.Unlock()
+	for _, item := range list {
+		if mask, _ := item.key.file.io.poll(item.key.file); mask&item.events&^epollFlags != 0 {
+			return pollIn | pollRdNorm, &e.queue
+		}
+	}
+	return 0, &e.queue
+}
+
+func (e *epoll) name() string { return "anon_inode:[eventpoll]" }
+
+func (e *epoll) close(*File) {
+	e.mu.Lock()
+	items := make([]*epollItem, 0, len(e.items))
+	for _, item := range e.items {
+		items = append(items, item)
+	}
+	e.mu.Unlock()
+	for _, item := range items {
+		e.remove(item)
+	}
+}
+
+// watch notes that an epoll instance watches f, so that it can be told when f
+// is closed for good.
+func (f *File) watch(item *epollItem) {
+	f.mu.Lock()
+	f.watchers = append(f.watchers, item)
+	f.mu.Unlock()
+}
+
+func (f *File) unwatch(item *epollItem) {
+	f.mu.Lock()
+	for i, w := range f.watchers {
+		if w == item {
+			f.watchers = append(f.watchers[:i], f.watchers[i+1:]...)
+			break
+		}
+	}
+	f.mu.Unlock()
+}
+
+func (t *Thread) epollWait(fd, addr, n uintptr, deadline uint64) (uintptr, Errno) {
+	const most = 1 << 30 / 12
+	if int32(n) <= 0 || n > most {
+		return 0, EINVAL
+	}
+	f, e, err := t.epollFile(fd)
+	if err != 0 {
+		return 0, err
+	}
+	defer f.Release()
+	var few [16]epollEvent
+	out := few[:]
+	if n > uintptr(len(few)) {
+		out = make([]epollEvent, min(n, 1024))
+	}
+	out = out[:min(int(n), len(out))]
+	got := 0
+	look := func() bool { got = e.collect(out); return got > 0 }
+	if !look() && deadline != 0 {
+		err = t.Wait(&e.queue, deadline, look)
+	}
+	switch {
+	case got > 0:
+		return uintptr(got), copyOutSlice(t, addr, out[:got])
+	case err == eRestartSys:
+		return 0, EINTR
+	case err == ETIMEDOUT:
+		err = 0
+	}
+	return 0, err
+}
+
+func sysEpollWait(t *Thread, a *Args) (uintptr, Errno) {
+	return t.epollWait(a.Arg1(), a.Arg2(), a.Arg3(), deadlineMS(int32(a.Arg4())))
+}
+
+func sysEpollPwait(t *Thread, a *Args) (uintptr, Errno) {
+	if err := t.withMask(a.Arg5(), a.Arg6()); err != 0 {
+		return 0, err
+	}
+	return t.epollWait(a.Arg1(), a.Arg2(), a.Arg3(), deadlineMS(int32(a.Arg4())))
+}
+
+func sysEpollPwait2(t *Thread, a *Args) (uintptr, Errno) {
+	deadline, err := t.deadlineTS(a.Arg4())
+	if err != 0 {
+		return 0, err
+	}
+	if err := t.withMask(a.Arg5(), a.Arg6()); err != 0 {
+		return 0, err
+	}
+	return t.epollWait(a.Arg1(), a.Arg2(), a.Arg3(), deadline)
+}

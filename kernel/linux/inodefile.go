@@ -1,0 +1,73 @@
+package linux
+
+import "gosv/kernel/fs"
+
+// inodeFile is an open file or directory of a file system.
+type inodeFile struct {
+	noObject
+	inode fs.Inode // what Open returned; a directory's place is File.pos too
+}
+
+func (o *inodeFile) read(t *Thread, f *File, u *userIO) (int, Errno) {
+	f.mu.Lock()
+	n, err := o.readAt(u, f.pos)
+	f.pos += int64(n)
+	f.mu.Unlock()
+	return n, err
+}
+
+func (o *inodeFile) readAt(u *userIO, off int64) (n int, err Errno) {
+	if fs.IsDir(o.inode.Mode()) {
+		return 0, EISDIR
+	}
+	return o.inode.ReadAt(u, off, u.left)
+}
+
+func (o *inodeFile) write(t *Thread, f *File, u *userIO) (n int, err Errno) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.flags.Load()&oAppend != 0 {
+		n, at, err := o.inode.Append(u, u.left)
+		f.pos = at + int64(n)
+		return n, err
+	}
+	n, err = o.writeAt(t, f, u, f.pos)
+	f.pos += int64(n)
+	return n, err
+}
+
+func (o *inodeFile) writeAt(t *Thread, f *File, u *userIO, off int64) (int, Errno) {
+	n := u.left
+	if limit := t.proc.limit(rlimitFsize); limit < 1<<63 {
+		if uint64(off) >= limit && n > 0 {
+			t.proc.signal(t, ptr(killInfo(SIGXFSZ, siKernel, 0)))
+			return 0, EFBIG
+		}
+		n = int(min(uint64(n), limit-uint64(off)))
+	}
+	if f.flags.Load()&oAppend != 0 { // as Linux has it: pwrite appends then too
+		n, _, err := o.inode.Append(u, n)
+		return n, err
+	}
+	k, err := o.inode.WriteAt(u, off, n)
+	if k > 0 {
+		t.proc.files.caller.Written(o.inode)
+	}
+	return k, err
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func (o *inodeFile) attr() fs.Attr { return o.inode.Attr() }
+
+func (o *inodeFile) name() string { return "" }
+
+func (o *inodeFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
+	if req == fioNRead && fs.IsRegular(o.inode.Mode()) {
+		n := int32(o.inode.Attr().Size - f.pos)
+		return 0, copyOut(t, arg, &n)
+	}
+	return 0, ENOTTY
+}
+
+func (o *inodeFile) close(f *File) { o.inode.Close() }

@@ -1,0 +1,338 @@
+package linux
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"gosv/kernel/fs"
+)
+
+const (
+	pipeBuf     = 4096 // writes up to this are atomic (pipe(7))
+	pipeDefault = 64 << 10
+	pipeMost    = 1 << 20 // /proc/sys/fs/pipe-max-size
+)
+
+// pipe is a pipe(7), or what a FIFO holds while it is open.
+type pipe struct {
+	mu               sync.Mutex
+	buf              []byte // a ring; it grows to size as it is needed
+	start, n         int
+	size             int
+	readers, writers int
+	opened           [2]uint64 // how often it was opened for reading, writing: for open of a FIFO
+	queue            Queue
+	ino              uint64
+}
+
+var lastPipe atomic.Uint64
+
+func newPipe() *pipe { return &pipe{size: pipeDefault, ino: 1000 + lastPipe.Add(1)} }
+
+// pipeEnd is an open end of a pipe, or both of a FIFO.
+type pipeEnd struct {
+	noObject
+	p             *pipe
+	reads, writes bool
+	fifo          fs.Inode // nil for a pipe(2)
+}
+
+func (p *pipe) open(flags uint32, fifo fs.Inode) *File {
+	e := &pipeEnd{p: p, reads: flags&oAccMode != oWronly, writes: flags&oAccMode != oRdonly, fifo: fifo}
+	p.mu.Lock()
+	if e.reads {
+		p.readers++
+		p.opened[0]++
+	}
+	if e.writes {
+		p.writers++
+		p.opened[1]++
+	}
+	p.mu.Unlock()
+	p.queue.Wake()
+	return newFile(e, flags)
+}
+
+func sysPipe(t *Thread, a *Args) (uintptr, Errno) { return t.pipe(a.Arg1(), 0) }
+func sysPipe2(t *Thread, a *Args) (uintptr, Errno) {
+	return t.pipe(a.Arg1(), uint32(a.Arg2()))
+}
+
+func (t *Thread) pipe(addr uintptr, flags uint32) (uintptr, Errno) {
+	if flags&^(oCloexec|oNonblock|oDirect) != 0 {
+		return 0, EINVAL
+	}
+	if flags&oDirect != 0 {
+		return 0, EINVAL // packets: not there, which is how old kernels say so
+	}
+	p := newPipe()
+	status := flags & oNonblock
+	r, err := t.install(p.open(oRdonly|status, nil), 0, flags&oCloexec != 0)
+	w := p.open(oWronly|status, nil)
+	if err != 0 {
+		w.Release()
+		return 0, err
+	}
+	wfd, err := t.install(w, 0, flags&oCloexec != 0)
+	if err == 0 {
+		if err = copyOut(t, addr, &[2]int32{int32(r), int32(wfd)}); err == 0 {
+			return 0, 0
+		}
+		t.proc.files.take(wfd).Release()
+	}
+	t.proc.files.take(r).Release()
+	return 0, err
+}
+
+// theFIFOs are the pipes of FIFOs that are open, by their inodes.
+var theFIFOs struct {
+	mu   sync.Mutex
+	open map[fifoKey]*pipe
+}
+
+type fifoKey struct {
+	fs  fs.FileSystem
+	ino uint64
+}
+
+// openFIFO opens one end, and waits for somebody at the other (fifo(7)).
+func (t *Thread) openFIFO(place fs.Place, flags uint32) (*File, Errno) {
+	k := fifoKey{place.Inode.FS(), place.Inode.Ino()}
+	all := &theFIFOs
+	all.mu.Lock()
+	p := all.open[k]
+	if p == nil {
+		p = newPipe()
+		if all.open == nil {
+			all.open = map[fifoKey]*pipe{}
+		}
+		all.open[k] = p
+	}
+	all.mu.Unlock()
+	p.mu.Lock()
+	alone := flags&oAccMode == oWronly && p.readers == 0
+	seen := p.opened
+	p.mu.Unlock()
+	if alone && flags&oNonblock != 0 {
+		return nil, ENXIO
+	}
+	f := p.open(flags, place.Inode)
+	f.place = place
+	if flags&(oNonblock|oRdwr) != 0 {
+		return f, 0
+	}
+	err := t.Wait(&p.queue, never, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if flags&oAccMode == oWronly {
+			return p.readers > 0 || p.opened[0] != seen[0]
+		}
+		return p.writers > 0 || p.opened[1] != seen[1]
+	})
+	if err != 0 {
+		f.Release()
+		return nil, err
+	}
+	return f, 0
+}
+
+// take moves bytes out of the ring, put into it; both with p.mu held.
+func (p *pipe) take(u *userIO) (done int) {
+	for p.n > 0 && u.left > 0 {
+		end := min(p.start+p.n, len(p.buf))
+		k := u.Put(p.buf[p.start:end])
+		if k == 0 {
+			break
+		}
+		p.start = (p.start + k) % len(p.buf)
+		p.n -= k
+		done += k
+	}
+	if p.n == 0 {
+		p.start = 0
+	}
+	return done
+}
+
+func (p *pipe) put(src fs.Source, n int) (done int) {
+	p.grow(p.n + n)
+	for done < n && p.n < len(p.buf) {
+		at := (p.start + p.n) % len(p.buf)
+		end := min(len(p.buf), at+min(n-done, len(p.buf)-p.n))
+		k := src.Get(p.buf[at:end])
+		p.n += k
+		done += k
+		if at+k < end {
+			break
+		}
+	}
+	return done
+}
+
+// grow makes room for n bytes, as far as the pipe's size allows.
+func (p *pipe) grow(n int) {
+	n = min(n, p.size)
+	if n <= len(p.buf) {
+		return
+	}
+	size := max(len(p.buf), 512)
+	for size < n {
+		size *= 2
+	}
+	p.resize(min(size, p.size))
+}
+
+func (p *pipe) resize(size int) {
+	buf := make([]byte, size)
+	k := copy(buf, p.buf[p.start:min(p.start+p.n, len(p.buf))])
+	copy(buf[k:], p.buf[:p.n-k])
+	p.buf, p.start = buf, 0
+}
+
+func (e *pipeEnd) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
+	p := e.p
+	if u.left == 0 {
+		return 0, 0
+	}
+	err = t.block(f, &p.queue, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.n == 0 {
+			return p.writers == 0
+		}
+		n = p.take(u)
+		return true
+	})
+	if n > 0 {
+		p.queue.Wake()
+	}
+	return n, err
+}
+
+func (e *pipeEnd) write(t *Thread, f *File, u *userIO) (int, Errno) {
+	return e.writeFrom(t, f, u, u.left, func() bool { return u.fault })
+}
+
+func (e *pipeEnd) writeBytes(t *Thread, f *File, b []byte) (int, Errno) {
+	return e.writeFrom(t, f, &fs.Buffer{Bytes: b}, len(b), func() bool { return false })
+}
+
+// writeFrom writes n bytes: up to pipeBuf all at once, more as there is room.
+func (e *pipeEnd) writeFrom(t *Thread, f *File, src fs.Source, n int, failed func() bool) (done int, err Errno) {
+	p := e.p
+	broken := false
+	for done < n && err == 0 && !broken && !failed() {
+		moved := 0
+		err = t.block(f, &p.queue, func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if broken = p.readers == 0; broken {
+				return true
+			}
+			room := p.size - p.n
+			if room == 0 || n <= pipeBuf && room < n {
+				return false
+			}
+			moved = p.put(src, min(room, n-done))
+			return true
+		})
+		done += moved
+		if moved > 0 {
+			p.queue.Wake()
+		}
+	}
+	switch {
+	case done > 0:
+		return done, 0
+	case broken:
+		t.proc.signal(t, ptr(killInfo(SIGPIPE, siUser, t.proc.pid)))
+		return 0, EPIPE
+	}
+	return 0, err
+}
+
+func (e *pipeEnd) poll(*File) (ready uint32, q *Queue) {
+	p := e.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e.reads {
+		if p.n > 0 {
+			ready |= pollIn | pollRdNorm
+		}
+		if p.writers == 0 && p.opened[1] > 0 {
+			ready |= pollHup
+		}
+	}
+	if e.writes {
+		if p.size-p.n >= pipeBuf || p.readers == 0 {
+			ready |= pollOut | pollWrNorm
+		}
+		if p.readers == 0 {
+			ready |= pollErr
+		}
+	}
+	return ready, &p.queue
+}
+
+func (e *pipeEnd) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
+	if req != fioNRead {
+		return 0, ENOTTY
+	}
+	e.p.mu.Lock()
+	n := int32(e.p.n)
+	e.p.mu.Unlock()
+	return 0, copyOut(t, arg, &n)
+}
+
+func (e *pipeEnd) attr() fs.Attr {
+	if e.fifo != nil {
+		return e.fifo.Attr()
+	}
+	return fs.Attr{Ino: e.p.ino, Mode: fs.FIFO | 0o600, Nlink: 1, BlockSize: pageSize}
+}
+
+func (e *pipeEnd) name() string { return "pipe:[" + strconv.FormatUint(e.p.ino, 10) + "]" }
+
+func (e *pipeEnd) close(f *File) {
+	p := e.p
+	p.mu.Lock()
+	if e.reads {
+		p.readers--
+	}
+	if e.writes {
+		p.writers--
+	}
+	unused := p.readers == 0 && p.writers == 0
+	p.mu.Unlock()
+	if unused && e.fifo != nil {
+		all := &theFIFOs
+		all.mu.Lock()
+		delete(all.open, fifoKey{e.fifo.FS(), e.fifo.Ino()})
+		all.mu.Unlock()
+	}
+	p.queue.Wake()
+}
+
+// setSize is F_SETPIPE_SZ.
+func (p *pipe) setSize(n int) (int, Errno) {
+	size := pageSize
+	for size < n && size < 1<<31 {
+		size *= 2
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case n < 0:
+		return 0, EINVAL
+	case size > pipeMost:
+		return 0, EPERM
+	case size < p.n:
+		return 0, EBUSY
+	}
+	p.size = size
+	if len(p.buf) > size {
+		p.resize(size)
+	}
+	return size, 0
+}

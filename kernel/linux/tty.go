@@ -1,0 +1,389 @@
+package linux
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+
+	"gosv/kernel/console"
+	"gosv/kernel/fs"
+	"gosv/kernel/metal"
+)
+
+// terminal is the console as a terminal (termios(3), tty(4)): what the
+// descriptors 0, 1 and 2 are when gosv run has one, and /dev/tty.
+type terminal struct {
+	noObject
+	mu    sync.Mutex
+	proc  *Process // gets the signals of keys
+	set   termios
+	size  winsize
+	line  []byte   // being edited
+	lines [][]byte // complete; an empty one is an end of file
+	raw   []byte   // input in non-canonical mode
+	queue Queue
+}
+
+var theTerminal terminal
+
+// termios is struct termios of the kernel, winsize struct winsize.
+type termios struct {
+	iflag, oflag, cflag, lflag uint32
+	line                       uint8
+	cc                         [19]uint8
+}
+
+type winsize struct{ row, col, xpixel, ypixel uint16 }
+
+// Bits of termios (asm-generic/termbits.h), and indexes of its characters.
+const (
+	iIgnCR = 0o200
+	iCRNL  = 0o400
+	iNLCR  = 0o100
+	iXON   = 0o2000
+	iUTF8  = 0o40000
+
+	oPost = 0o1
+	oNLCR = 0o4
+
+	lISig    = 0o1
+	lICanon  = 0o2
+	lEcho    = 0o10
+	lEchoE   = 0o20
+	lEchoK   = 0o40
+	lEchoNL  = 0o100
+	lNoFlsh  = 0o200
+	lEchoCtl = 0o1000
+	lEchoKE  = 0o4000
+	lIExten  = 0o100000
+
+	vIntr, vQuit, vErase, vKill, vEOF, vTime, vMin = 0, 1, 2, 3, 4, 5, 6
+	vSusp, vEOL, vReprint, vWErase, vLNext, vEOL2  = 10, 11, 12, 14, 15, 16
+)
+
+// init makes the console a terminal of p's, of the given size (ROWSxCOLS).
+func (y *terminal) init(p *Process, size string) {
+	y.proc = p
+	y.set = termios{
+		iflag: iCRNL | iXON | iUTF8,
+		oflag: oPost | oNLCR,
+		cflag: 0o2277, // 38400 baud, 8 bits, CREAD, HUPCL
+		lflag: lISig | lICanon | lEcho | lEchoE | lEchoK | lEchoCtl | lEchoKE | lIExten,
+		cc: [19]uint8{vIntr: 3, vQuit: 28, vErase: 127, vKill: 21, vEOF: 4, vMin: 1, vSusp: 26, 8: 17, 9: 19,
+			vReprint: 18, 13: 15, vWErase: 23, vLNext: 22},
+	}
+	rows, cols, _ := strings.Cut(size, "x")
+	r, _ := strconv.ParseUint(rows, 10, 16)
+	c, _ := strconv.ParseUint(cols, 10, 16)
+	y.size = winsize{row: uint16(r), col: uint16(c)}
+	console.Listen(y, framed()) // also for who never reads: Ctrl-C must get through
+}
+
+// Room implements console.Receiver.
+func (y *terminal) Room() int { return 4096 }
+
+// EndOfInput implements console.Receiver: a terminal that hangs up.
+func (y *terminal) EndOfInput() { y.signal(SIGHUP) }
+
+// Resize implements console.Receiver.
+func (y *terminal) Resize(rows, cols int) {
+	y.mu.Lock()
+	y.size.row, y.size.col = uint16(rows), uint16(cols)
+	y.mu.Unlock()
+	y.signal(SIGWINCH)
+}
+
+func (y *terminal) signal(sig int) { y.proc.signal(nil, ptr(killInfo(sig, siKernel, 0))) }
+
+// Input implements console.Receiver: the line discipline.
+func (y *terminal) Input(p []byte) {
+	var echo []byte
+	y.mu.Lock()
+	var signals [4]int
+	n := 0
+	for _, c := range p {
+		var sig int
+		if echo, sig = y.key(c, echo); sig != 0 && n < len(signals) {
+			signals[n] = sig
+			n++
+		}
+	}
+	post := y.set.oflag&(oPost|oNLCR) == oPost|oNLCR
+	y.mu.Unlock()
+	for _, sig := range signals[:n] {
+		y.signal(sig)
+	}
+	y.queue.Wake()
+	if post {
+		echo = newlines(nil, echo)
+	}
+	console.Write(metal.Stdout, echo)
+}
+
+// key takes a byte that was typed; it returns what to show, and a signal to send.
+func (y *terminal) key(c byte, echo []byte) ([]byte, int) {
+	s := &y.set
+	if s.lflag&lISig != 0 && c != 0 {
+		for _, k := range [...]struct{ cc, sig int }{{vIntr, SIGINT}, {vQuit, SIGQUIT}, {vSusp, SIGTSTP}} {
+			if c == s.cc[k.cc] {
+				if s.lflag&lNoFlsh == 0 {
+					y.line, y.lines, y.raw = nil, nil, nil
+				}
+				return y.show(echo, c), k.sig
+			}
+		}
+	}
+	switch {
+	case c == '\r' && s.iflag&iIgnCR != 0:
+		return echo, 0
+	case c == '\r' && s.iflag&iCRNL != 0:
+		c = '\n'
+	case c == '\n' && s.iflag&iNLCR != 0:
+		c = '\r'
+	}
+	const most = 4096 // MAX_CANON and then some
+	if s.lflag&lICanon == 0 {
+		if len(y.raw) < most {
+			y.raw = append(y.raw, c)
+		}
+		return y.show(echo, c), 0
+	}
+	is := func(k int) bool { return c != 0 && c == s.cc[k] }
+	switch {
+	case is(vErase):
+		echo = y.erase(echo, 1)
+	case is(vKill):
+		echo = y.erase(echo, len(y.line))
+	case is(vWErase):
+		n := len(y.line)
+		for n > 0 && y.line[n-1] == ' ' {
+			n--
+		}
+		for n > 0 && y.line[n-1] != ' ' {
+			n--
+		}
+		echo = y.erase(echo, len(y.line)-n)
+	case is(vEOF):
+		y.lines = append(y.lines, y.line)
+		y.line = nil
+	case c == '\n' || is(vEOL) || is(vEOL2):
+		if s.lflag&lEcho != 0 || s.lflag&lEchoNL != 0 && c == '\n' {
+			echo = append(echo, c)
+		}
+		y.lines = append(y.lines, append(y.line, c))
+		y.line = nil
+	case len(y.line) < most-1:
+		y.line = append(y.line, c)
+		echo = y.show(echo, c)
+	}
+	return echo, 0
+}
+
+// show appends what an echoed key looks like.
+func (y *terminal) show(echo []byte, c byte) []byte {
+	switch {
+	case y.set.lflag&lEcho == 0:
+		return echo
+	case y.set.lflag&lEchoCtl != 0 && (c < ' ' || c == 127) && c != '\n' && c != '\t':
+		return append(echo, '^', c^0x40)
+	}
+	return append(echo, c)
+}
+
+// erase takes the last n bytes off the line, and off the screen.
+func (y *terminal) erase(echo []byte, n int) []byte {
+	for ; n > 0 && len(y.line) > 0; n-- {
+		c := y.line[len(y.line)-1]
+		y.line = y.line[:len(y.line)-1]
+		if y.set.iflag&iUTF8 != 0 && c&0xc0 == 0x80 {
+			if len(y.line) > 0 {
+				n++ // the rest of the character too
+			}
+			continue
+		}
+		if y.set.lflag&(lEcho|lEchoE) == lEcho|lEchoE {
+			echo = append(echo, "\b \b"...)
+			if c < ' ' && y.set.lflag&lEchoCtl != 0 {
+				echo = append(echo, "\b \b"...)
+			}
+		}
+	}
+	return echo
+}
+
+func newlines(b, p []byte) []byte {
+	for _, c := range p {
+		if c == '\n' {
+			b = append(b, '\r')
+		}
+		b = append(b, c)
+	}
+	return b
+}
+
+func (y *terminal) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
+	if u.left == 0 {
+		return 0, 0
+	}
+	deadline := uint64(never)
+	y.mu.Lock()
+	if y.set.lflag&lICanon == 0 && y.set.cc[vTime] > 0 && y.set.cc[vMin] == 0 {
+		deadline = metal.Now() + uint64(y.set.cc[vTime])*100e6
+	}
+	y.mu.Unlock()
+	ready := func() bool {
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		if y.set.lflag&lICanon == 0 {
+			if least := int(y.set.cc[vMin]); len(y.raw) < min(least, u.left) || len(y.raw) == 0 && (least > 0 || deadline != never) {
+				return false
+			}
+			n = u.Put(y.raw)
+			y.raw = y.raw[n:]
+			return true
+		}
+		if len(y.lines) == 0 {
+			return false
+		}
+		l := y.lines[0]
+		if len(l) > 0 {
+			n = u.Put(l)
+		}
+		if n == len(l) {
+			y.lines = y.lines[1:]
+		} else {
+			y.lines[0] = l[n:]
+		}
+		return true
+	}
+	if ready() {
+		return n, 0
+	}
+	if f.nonblock() {
+		return 0, EAGAIN
+	}
+	if err = t.Wait(&y.queue, deadline, ready); err == ETIMEDOUT {
+		return 0, 0
+	}
+	return n, err
+}
+
+func (y *terminal) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
+	y.mu.Lock()
+	post := y.set.oflag&(oPost|oNLCR) == oPost|oNLCR
+	y.mu.Unlock()
+	var buf [512]byte
+	var out [2 * len(buf)]byte
+	for u.left > 0 && !u.fault {
+		p := buf[:u.Get(buf[:])]
+		done += len(p)
+		if post {
+			p = newlines(out[:0], p)
+		}
+		console.Write(metal.Stdout, p)
+	}
+	return done, 0
+}
+
+func (y *terminal) poll(*File) (uint32, *Queue) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	ready := uint32(pollOut | pollWrNorm)
+	if y.set.lflag&lICanon != 0 && len(y.lines) > 0 || y.set.lflag&lICanon == 0 && len(y.raw) > 0 {
+		ready |= pollIn | pollRdNorm
+	}
+	return ready, &y.queue
+}
+
+func (y *terminal) attr() fs.Attr {
+	return fs.Attr{Ino: 3, Mode: fs.Char | 0o620, Nlink: 1, Rdev: fs.Device(5, 1), BlockSize: 1024}
+}
+
+func (y *terminal) name() string { return "/dev/console" }
+
+func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
+	const (
+		tcGetS, tcSetS, tcSetSW, tcSetSF = 0x5401, 0x5402, 0x5403, 0x5404
+		tcSBrk, tcXOnC, tcFlsh           = 0x5409, 0x540a, 0x540b
+		tiocSCTTY, tiocNOTTY             = 0x540e, 0x5422
+		tiocGPgrp, tiocSPgrp, tiocGSID   = 0x540f, 0x5410, 0x5429
+		tiocOutQ                         = 0x5411
+		tiocGWinSz, tiocSWinSz           = 0x5413, 0x5414
+	)
+	switch req {
+	case tcGetS:
+		y.mu.Lock()
+		s := y.set
+		y.mu.Unlock()
+		return 0, copyOut(t, arg, &s)
+	case tcSetS, tcSetSW, tcSetSF:
+		var s termios
+		if err := copyIn(t, &s, arg); err != 0 {
+			return 0, err
+		}
+		y.mu.Lock()
+		if was, is := y.set.lflag&lICanon, s.lflag&lICanon; was != is { // what was typed is not lost
+			if is == 0 {
+				for _, l := range y.lines {
+					y.raw = append(y.raw, l...)
+				}
+				y.raw = append(y.raw, y.line...)
+				y.lines, y.line = nil, nil
+			} else if len(y.raw) > 0 {
+				y.lines, y.raw = append(y.lines, y.raw), nil
+			}
+		}
+		if req == tcSetSF {
+			y.line, y.lines, y.raw = nil, nil, nil
+		}
+		y.set = s
+		y.mu.Unlock()
+		y.queue.Wake()
+		return 0, 0
+	case tcFlsh:
+		y.mu.Lock()
+		if arg != 1 { // but for TCOFLUSH
+			y.line, y.lines, y.raw = nil, nil, nil
+		}
+		y.mu.Unlock()
+		return 0, 0
+	case tcSBrk, tcXOnC, tiocSCTTY, tiocNOTTY, tiocSPgrp:
+		return 0, 0
+	case tiocGPgrp, tiocGSID:
+		id := int32(t.proc.pid)
+		return 0, copyOut(t, arg, &id)
+	case tiocOutQ:
+		var n int32
+		return 0, copyOut(t, arg, &n)
+	case fioNRead:
+		y.mu.Lock()
+		n := int32(len(y.raw))
+		if y.set.lflag&lICanon != 0 {
+			n = 0
+			if len(y.lines) > 0 {
+				n = int32(len(y.lines[0]))
+			}
+		}
+		y.mu.Unlock()
+		return 0, copyOut(t, arg, &n)
+	case tiocGWinSz:
+		y.mu.Lock()
+		w := y.size
+		y.mu.Unlock()
+		return 0, copyOut(t, arg, &w)
+	case tiocSWinSz:
+		var w winsize
+		if err := copyIn(t, &w, arg); err != 0 {
+			return 0, err
+		}
+		y.mu.Lock()
+		changed := y.size != w
+		y.size = w
+		y.mu.Unlock()
+		if changed {
+			y.signal(SIGWINCH)
+		}
+		return 0, 0
+	}
+	return 0, ENOTTY
+}

@@ -1,0 +1,86 @@
+package linux
+
+import "unsafe"
+
+// userIO is the buffers of a read or write call: parts of user memory, one after the
+// other. It is what files hand their bytes to (fs.Sink) and take them from
+// (fs.Source).
+type userIO struct {
+	t     *Thread
+	parts []iovec
+	left  int  // bytes in parts
+	fault bool // a part could not be accessed
+	few   [8]iovec
+}
+
+// Put implements fs.Sink.
+func (u *userIO) Put(p []byte) int {
+	done := 0
+	for done < len(p) && u.left > 0 && !u.fault {
+		v := u.part()
+		n := min(uintptr(len(p)-done), v.len)
+		done += u.advance(v, n, u.t.space.writeSome(v.base, unsafe.Pointer(&p[done]), n))
+	}
+	return done
+}
+
+// Get implements fs.Source.
+func (u *userIO) Get(p []byte) int {
+	done := 0
+	for done < len(p) && u.left > 0 && !u.fault {
+		v := u.part()
+		n := min(uintptr(len(p)-done), v.len)
+		done += u.advance(v, n, u.t.space.readSome(unsafe.Pointer(&p[done]), v.base, n))
+	}
+	return done
+}
+
+// part is the first part that is not used up.
+func (u *userIO) part() *iovec {
+	for u.parts[0].len == 0 {
+		u.parts = u.parts[1:]
+	}
+	return &u.parts[0]
+}
+
+func (u *userIO) advance(v *iovec, wanted, got uintptr) int {
+	v.base += got
+	v.len -= got
+	u.left -= int(got)
+	u.fault = got < wanted
+	return int(got)
+}
+
+// result makes a fault before the first byte EFAULT.
+func (u *userIO) result(n int, err Errno) (int, Errno) {
+	if err == 0 && n == 0 && u.fault {
+		err = EFAULT
+	}
+	return n, err
+}
+
+// buffer makes t.io the one buffer of a call.
+func (t *Thread) buffer(addr, n uintptr) (*userIO, Errno) {
+	if int(n) < 0 {
+		return nil, EINVAL
+	}
+	if !userRange(addr, n) {
+		return nil, EFAULT
+	}
+	u := &t.io
+	u.t, u.fault = t, false
+	u.few[0] = iovec{addr, min(n, maxRW)}
+	u.parts, u.left = u.few[:1], int(u.few[0].len)
+	return u, 0
+}
+
+// vector makes t.io the n buffers at addr.
+func (t *Thread) vector(addr, n uintptr) (*userIO, Errno) {
+	u := &t.io
+	parts, total, err := t.copyInIOVecs(addr, n, &u.few)
+	if err != 0 {
+		return nil, err
+	}
+	u.t, u.fault, u.parts, u.left = t, false, parts, int(total)
+	return u, 0
+}

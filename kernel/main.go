@@ -1,0 +1,113 @@
+// The guest kernel: runs one Linux program on the machine that metal has booted.
+package main
+
+import (
+	"errors"
+	"strconv"
+
+	"gosv/internal/appimage"
+	"gosv/kernel/boot"
+	"gosv/kernel/console"
+	"gosv/kernel/fs"
+	"gosv/kernel/fs/erofs"
+	"gosv/kernel/fs/tmpfs"
+	"gosv/kernel/linux"
+	"gosv/kernel/metal"
+)
+
+// Exit codes (docs/contracts.md).
+const (
+	exitFailed     = 125
+	exitNoExec     = 126
+	exitNoSuchFile = 127
+)
+
+// Device numbers of the root file system and of the image beneath it.
+const (
+	rootDevice  = 1
+	imageDevice = 2
+)
+
+func main() {
+	metal.Mark("Go runtime")
+	p, err := start()
+	if err != nil {
+		message("gosv kernel: " + err.Error() + "\n")
+		metal.Exit(exitCode(err))
+	}
+	metal.Mark("program loaded")
+	if _, ok := boot.Option(metal.CmdLine(), "gosv.boot-timing"); ok {
+		printMarks()
+	}
+	p.Run()
+}
+
+// start makes a process of the application that came as initrd.
+func start() (*linux.Process, error) {
+	img := metal.Initrd()
+	if len(img) == 0 {
+		return nil, errors.New("no application: start it with an initrd made by gosv build")
+	}
+	files, encoded, err := appimage.Split(img)
+	if err != nil {
+		return nil, err
+	}
+	app, err := appimage.Parse(encoded)
+	if err != nil {
+		return nil, err
+	}
+	k := linux.NewKernel()
+	k.Log = message
+	k.HostName = app.HostName
+	k.Exit = metal.Exit
+	if list, ok := boot.Option(metal.CmdLine(), "gosv.strace"); ok {
+		if name := k.Trace(list); name != "" {
+			return nil, errors.New("--strace: there is no system call " + name)
+		}
+	}
+	if k.Root, err = mount(k, files); err != nil {
+		return nil, err
+	}
+	metal.Mark("file systems")
+	return k.Start(&linux.Program{Path: app.Exe, Argv: app.Args, Envp: app.Env, Dir: app.Cwd})
+}
+
+// mount makes the root file system: the image, and memory on top of it for
+// what the application writes.
+func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
+	pages := new(linux.FilePages)
+	lower, err := erofs.Mount(image, imageDevice, pages)
+	if err != nil {
+		return nil, err
+	}
+	upper := tmpfs.New(tmpfs.Config{
+		Device: rootDevice,
+		Pages:  pages,
+		Now:    linux.FileTime,
+		Memory: metal.FreeMemory,
+		Lower:  lower.Root(),
+	})
+	return fs.NewNamespace("rootfs", "overlay", upper.Root()), nil
+}
+
+// exitCode says what gosv run is to exit with.
+func exitCode(err error) int {
+	var s *linux.StartError
+	switch {
+	case !errors.As(err, &s):
+		return exitFailed
+	case s.NotFound:
+		return exitNoSuchFile
+	}
+	return exitNoExec
+}
+
+// message writes to the kernel's message stream.
+func message(s string) { console.Write(metal.Message, []byte(s)) }
+
+// printMarks prints the stages of the boot.
+func printMarks() {
+	metal.Marks(func(stage string, ns, ticks uint64) {
+		message("boot: " + strconv.FormatUint(ns/1000, 10) + " us, " + strconv.FormatUint(ticks, 10) + " ticks: " + stage + "\n")
+	})
+}
