@@ -121,12 +121,19 @@ func (d *Demux) obey(command string) {
 	}
 }
 
-const dle = 0x10
+const (
+	dle = 0x10
+	syn = 0x16
+)
+
+// Start is what the host sends first. The guest loses it if it switches its
+// port's FIFOs on after it came, and ignores it otherwise.
+var Start = []byte{syn}
 
 // Escape appends p to b as input for the guest.
 func Escape(b, p []byte) []byte {
 	for _, c := range p {
-		if c == dle {
+		if c == dle || c == syn {
 			b = append(b, dle)
 		}
 		b = append(b, c)

@@ -53,7 +53,7 @@ func FuzzDemux(f *testing.F) {
 }
 
 func TestEscape(t *testing.T) {
-	if got := Escape(nil, []byte("a\x10b")); string(got) != "a\x10\x10b" {
+	if got := Escape(nil, []byte("a\x10b\x16")); string(got) != "a\x10\x10b\x10\x16" {
 		t.Errorf("%q", got)
 	}
 	if got := Resize(24, 80); string(got) != "\x10w24x80;" {

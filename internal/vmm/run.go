@@ -81,6 +81,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("starting %s: %w", r.Argv[0], err)
 	}
 	input := &lockedWriter{w: in}
+	input.Write(console.Start)
 	go r.feed(input)
 	killed := make(chan syscall.Signal, 1)
 	done := make(chan struct{})

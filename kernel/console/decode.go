@@ -1,8 +1,8 @@
 package console
 
 // decoder takes the host's escapes out of the input: DLE DLE is a DLE, DLE "."
-// the end of input, DLE "w24x80;" a new size. A DLE before anything else is
-// dropped.
+// the end of input, DLE "w24x80;" a new size, DLE SYN a SYN. A SYN without it
+// only fills the line. A DLE before anything else is dropped.
 type decoder struct {
 	to     Receiver
 	framed bool
@@ -17,6 +17,7 @@ const (
 	sizing
 
 	dle = 0x10
+	syn = 0x16
 )
 
 func (d *decoder) decode(p []byte) {
@@ -36,15 +37,17 @@ func (d *decoder) decode(p []byte) {
 	for _, b := range p {
 		switch d.state {
 		case plain:
-			if b == dle {
+			switch b {
+			case dle:
 				d.state = escaped
-			} else {
+			case syn:
+			default:
 				out = append(out, b)
 			}
 		case escaped:
 			d.state = plain
 			switch b {
-			case dle:
+			case dle, syn:
 				out = append(out, b)
 			case '.':
 				flush()

@@ -24,6 +24,7 @@ func TestDecode(t *testing.T) {
 		{"a\x10w99999999x1;b", "ab"},
 		{"a\x10qb", "ab"},
 		{"\x10\x10\x10.", "\x10<end>"},
+		{"\x16a\x10\x16\x16b", "a\x16b"},
 	} {
 		for cut := range len(c.in) + 1 { // wherever the port's FIFO cuts it
 			l := &log{}

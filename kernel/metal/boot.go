@@ -30,6 +30,7 @@ type physRange struct{ start, end uintptr }
 // leaves the first thread, about to run the Go runtime's first instruction,
 // as the CPU's current one.
 func start() {
+	initConsole()
 	rt0, clock, sys, stubs, tlb, ap := leaves.entries()
 	c := &cpu0
 	cpus[0], ncpu = c, 1

@@ -25,8 +25,12 @@ const (
 var (
 	reportToken [4]byte // of gosv.report; zero: no framing
 	stream      = Stdout
-	uartReady   bool
 )
+
+// initConsole switches the 16550's FIFOs on, which empties them: a byte of input
+// that has come already is lost, so the host sends one that does not matter
+// first (docs/contracts.md).
+func initConsole() { outb(uartFIFO, 1) }
 
 // ConsoleWrite sends the beginning of p as part of a stream and returns how
 // much the 16550 took: less than all, perhaps nothing, while the host does not
@@ -91,10 +95,6 @@ func reportExit(code int) {
 // transmit sends up to n bytes at p, a FIFO's worth at a time, and returns how
 // many: QEMU's 16550 drops what comes while its own output is blocked.
 func transmit(p, n uintptr) (sent uintptr) {
-	if !uartReady {
-		uartReady = true
-		outb(uartFIFO, 1)
-	}
 	for sent < n && inb(uartLineStatus)&uartTransmitFree != 0 {
 		k := min(n-sent, uartFIFOSize)
 		outs(uart, p+sent, k)
