@@ -1,0 +1,120 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseCounts(t *testing.T) {
+	const out = "line first_byte=400 newline=446411 rep=1763 wall_ms=114.72 | Hello from a microVM\n" +
+		"partial first_byte=447273 | x\nexit total=457420 rep=1775 last_byte=447282 wall_ms=118.30\n"
+	if n, err := parseCounts([]byte(out), helloLine); n != 446411 || err != nil {
+		t.Errorf("got %v, %v", n, err)
+	}
+	if _, err := parseCounts([]byte(out), "Hello"); err == nil {
+		t.Error("a part of a line was taken for it")
+	}
+}
+
+func TestParseExits(t *testing.T) {
+	const out = "Hello\n\x1b_MARKx0\x1b\\kvm-exits total 164\nkvm-exits msr 52\nkvm-exits interrupt 110\nkvm-exits vintr 2\n"
+	n, reasons, err := parseExits(out)
+	if n != 54 || reasons != "by reason: msr 52, vintr 2" || err != nil {
+		t.Errorf("got %v, %q, %v", n, reasons, err)
+	}
+	if _, _, err := parseExits("Hello\n"); err == nil {
+		t.Error("no error without counts")
+	}
+}
+
+func TestParseMicro(t *testing.T) {
+	const out = "getppid                       141\n" +
+		"mmap+touch+munmap 64K        2685\n" +
+		"unix socket ping-pong    failed: Function not implemented\n"
+	got, err := parseMicro(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]microResult{
+		"getppid":               {instructions: 141},
+		"mmap+touch+munmap 64K": {instructions: 2685},
+		"unix socket ping-pong": {failed: "Function not implemented"},
+	}
+	for name, w := range want {
+		if got[name] != w {
+			t.Errorf("%s: got %+v, want %+v", name, got[name], w)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("got %v", got)
+	}
+	if _, err := parseMicro("Hello\n"); err == nil {
+		t.Error("no error without measurements")
+	}
+}
+
+// The rows are those of micro.c, in its order.
+func TestMicroOperations(t *testing.T) {
+	source, err := os.ReadFile("micro/micro.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range regexp.MustCompile(`(?:BENCH|EXPECT)\("([^"]+)"`).FindAllSubmatch(source, -1) {
+		names = append(names, string(m[1]))
+	}
+	if !slices.Equal(names, microOperations) {
+		t.Errorf("micro.c has\n%q, rows.go has\n%q", names, microOperations)
+	}
+}
+
+func TestPeersHaveRows(t *testing.T) {
+	for name := range peerCells {
+		if !slices.ContainsFunc(rows(), func(r row) bool { return r.name == name }) {
+			t.Errorf("no row %q", name)
+		}
+	}
+}
+
+func TestLeast(t *testing.T) {
+	for want := 2; want <= 64; want++ {
+		if got := least(1, 64, func(n int) bool { return n >= want }); got != want {
+			t.Errorf("got %d, want %d", got, want)
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	b := &bench{}
+	results := []result{
+		b.run(row{"getppid", unitInstructions, 150, func(*bench) (float64, string, error) { return 1141, "a note", nil }}),
+		b.run(row{"x", unitExits, 80, func(*bench) (float64, string, error) { return 0, "", skip("no a|b") }}),
+	}
+	var out strings.Builder
+	if err := printTable(&out, results); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| getppid | instructions | **1,141** | 150 | **no** | 340 |  |  |  |  |\n",
+		"| x | exits | skipped: no a\\|b | 80 |  |  |  |  |  |  |\n",
+		"getppid, a note.\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if results[0].failed || results[1].failed {
+		t.Error("a skipped row failed")
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 999: "999", 1000: "1,000", 2232482: "2,232,482"} {
+		if got := number(v); got != want {
+			t.Errorf("%v: got %s, want %s", v, got, want)
+		}
+	}
+}

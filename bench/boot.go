@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+
+	"gosv/internal/vmm"
+	"gosv/internal/vmm/qemu"
+)
+
+// machine is the VM whose instructions and exits are counted. The time is one
+// of as many digits as any.
+func (b *bench) machine(img string) *vmm.Machine {
+	return &vmm.Machine{
+		Kernel: b.kernel, Image: img, Memory: 128, CPUs: 1,
+		CmdLine: "gosv.report=MARK gosv.time=1700000000000000000",
+	}
+}
+
+// bootInstructions counts the guest's instructions from the start of the VM to
+// the end of p's first line, firmware included, with tools/icount.
+func (b *bench) bootInstructions(p program) (float64, string, error) {
+	q, err := qemu.New("tcg", "microvm", nil)
+	if err != nil {
+		return 0, "", skip(err.Error())
+	}
+	img, err := b.image(p)
+	if err != nil {
+		return 0, "", err
+	}
+	argv, err := q.Command(b.machine(img), b.dir)
+	if err != nil {
+		return 0, "", err
+	}
+	out := filepath.Join(b.dir, p.name+".insn")
+	if _, err := command("tools/icount/icount", append([]string{out}, argv[1:]...)...); err != nil {
+		return 0, "", err
+	}
+	counts, err := os.ReadFile(out)
+	if err != nil {
+		return 0, "", err
+	}
+	n, err := parseCounts(counts, helloLine)
+	return n, "", err
+}
+
+// parseCounts returns the count at the end of a console line from icount's
+// output, which has lines "line first_byte=N newline=N ... | TEXT".
+func parseCounts(counts []byte, line string) (float64, error) {
+	re := regexp.MustCompile(`(?m)^line .*\bnewline=(\d+) .*\| ` + regexp.QuoteMeta(line) + `$`)
+	m := re.FindSubmatch(counts)
+	if m == nil {
+		return 0, fmt.Errorf("no line %q in the counts:\n%s", line, counts)
+	}
+	return strconv.ParseFloat(string(m[1]), 64)
+}

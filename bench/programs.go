@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// program is what runs in the VMs.
+type program struct {
+	name     string
+	compiler string // of C; empty for Go
+	source   string
+}
+
+var (
+	helloGlibc = program{"hello-glibc", "gcc", "bench/hello/hello.c"}
+	helloMusl  = program{"hello-musl", "musl-gcc", "bench/hello/hello.c"}
+	helloGo    = program{"hello-go", "", "./examples/hello"}
+	microC     = program{"micro", "gcc", "bench/micro/micro.c"}
+)
+
+// image returns the path of an application image of p, with the arguments and
+// the environment that gosv run gives.
+func (b *bench) image(p program) (string, error) {
+	img := filepath.Join(b.dir, p.name+".img")
+	if _, err := os.Stat(img); !errors.Is(err, fs.ErrNotExist) {
+		return img, err
+	}
+	bin := p.source
+	if p.compiler != "" {
+		if _, err := exec.LookPath(p.compiler); err != nil {
+			return "", skip("no " + p.compiler + " (Debian: apt-get install gcc libc6-dev musl-tools)")
+		}
+		bin = filepath.Join(b.dir, p.name)
+		if _, err := command(p.compiler, "-static", "-O2", "-o", bin, p.source); err != nil {
+			return "", err
+		}
+	}
+	_, err := command(b.gosv, "build", "-o", img, bin)
+	return img, err
+}
+
+// runGosv runs an image with gosv run on QEMU's TCG and returns what it prints.
+func (b *bench) runGosv(img string, flags ...string) (string, error) {
+	args := []string{"run", "--vmm", "qemu", "--accel", "tcg", "--kernel", b.kernel, "--timeout", "60s"}
+	return command(b.gosv, append(append(args, flags...), img)...)
+}
+
+// command runs a command of this machine, without input, and returns its
+// standard output. Its standard error becomes part of the error.
+func command(name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%s: %w: %s", filepath.Base(name), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
