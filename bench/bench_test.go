@@ -30,6 +30,34 @@ func TestParseExits(t *testing.T) {
 	}
 }
 
+func TestParseTimes(t *testing.T) {
+	const out = "Hello\n\ntimes 1.00 1.25 3.25\n\ntimes 4.00 5.00 7.00\r\n\ntimes 8.00 8.50 10.50\n"
+	if ratio, err := parseTimes(out); ratio != 0.25 || err != nil {
+		t.Errorf("got %v, %v", ratio, err)
+	}
+	if _, err := parseTimes("Hello\n"); err == nil {
+		t.Error("no error without times")
+	}
+}
+
+func TestLinuxPayload(t *testing.T) {
+	img := make([]byte, 2048)
+	img[0x1f1] = 1    // one sector of setup after the boot sector
+	img[0x248] = 0x20 // from the end of those
+	img[0x24c] = 10
+	copy(img[1024+0x20:], "\x02\x21\x4c\x18ab\x00\x00\x00\x01")
+	got, err := linuxPayload(img)
+	if string(got) != "\x02\x21\x4c\x18ab" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	img[0x24d] = 0x10
+	for _, bad := range [][]byte{nil, img} {
+		if _, err := linuxPayload(bad); err == nil {
+			t.Errorf("no error for %d bytes", len(bad))
+		}
+	}
+}
+
 func TestParseMicro(t *testing.T) {
 	const out = "getppid                       141\n" +
 		"mmap+touch+munmap 64K        2685\n" +
@@ -91,7 +119,7 @@ func TestTable(t *testing.T) {
 	b := &bench{}
 	results := []result{
 		b.run(row{"getppid", unitInstructions, 150, func(*bench) (float64, string, error) { return 1141, "a note", nil }}),
-		b.run(row{"x", unitExits, 80, func(*bench) (float64, string, error) { return 0, "", skip("no a|b") }}),
+		b.run(row{"x", unitExits, 80, func(*bench) (float64, string, error) { return 0, "", skip("no a|b\nat all") }}),
 	}
 	var out strings.Builder
 	if err := printTable(&out, results); err != nil {

@@ -10,13 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"gosv/internal/vmm"
 	"gosv/internal/vmm/firecracker"
-)
-
-// kvmbox runs a command where KVM works.
-const (
-	kvmbox       = "tools/kvmbox/kvmbox"
-	kvmboxCannot = 125 // its exit code when it lacks something
 )
 
 // noXSAVE is a CPU template for Firecracker in tools/kvmbox, whose emulated SVM
@@ -25,31 +20,52 @@ const (
 const noXSAVE = `{"cpuid_modifiers":[{"leaf":"0x1","subleaf":"0x0","flags":0,` +
 	`"modifiers":[{"register":"ecx","bitmap":"0bxxx000xxxxxxxxxxxxxxxxxxxxxxxxxx"}]}]}`
 
-// firecrackerExits counts the VM exits of p's whole life on Firecracker, with
-// tools/kvmbox, without those for the host's own interrupts.
-func (b *bench) firecrackerExits(p program) (float64, string, error) {
-	template := filepath.Join(b.dir, "no-xsave.json")
+// firecracker returns Firecracker's command line for m, whose configuration is
+// in the directory name.
+func (b *bench) firecracker(m *vmm.Machine, name string) ([]string, error) {
+	dir := filepath.Join(b.dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	template := filepath.Join(dir, "cpu.json")
 	if err := os.WriteFile(template, []byte(noXSAVE), 0o644); err != nil {
-		return 0, "", err
+		return nil, err
 	}
 	f, err := firecracker.New(template, nil)
 	if err != nil {
-		return 0, "", skip(err.Error())
+		return nil, skip(err.Error())
 	}
+	return f.Command(m, dir)
+}
+
+// kvmbox runs a command in tools/kvmbox, where KVM works, and returns what it
+// prints. The program vmm and the files that b has made are in there.
+func (b *bench) kvmbox(flags []string, vmm string, argv []string) (string, error) {
+	const cannot = 125 // its exit code when it lacks something
+	flags = append(flags, "-t", "200", "-f", vmm, "-f", b.dir, "--")
+	out, err := command("tools/kvmbox/kvmbox", append(flags, argv...)...)
+	var ended *exec.ExitError
+	if errors.As(err, &ended) && ended.ExitCode() == cannot {
+		return "", skip(err.Error())
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w; its output:\n%s", err, out)
+	}
+	return out, nil
+}
+
+// firecrackerExits counts the VM exits of p's whole life on Firecracker, but for
+// those that the host's own interrupts cause.
+func (b *bench) firecrackerExits(p program) (float64, string, error) {
 	img, err := b.image(p)
 	if err != nil {
 		return 0, "", err
 	}
-	argv, err := f.Command(b.machine(img), b.dir)
+	argv, err := b.firecracker(b.machine(img), "exits")
 	if err != nil {
 		return 0, "", err
 	}
-	args := append([]string{"-e", "-t", "120", "-f", argv[0], "-f", b.dir, "--"}, argv...)
-	out, err := command(kvmbox, args...)
-	var ended *exec.ExitError
-	if errors.As(err, &ended) && ended.ExitCode() == kvmboxCannot {
-		return 0, "", skip(err.Error())
-	}
+	out, err := b.kvmbox([]string{"-e"}, argv[0], argv)
 	if err != nil {
 		return 0, "", err
 	}
@@ -64,16 +80,15 @@ func (b *bench) firecrackerExits(p program) (float64, string, error) {
 func parseExits(out string) (total float64, reasons string, err error) {
 	var list []string
 	for _, m := range regexp.MustCompile(`kvm-exits (\S+) (\d+)`).FindAllStringSubmatch(out, -1) {
+		if m[1] == "total" || m[1] == "interrupt" {
+			continue
+		}
 		n, err := strconv.ParseFloat(m[2], 64)
 		if err != nil {
 			return 0, "", err
 		}
-		switch m[1] {
-		case "total", "interrupt":
-		default:
-			total += n
-			list = append(list, m[1]+" "+m[2])
-		}
+		total += n
+		list = append(list, m[1]+" "+m[2])
 	}
 	if list == nil {
 		return 0, "", fmt.Errorf("no counts in kvmbox's output:\n%s", out)

@@ -13,6 +13,8 @@ const (
 	bootMusl   = "first line, C hello (musl)"
 	bootGo     = "first line, Go hello"
 	exitsGo    = "Firecracker: VM exits, Go hello"
+	lifeC      = "Firecracker: VM's whole life, C hello (glibc)"
+	lifeGo     = "Firecracker: VM's whole life, Go hello"
 	sizeKernel = "kernel"
 	sizeGosv   = "bin/gosv, with the kernel in it"
 	sizeImage  = "application image, Go hello"
@@ -30,6 +32,8 @@ var peerCells = map[string]cells{
 	bootGlibc:  {"1,415 M (tuned: 487-649 M)", "4.8 M", "5.3 M ¹", "25.1 M ¹ ²", ""},
 	bootGo:     {"1,420 M", "9.1-12.8 M", "20-27 M ¹", "", "0.82-0.99 M ²"},
 	exitsGo:    {"2,531-2,660", "985", "9, then a triple fault", "", ""},
+	lifeC:      {"1", "0.27-0.29", "", "", ""},
+	lifeGo:     {"1", "0.32-0.35", "", "", ""},
 	sizeKernel: {"53,243,444", "2,845,240", "1,742,992", "201,432 ²", "1,777,839 ²"},
 	sizeImage:  {"", "5 M", "15.8 M", "", ""},
 	memoryC:    {"69", "10", "12", "2 ²", ""},

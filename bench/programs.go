@@ -34,16 +34,23 @@ func (b *bench) image(p program) (string, error) {
 	}
 	bin := p.source
 	if p.compiler != "" {
-		if _, err := exec.LookPath(p.compiler); err != nil {
-			return "", skip("no " + p.compiler + " (Debian: apt-get install gcc libc6-dev musl-tools)")
-		}
-		bin = filepath.Join(b.dir, p.name)
-		if _, err := command(p.compiler, "-static", "-O2", "-o", bin, p.source); err != nil {
+		var err error
+		if bin, err = b.compile(p); err != nil {
 			return "", err
 		}
 	}
 	_, err := command(b.gosv, "build", "-o", img, bin)
 	return img, err
+}
+
+// compile returns the path of a C program's static executable.
+func (b *bench) compile(p program) (string, error) {
+	if _, err := exec.LookPath(p.compiler); err != nil {
+		return "", skip("no " + p.compiler + " (Debian: apt-get install gcc libc6-dev musl-tools)")
+	}
+	bin := filepath.Join(b.dir, p.name)
+	_, err := command(p.compiler, "-static", "-O2", "-o", bin, p.source)
+	return bin, err
 }
 
 // runGosv runs an image with gosv run on QEMU's TCG and returns what it prints.

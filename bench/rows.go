@@ -6,6 +6,7 @@ const (
 	unitExits        = "exits"
 	unitBytes        = "bytes"
 	unitMiB          = "MiB"
+	unitRatio        = "of Linux's time"
 )
 
 // microOperations are those that micro.c measures, in its order.
@@ -24,6 +25,8 @@ func rows() []row {
 		{bootMusl, unitInstructions, 450_000, func(b *bench) (float64, string, error) { return b.bootInstructions(helloMusl) }},
 		{bootGo, unitInstructions, 850_000, func(b *bench) (float64, string, error) { return b.bootInstructions(helloGo) }},
 		{exitsGo, unitExits, 80, func(b *bench) (float64, string, error) { return b.firecrackerExits(helloGo) }},
+		{lifeC, unitRatio, 0, func(b *bench) (float64, string, error) { return b.linuxRatio(helloGlibc) }},
+		{lifeGo, unitRatio, 0, func(b *bench) (float64, string, error) { return b.linuxRatio(helloGo) }},
 		{sizeKernel, unitBytes, 2_200_000, func(b *bench) (float64, string, error) { return fileSize(b.kernel) }},
 		{sizeGosv, unitBytes, 0, func(b *bench) (float64, string, error) { return fileSize(b.gosv) }},
 		{sizeImage, unitBytes, 0, (*bench).imageSize},

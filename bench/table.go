@@ -30,6 +30,9 @@ func ours(r result) []string {
 	value, budget, holds := r.Why, "", ""
 	if r.Value != nil {
 		value = "**" + number(*r.Value) + "**"
+		if r.Unit == unitRatio {
+			value = fmt.Sprintf("**%.2f**", *r.Value)
+		}
 	}
 	if r.Budget != 0 {
 		budget = number(r.Budget)
@@ -37,7 +40,7 @@ func ours(r result) []string {
 	if r.Holds != nil {
 		holds = map[bool]string{true: "yes", false: "**no**"}[*r.Holds]
 	}
-	return []string{r.Name, r.Unit, oneLine(value), budget, holds}
+	return []string{r.Name, r.Unit, firstLine(value), budget, holds}
 }
 
 func peersOf(name string) []string {
@@ -45,9 +48,10 @@ func peersOf(name string) []string {
 	return c[:]
 }
 
-// oneLine makes a message fit into a cell.
-func oneLine(s string) string {
-	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", `\|`)
+// firstLine makes a message fit into a cell.
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return strings.ReplaceAll(s, "|", `\|`)
 }
 
 // number writes a whole number with commas.

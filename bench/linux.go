@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gosv/internal/vmm"
+)
+
+// linuxInit is the program of the Linux guest.
+var linuxInit = program{"init", "gcc", "bench/linux/init.c"}
+
+// linuxRatio returns the whole life of p on Firecracker in parts of that of
+// a Linux guest which prints the same line: both in tools/kvmbox, by turns, the
+// median of the pairs' ratios.
+func (b *bench) linuxRatio(p program) (float64, string, error) {
+	img, err := b.image(p)
+	if err != nil {
+		return 0, "", err
+	}
+	linux, err := b.linuxMachine()
+	if err != nil {
+		return 0, "", err
+	}
+	us, err := b.firecracker(b.machine(img), "gosv")
+	if err != nil {
+		return 0, "", err
+	}
+	them, err := b.firecracker(linux, "linux")
+	if err != nil {
+		return 0, "", err
+	}
+	const pairs = 5
+	script := fmt.Sprintf("for i in $(seq %d); do read a x </proc/uptime; %s; read b x </proc/uptime; %s; read c x </proc/uptime; "+
+		"echo; echo times $a $b $c; done", pairs, vmm.Quote(us), vmm.Quote(them))
+	out, err := b.kvmbox(nil, us[0], []string{"sh", "-c", script})
+	if err != nil {
+		return 0, "", err
+	}
+	if got, want := strings.Count(out, helloLine), 2*pairs; got != want {
+		return 0, "", fmt.Errorf("%d lines %q, not %d:\n%s", got, helloLine, want, out)
+	}
+	ratio, err := parseTimes(out)
+	return ratio, "", err
+}
+
+// parseTimes returns the median ratio of pairs of runs from lines "times S S S":
+// the seconds before, between and after them. The box has a serial console.
+func parseTimes(out string) (float64, error) {
+	var ratios []float64
+	for _, m := range regexp.MustCompile(`(?m)^times (\S+) (\S+) (\S+)\r?$`).FindAllStringSubmatch(out, -1) {
+		var at [3]float64
+		for i := range at {
+			var err error
+			if at[i], err = strconv.ParseFloat(m[i+1], 64); err != nil {
+				return 0, err
+			}
+		}
+		ratios = append(ratios, (at[1]-at[0])/(at[2]-at[1]))
+	}
+	if len(ratios) == 0 {
+		return 0, fmt.Errorf("no times in\n%s", out)
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2], nil
+}
+
+// linuxMachine makes a VM of Debian's cloud kernel with linuxInit as its init.
+func (b *bench) linuxMachine() (*vmm.Machine, error) {
+	for _, tool := range []string{"cpio", "lz4"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return nil, skip("no " + tool + " (Debian: apt-get install " + tool + ")")
+		}
+	}
+	kernels, err := filepath.Glob("/boot/vmlinuz-*-cloud-amd64")
+	if err != nil {
+		return nil, err
+	}
+	if len(kernels) == 0 {
+		return nil, skip("no cloud kernel in /boot (Debian: apt-get install linux-image-cloud-amd64)")
+	}
+	bzImage, err := os.ReadFile(kernels[len(kernels)-1])
+	if err != nil {
+		return nil, err
+	}
+	payload, err := linuxPayload(bzImage)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kernels[len(kernels)-1], err)
+	}
+	packed, kernel := filepath.Join(b.dir, "vmlinux.lz4"), filepath.Join(b.dir, "vmlinux")
+	if err := os.WriteFile(packed, payload, 0o644); err != nil {
+		return nil, err
+	}
+	if _, err := command("lz4", "-d", "-q", "-f", packed, kernel); err != nil {
+		return nil, err
+	}
+	if _, err := b.compile(linuxInit); err != nil {
+		return nil, err
+	}
+	initrd := filepath.Join(b.dir, "initrd")
+	if _, err := command("sh", "-c", `cd "$1" && echo init | cpio -o -H newc --quiet >"$2"`, "sh", b.dir, initrd); err != nil {
+		return nil, err
+	}
+	return &vmm.Machine{
+		Kernel: kernel, Image: initrd, Memory: 128, CPUs: 1,
+		CmdLine: "console=ttyS0 reboot=k panic=1 quiet tsc=reliable",
+	}, nil
+}
+
+// linuxPayload finds the compressed vmlinux in a bzImage (Linux,
+// Documentation/arch/x86/boot.rst) and returns it as an LZ4 file.
+func linuxPayload(bzImage []byte) ([]byte, error) {
+	const (
+		setupSects    = 0x1f1
+		payloadOffset = 0x248
+		payloadLength = 0x24c
+		sizeTrailer   = 4 // the unpacked size, which lz4 does not know
+	)
+	if len(bzImage) < payloadLength+4 {
+		return nil, errors.New("too short for a bzImage")
+	}
+	sects := uint64(bzImage[setupSects])
+	start := (sects+1)*512 + uint64(binary.LittleEndian.Uint32(bzImage[payloadOffset:]))
+	end := start + uint64(binary.LittleEndian.Uint32(bzImage[payloadLength:]))
+	if end > uint64(len(bzImage)) || end < start+sizeTrailer {
+		return nil, errors.New("its payload lies outside of it")
+	}
+	payload := bzImage[start : end-sizeTrailer]
+	if !bytes.HasPrefix(payload, []byte{0x02, 0x21, 0x4c, 0x18}) {
+		return nil, skip("its payload is not packed with LZ4")
+	}
+	return payload, nil
+}
