@@ -189,9 +189,12 @@ func (s *Space) place(v *vma) Errno {
 }
 
 // overcommits says whether v, if writable, promises n bytes, which are more than the
-// machine has (vm.overcommit_memory=0: "obvious overcommits are refused").
+// machine has (vm.overcommit_memory=0: "obvious overcommits are refused"). On
+// a small machine a little more than that is not obvious: every Go program
+// asks for 32 MiB at once, for a table that it hardly touches.
 func (v *vma) overcommits(n uintptr) bool {
-	if v.flags&(vmaNoReserve|vmaShared) != 0 {
+	const always = 64 << 20
+	if v.flags&(vmaNoReserve|vmaShared) != 0 || n <= always {
 		return false
 	}
 	_, total := metal.FreeMemory()
