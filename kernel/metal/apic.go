@@ -49,8 +49,11 @@ func initAPIC(c *CPU) {
 	if x2apic {
 		wrmsr(0x1b, rdmsr(0x1b)|0xc00) // IA32_APIC_BASE: enabled, x2APIC
 	}
+	// The 8259's line, which firmware and Firecracker leave open, before the APIC
+	// itself: what the 8259 has asked for already, QEMU's APIC forgets at the
+	// next write to SVR only, and would deliver as vector -1 otherwise.
+	apicWrite(apicLVTLINT0, lvtMasked)
 	apicWrite(apicSVR, 0x100|vecSpurious)
-	apicWrite(apicLVTLINT0, lvtMasked) // the 8259's: Firecracker leaves it open
 	setTimerMode()
 	c.apic = apicRead(apicID)
 	if !x2apic {
