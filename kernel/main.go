@@ -39,7 +39,25 @@ func main() {
 	if _, ok := boot.Option(metal.CmdLine(), "gosv.boot-timing"); ok {
 		printMarks()
 	}
+	if how, ok := boot.Option(metal.CmdLine(), "gosv.debug"); ok {
+		fail(how)
+	}
 	p.Run()
+}
+
+// fail makes the kernel fail, for tests of what is reported then.
+func fail(how string) {
+	switch how {
+	case "fault":
+		metal.Fault()
+	case "panic":
+		panic("as gosv.debug asks")
+	case "hang":
+		for {
+		}
+	}
+	message("gosv kernel: gosv.debug: there are fault, panic and hang\n")
+	metal.Exit(exitFailed)
 }
 
 // start makes a process of the application that came as initrd.

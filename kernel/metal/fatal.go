@@ -1,6 +1,9 @@
 package metal
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // The kernel's end when something is wrong with it. What is printed goes to
 // the console byte by byte: nothing here may depend on what just broke.
@@ -12,9 +15,30 @@ var exceptionNames = [...]string{"divide error", "debug", "NMI", "breakpoint", "
 	"no FPU", "double fault", "", "invalid TSS", "segment not present", "stack fault", "general protection", "page fault",
 	"", "x87 error", "alignment check", "machine check", "SIMD error"}
 
+// failing is the id of the CPU that reports a failure, plus one.
+var failing atomic.Uint32
+
+// beginFatal lets one CPU report a failure, and that once: the others wait for
+// the end, and a report that fails itself is cut short.
+func beginFatal(c *CPU) {
+	me := uint32(c.id) + 1
+	if failing.CompareAndSwap(0, me) {
+		return
+	}
+	if failing.Load() != me {
+		leaves.haltForever()
+	}
+	if again := failing.Swap(^uint32(0)); again == me {
+		kernelMessage("\ngosv kernel: and another fault while that one was reported\n")
+		powerOff(c, exitKernelFault)
+	}
+	leaves.tripleFault(addressOf(&noIDT))
+}
+
 // fatalFault reports an exception that nobody handles, with a symbolised
 // trace, and ends the machine.
 func fatalFault(c *CPU, r *Regs, vec, err, cr2 uintptr) {
+	beginFatal(c)
 	name := ""
 	if vec < uintptr(len(exceptionNames)) {
 		name = exceptionNames[vec]
@@ -36,10 +60,10 @@ func fatalFault(c *CPU, r *Regs, vec, err, cr2 uintptr) {
 	kernelMessage("\n")
 	r.CR2 = cr2
 	printRegs(r)
-	printTrace(r)
+	printTrace(c, r)
 	if t := c.cur; t != nil && r != &t.Regs {
 		kernelMessage("  beneath:\n")
-		printTrace(&t.Regs)
+		printTrace(c, &t.Regs)
 	}
 	fatalEnd(c)
 }
@@ -87,15 +111,15 @@ func printRegs(r *Regs) {
 }
 
 // printTrace follows the frame pointers from r.
-func printTrace(r *Regs) {
-	printFrame(r.IP)
+func printTrace(c *CPU, r *Regs) {
+	printFrame(c, r.IP)
 	const maxFrames = 40
 	for n, bp := 0, r.BP; n < maxFrames && bp&7 == 0 && readable(bp) && readable(bp+8); n++ {
 		ip := ld(bp + 8)
 		if ip == 0 {
 			break
 		}
-		printFrame(ip - 1)
+		printFrame(c, ip-1)
 		next := ld(bp)
 		if next <= bp {
 			break
@@ -123,17 +147,19 @@ func readable(va uintptr) bool {
 	return true
 }
 
-func printFrame(pc uintptr) {
+func printFrame(c *CPU, pc uintptr) {
 	kernelMessage("  ")
 	printHex(pc)
-	if f := findfunc(pc); f.valid != nil {
-		kernelMessage(" ")
-		kernelMessage(funcname(f))
-		file, line := funcline(f, pc)
-		kernelMessage(" ")
-		kernelMessage(file)
-		kernelMessage(":")
-		printDec(uintptr(line))
+	if c.fs != 0 { // the runtime wants its g
+		if f := findfunc(pc); f.valid != nil {
+			kernelMessage(" ")
+			kernelMessage(funcname(f))
+			file, line := funcline(f, pc)
+			kernelMessage(" ")
+			kernelMessage(file)
+			kernelMessage(":")
+			printDec(uintptr(line))
+		}
 	}
 	kernelMessage("\n")
 }
