@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -188,6 +189,9 @@ func resolve(arg, dir string) (string, error) {
 	info, err := os.Stat(arg)
 	switch {
 	case err == nil && info.IsDir():
+		if sources, err := filepath.Glob(filepath.Join(arg, "*.go")); err == nil && len(sources) == 0 {
+			return "", &exitError{exitCannotExecute, fmt.Errorf("%s: a directory without a Go package in it", arg)}
+		}
 		return buildPackage(arg, dir)
 	case err == nil && info.Mode().IsRegular():
 		return arg, nil
@@ -238,10 +242,23 @@ func buildPackage(pkg, dir string) (string, error) {
 	if err != nil {
 		return "", &exitError{exitCannotExecute, fmt.Errorf("building the Go package %s failed:\n%s", pkg, strings.TrimSpace(string(msg)))}
 	}
-	if _, err := os.Stat(out); err != nil {
-		return "", &exitError{exitCannotExecute, fmt.Errorf("%s is a Go package, but not a program: it is not package main", pkg)}
+	if isArchive(out) {
+		return "", &exitError{exitCannotExecute, fmt.Errorf("%s: a Go package, but not a program: it is not package main", pkg)}
 	}
 	return out, nil
+}
+
+// isArchive says whether a file is what go build makes of a library.
+func isArchive(name string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	const magic = "!<arch>\n"
+	b := make([]byte, len(magic))
+	_, err = io.ReadFull(f, b)
+	return err == nil && string(b) == magic
 }
 
 // isImage says whether a file ends like an application image, or is named
@@ -303,6 +320,14 @@ func (a *application) write(name string) error {
 	return nil
 }
 
+// needProgram checks the arguments of run and build.
+func needProgram(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("%s what? Name a program, a Go package or an image; --help says more", cmd.Name())
+	}
+	return nil
+}
+
 func buildCommand() *cobra.Command {
 	var f imageFlags
 	var out string
@@ -313,7 +338,7 @@ func buildCommand() *cobra.Command {
 		Example: `  gosv build -o hello.img ./examples/hello
   gosv build -e DEBUG=1 -v ./config:/etc/app -o app.img ./app --serve
   gosv run app.img`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needProgram,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := os.MkdirTemp("", "gosv")
 			if err != nil {

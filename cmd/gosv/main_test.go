@@ -117,8 +117,8 @@ func TestStreams(t *testing.T) {
 }
 
 func TestInput(t *testing.T) {
-	got := run(t, `head -c 7; say x0`, "a\x10b\xff")
-	if got.stdout != "a\x10\x10b\xff\x10." {
+	got := run(t, `head -c 8; say x0`, "a\x10b\xff")
+	if got.stdout != "\x16a\x10\x10b\xff\x10." {
 		t.Errorf("the guest was sent %q", got.stdout)
 	}
 }

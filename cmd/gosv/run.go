@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -55,7 +56,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
   echo text | gosv run /bin/busybox sha256sum   its input
   gosv run --vmm firecracker -m 64 ./prog
   go test -exec 'gosv run --cwd --' ./...       any package's tests, in microVMs`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needProgram,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(args) },
 	}
 	f.image.add(cmd)
@@ -131,6 +132,10 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	if m.Kernel, err = f.kernelFile(dir); err != nil {
+		os.RemoveAll(dir)
+		return err
+	}
+	if err := checkMemory(m); err != nil {
 		os.RemoveAll(dir)
 		return err
 	}
@@ -263,6 +268,31 @@ func (f *runFlags) kernelFile(dir string) (string, error) {
 	}
 	name := filepath.Join(dir, "kernel.elf")
 	return name, os.WriteFile(name, b, 0o644)
+}
+
+// checkMemory refuses a machine that kernel and image do not even fit into:
+// it could not say so itself. With less than it takes to run, it can.
+func checkMemory(m *vmm.Machine) error {
+	kernel, err := elf.Open(m.Kernel)
+	if err != nil {
+		return nil // somebody's own; the VMM will say what it thinks of it
+	}
+	defer kernel.Close()
+	var end uint64
+	for _, p := range kernel.Progs {
+		if p.Type == elf.PT_LOAD {
+			end = max(end, p.Paddr+p.Memsz)
+		}
+	}
+	img, err := os.Stat(m.Image)
+	if err != nil {
+		return err
+	}
+	const tables = 3 * 4096 // of the entry stub, behind the kernel
+	if need := (end + tables + uint64(img.Size()) + 1<<20 - 1) >> 20; uint64(m.Memory) < need {
+		return fmt.Errorf("-m %d: too little memory: the kernel and the application's image alone take %d MiB", m.Memory, need)
+	}
+	return nil
 }
 
 // cmdline is the kernel's: docs/contracts.md.

@@ -112,6 +112,7 @@ func printRegs(r *Regs) {
 
 // printTrace follows the frame pointers from r.
 func printTrace(c *CPU, r *Regs) {
+	borrowG(c)
 	printFrame(c, r.IP)
 	const maxFrames = 40
 	for n, bp := 0, r.BP; n < maxFrames && bp&7 == 0 && readable(bp) && readable(bp+8); n++ {
@@ -147,10 +148,35 @@ func readable(va uintptr) bool {
 	return true
 }
 
+// What the report's calls of the runtime find in TLS: a g like the thread's, but
+// without a stack whose bounds could be checked. (In the thread's own, another
+// CPU may write a request to yield any time.)
+var report struct {
+	tls uintptr
+	g   [64]uintptr
+}
+
+func borrowG(c *CPU) {
+	const fsBase = 0xc0000100 // MSR
+	const m = 6               // g.m
+	if g := threadG(c); g != 0 {
+		report.tls, report.g[m] = addressOf(&report.g), ld(g+m*8)
+		wrmsr(fsBase, addressOf(&report.tls)+8)
+	}
+}
+
+// threadG is the g of the thread on c, 0 if it has none.
+func threadG(c *CPU) uintptr {
+	if !readable(c.fs - 8) {
+		return 0
+	}
+	return ld(c.fs - 8)
+}
+
 func printFrame(c *CPU, pc uintptr) {
 	kernelMessage("  ")
 	printHex(pc)
-	if c.fs != 0 { // the runtime wants its g
+	if threadG(c) != 0 {
 		if f := findfunc(pc); f.valid != nil {
 			kernelMessage(" ")
 			kernelMessage(funcname(f))
