@@ -71,10 +71,16 @@ func runHost(t *testing.T, o options, prog string, args ...string) result {
 // command runs a command on this machine. Nil env means our own.
 func command(t *testing.T, stdin []byte, dir string, env []string, argv ...string) result {
 	t.Helper()
+	// gosv's own --timeout comes first; this one is for a gosv that hangs.
+	return commandWithin(t, bound+10*time.Second, stdin, dir, env, argv...)
+}
+
+// commandWithin is command with another bound than the usual one.
+func commandWithin(t *testing.T, bound time.Duration, stdin []byte, dir string, env []string, argv ...string) result {
+	t.Helper()
 	slots <- struct{}{}
 	defer func() { <-slots }()
-	// gosv's own --timeout comes first; this one is for a gosv that hangs.
-	ctx, cancel := context.WithTimeout(context.Background(), bound+10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = dir, env
@@ -88,7 +94,7 @@ func command(t *testing.T, stdin []byte, dir string, env []string, argv ...strin
 	var ended *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		t.Fatalf("%s: no end after %v\nstdout: %s\nstderr: %s", res.command, bound+10*time.Second, abbreviate(res.stdout), abbreviate(res.stderr))
+		t.Fatalf("%s: no end after %v\nstdout: %s\nstderr: %s", res.command, bound, abbreviate(res.stdout), abbreviate(res.stderr))
 	case errors.As(err, &ended):
 		res.code = ended.ExitCode()
 		if s := ended.Sys().(syscall.WaitStatus); s.Signaled() {
