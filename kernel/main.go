@@ -36,6 +36,9 @@ func main() {
 		metal.Exit(exitCode(err))
 	}
 	metal.Mark("program loaded")
+	if _, ok := boot.Option(metal.CmdLine(), "gosv.verbose"); ok {
+		printMachine()
+	}
 	if _, ok := boot.Option(metal.CmdLine(), "gosv.boot-timing"); ok {
 		printMarks()
 	}
@@ -122,6 +125,15 @@ func exitCode(err error) int {
 
 // message writes to the kernel's message stream.
 func message(s string) { console.Write(metal.Message, []byte(s)) }
+
+// printMachine prints what was found on the machine.
+func printMachine() {
+	entry, apic, rate := metal.Found()
+	free, total := metal.FreeMemory()
+	message("gosv kernel: entered by " + entry + "; CPUs: " + strconv.Itoa(metal.CPUs()) +
+		"; memory: " + strconv.FormatUint(total>>20, 10) + " MiB, " + strconv.FormatUint(free>>20, 10) + " free; " + apic +
+		"; TSC at " + strconv.FormatUint(metal.TSCHz()/1e6, 10) + " MHz by " + rate + "\n")
+}
 
 // printMarks prints the stages of the boot.
 func printMarks() {
