@@ -32,14 +32,16 @@ func (b *bench) image(p program) (string, error) {
 	if _, err := os.Stat(img); !errors.Is(err, fs.ErrNotExist) {
 		return img, err
 	}
-	bin := p.source
-	if p.compiler != "" {
-		var err error
-		if bin, err = b.compile(p); err != nil {
-			return "", err
-		}
+	if p.compiler == "" {
+		_, err := command(b.gosv, "build", "-o", img, p.source)
+		return img, err
 	}
-	_, err := command(b.gosv, "build", "-o", img, bin)
+	bin, err := b.compile(p)
+	if err != nil {
+		return "", err
+	}
+	// A user's argv[0] is short, and its length counts.
+	_, err = commandIn(b.dir, b.gosv, "build", "-o", img, "./"+filepath.Base(bin))
 	return img, err
 }
 
@@ -62,7 +64,13 @@ func (b *bench) runGosv(img string, flags ...string) (string, error) {
 // command runs a command of this machine, without input, and returns its
 // standard output. Its standard error becomes part of the error.
 func command(name string, args ...string) (string, error) {
+	return commandIn("", name, args...)
+}
+
+// commandIn is command in the directory dir.
+func commandIn(dir, name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

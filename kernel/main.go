@@ -108,7 +108,7 @@ func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
 		Memory: metal.FreeMemory,
 		Lower:  lower.Root(),
 	})
-	return fs.NewNamespace("rootfs", "overlay", upper.Root()), nil
+	return k.Namespace(upper.Root()), nil
 }
 
 // exitCode says what gosv run is to exit with.

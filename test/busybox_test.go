@@ -54,7 +54,7 @@ var applets = []applet{
 	{line: "printf '%s %05d %x\\n' text 42 255"}, {line: "echo -e 'a\\tb' c"}, {line: "seq 1 3 20"}, {line: "seq 1000 -7 1"}, {line: "tac text"}, {line: "rev", in: poem}, {line: "fold -w 7", in: poem}, {line: "nl text"},
 	{line: "paste -d : text numbers"}, {line: "cmp text text"}, {line: "cmp text numbers"}, {line: "diff text text"}, {line: "diff -u text text2"}, {line: "diff -r tree tree"},
 	{line: "base64 binary"}, {line: "base64 -d", in: "aGVsbG8K"}, {line: "uuencode -m name", in: poem}, {line: "factor 360 97 1000000016000000063"}, {line: "bc", in: "2^100\nscale=20; 1/7\n"}, {line: "dc -e '2 64 ^ p'"},
-	{line: "gzip -c text"}, {line: "gzip text"}, {line: "gunzip -c text.gz"}, {line: "zcat text.gz"}, {line: "bzip2 -c text"}, {line: "bunzip2 -c text.bz2"}, {line: "xz -d -c text.xz"}, {line: "unlzma -c text.lzma"}, {line: "gunzip -c text"},
+	{line: "gzip -c text"}, {line: "gzip text"}, {line: "gunzip -c text.gz"}, {line: "bzip2 -c text"}, {line: "bunzip2 -c text.bz2"}, {line: "xz -d -c text.xz"}, {line: "unlzma -c text.lzma"}, {line: "gunzip -c text"},
 	{line: "tar tvf tree.tar", how: asRoot}, {line: "tar xvf tree.tar"}, {line: "tar xOf tree.tar t/b/c"}, {line: "tar cf - text numbers", how: asRoot}, {line: "tar xvf text"}, {line: "cpio -t", in: "tree.cpio"}, {line: "cpio -idv", in: "tree.cpio"}, {line: "unzip -p tree.zip"}, {line: "unzip tree.zip"},
 	{line: "date -u -d @1000000000"}, {line: "date -u -d '2024-02-29 12:34:56' +%j.%s.%A"}, {line: "date -d nonsense"}, {line: "cal 2 2024"}, {line: "cal 1752"},
 	{line: "env"}, {line: "id", how: asRoot}, {line: "whoami", how: asRoot}, {line: "uname -s -m"}, {line: "basename /a/b.c .c"}, {line: "dirname /a/b/c"}, {line: "pwd"},

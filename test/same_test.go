@@ -153,6 +153,13 @@ func TestStdin(t *testing.T) {
 			t.Errorf("%d bytes in, %d out, equal: %v, exit code %d, stderr %s", len(in), len(r.stdout), r.stdout == string(in), r.code, r.stderr)
 		}
 	})
+	t.Run("early", func(t *testing.T) { // it comes while the VM starts, at different moments
+		t.Parallel()
+		for range 10 {
+			r := run(t, microvm, options{stdin: []byte("one\ntwo\nthree\n")}, busybox(t), "tr", "a-z", "A-Z")
+			expect(t, r, "ONE\nTWO\nTHREE\n")
+		}
+	})
 	t.Run("ignored", func(t *testing.T) { // more input than the program wants
 		t.Parallel()
 		same(t, options{stdin: binary}, cProgram(t, glibc, "hello"))

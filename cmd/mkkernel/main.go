@@ -104,10 +104,10 @@ func link(out string, symbols bool) error {
 	}
 	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
 		"-gcflags=gosv/kernel/metal=-+ -wb=false -B", syscall,
-		fmt.Sprintf("-ldflags=%s -checklinkname=0 -T=%d -E kernelentry", strip, text),
+		fmt.Sprintf("-ldflags=%s -checklinkname=0 -funcalign=16 -T=%d -E kernelentry", strip, text),
 		"-o", out, "gosv/kernel")
 	c.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "CGO_ENABLED=0", "GOFLAGS=",
-		"GOEXPERIMENT=norandomizedheapbase64", // or the heap's base, and with it the boot's length, differs by build
+		"GOEXPERIMENT=norandomizedheapbase64,nogreenteagc", // or the heap's base, and with it the boot's length, differs by build
 		"GOTOOLCHAIN="+pinnedGo)
 	var stderr bytes.Buffer
 	c.Stdout, c.Stderr = os.Stdout, &stderr

@@ -262,6 +262,9 @@ func (b *builder) copyEntry(host, guest string, info fs.FileInfo) error {
 	default:
 		return fmt.Errorf("%s: a socket or device cannot be copied into an image", host)
 	}
+	if err == nil && guest != "/" {
+		err = b.w.Chtimes(guest, info.ModTime(), info.ModTime())
+	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("copying %s to %s: %w", host, guest, err)
 	}

@@ -3,6 +3,8 @@ package fs
 import (
 	"sync"
 	"sync/atomic"
+
+	"gosv/kernel/errno"
 )
 
 // Namespace is a tree of mounted file systems. Processes share it, or have one
@@ -16,6 +18,7 @@ type Namespace struct {
 // that need not be there underneath.
 type Mount struct {
 	Source, Kind string // as /proc/mounts shows them
+	Device       uint64 // of the file system, as FileSystem has it
 
 	parent Place  // the directory whose entry it covers; no Inode for the root
 	name   string // that entry
@@ -37,7 +40,7 @@ type Place struct {
 
 // NewNamespace returns a namespace of one file system.
 func NewNamespace(source, kind string, root Inode) *Namespace {
-	return &Namespace{root: &Mount{Source: source, Kind: kind, top: root}}
+	return &Namespace{root: &Mount{Source: source, Kind: kind, Device: root.FS().Device(), top: root}}
 }
 
 // Root is the top of the tree.
@@ -45,8 +48,8 @@ func (ns *Namespace) Root() Place { return Place{Mount: ns.root, Inode: ns.root.
 
 // Mount puts a file system at the entry called name of the directory at. Its
 // root is asked for when somebody goes there.
-func (ns *Namespace) Mount(at Place, name, source, kind string, root func() Inode) *Mount {
-	m := &Mount{Source: source, Kind: kind, parent: at, name: name, open: root}
+func (ns *Namespace) Mount(at Place, name, source, kind string, device uint64, root func() Inode) *Mount {
+	m := &Mount{Source: source, Kind: kind, Device: device, parent: at, name: name, open: root}
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	var list []*Mount
@@ -81,6 +84,19 @@ func (m *Mount) Root() Inode {
 // Place is the top of the mounted file system as a place.
 func (m *Mount) Place() Place {
 	return Place{Mount: m, Inode: m.Root(), dir: m.parent.Inode, name: m.name}
+}
+
+// Path is where the file system is mounted, from root on. It does not ask for the
+// file system's root.
+func (m *Mount) Path(root Place) (string, errno.Errno) {
+	if m.parent.Inode == nil {
+		return "/", 0
+	}
+	dir, err := m.parent.Path(root)
+	if dir == "/" {
+		dir = ""
+	}
+	return dir + "/" + m.name, err
 }
 
 // mountAt returns what is mounted at an entry of a directory in m.

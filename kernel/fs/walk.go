@@ -1,10 +1,6 @@
 package fs
 
-import (
-	"strings"
-
-	"gosv/kernel/errno"
-)
+import "gosv/kernel/errno"
 
 // At says for whom a path is resolved, and from where.
 type At struct {
@@ -103,7 +99,7 @@ func (w *walk) to(path string, stopAtLast bool) errno.Errno {
 		if !IsDir(w.mode) {
 			return errno.ENOTDIR
 		}
-		if path = strings.TrimLeft(path, "/"); path == "" {
+		if path = trimSlashes(path); path == "" {
 			return w.end()
 		}
 		if !w.Caller.Can(CapDACReadSearch) {
@@ -111,10 +107,8 @@ func (w *walk) to(path string, stopAtLast bool) errno.Errno {
 				return err
 			}
 		}
-		name, rest, slash := strings.Cut(path, "/")
-		if slash {
-			rest = strings.TrimLeft(rest, "/")
-		}
+		name, rest, slash := cutSlash(path)
+		rest = trimSlashes(rest)
 		if rest == "" && stopAtLast {
 			w.last, w.slash = name, slash
 			return 0
@@ -145,6 +139,24 @@ func (w *walk) to(path string, stopAtLast bool) errno.Errno {
 		}
 		path = rest
 	}
+}
+
+// trimSlashes and cutSlash are strings.TrimLeft and Cut for slashes: package
+// strings stays out of the kernel (docs/contracts.md).
+func trimSlashes(path string) string {
+	for len(path) > 0 && path[0] == '/' {
+		path = path[1:]
+	}
+	return path
+}
+
+func cutSlash(path string) (name, rest string, found bool) {
+	for i := range len(path) {
+		if path[i] == '/' {
+			return path[:i], path[i+1:], true
+		}
+	}
+	return path, "", false
 }
 
 // end checks where a path ended.

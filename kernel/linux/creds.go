@@ -445,6 +445,7 @@ func (t *Thread) ambientCaps(op, capability uintptr) (set uintptr, err Errno) {
 // setCaller changes who the process is to file systems.
 func (s *fileState) setCaller(c fs.Caller) {
 	s.mu.Lock()
+	c.PID = s.caller.PID
 	s.caller = c
 	s.mu.Unlock()
 }

@@ -107,18 +107,12 @@ func (randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
 func (randomDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
 func (randomDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
 
-// Numbers of the file systems in memory that are made here.
-const (
-	devDevice  = 6
-	anonDevice = 7
-)
-
 func memoryFS(device uint64) *tmpfs.FS {
 	return tmpfs.New(tmpfs.Config{Device: device, Pages: new(FilePages), Now: FileTime, Memory: metal.FreeMemory, Mode: 0o755})
 }
 
-// Devices is the root of /dev.
-func Devices() fs.Inode {
+// devices is the root of /dev.
+func devices() fs.Inode {
 	root := memoryFS(devDevice).Root()
 	for _, d := range [...]struct {
 		name string

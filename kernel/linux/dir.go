@@ -1,10 +1,6 @@
 package linux
 
-import (
-	"strings"
-
-	"gosv/kernel/fs"
-)
+import "gosv/kernel/fs"
 
 func sysGetdents64(t *Thread, a *Args) (uintptr, Errno) { return t.getdents(a, true) }
 func sysGetdents(t *Thread, a *Args) (uintptr, Errno)   { return t.getdents(a, false) }
@@ -73,9 +69,6 @@ func sysGetcwd(t *Thread, a *Args) (uintptr, Errno) {
 	path, err := cwd.Path(root)
 	if err != 0 {
 		return 0, err
-	}
-	if strings.HasSuffix(path, " (deleted)") {
-		return 0, ENOENT
 	}
 	n := uintptr(len(path) + 1)
 	if a.Arg2() < n {

@@ -171,6 +171,9 @@ func (t *Thread) openPlace(p fs.Place, flags uint32) (*File, Errno) {
 		return f, 0
 	}
 	status |= oLarge
+	if n, ok := p.Inode.(fileInode); ok {
+		return n.reopen(status)
+	}
 	var io object
 	var err Errno
 	switch mode := p.Inode.Mode(); mode & fs.TypeMask {

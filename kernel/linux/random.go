@@ -13,6 +13,9 @@ import (
 var random struct {
 	mu  sync.Mutex
 	gen *rand.ChaCha8
+
+	bootOnce sync.Once
+	boot     [16]byte // for /proc/sys/kernel/random/boot_id
 }
 
 // fillRandom fills b with random bytes.

@@ -15,6 +15,9 @@ type stat struct {
 	_               [3]int64
 }
 
+// anonymous is the device number of Linux's file system for what has no name.
+const anonymous = 13
+
 // attrOf returns what is to be told of a place or an open file, and its device.
 func attrOf(p fs.Place, f *File) (a fs.Attr, dev uint64) {
 	if f != nil {
@@ -22,7 +25,6 @@ func attrOf(p fs.Place, f *File) (a fs.Attr, dev uint64) {
 	} else {
 		a = p.Inode.Attr()
 	}
-	const anonymous = 13 // the number of Linux's file system for what has no name
 	dev = anonymous
 	if p.Inode != nil {
 		dev = p.Inode.FS().Device()
@@ -191,9 +193,10 @@ func (t *Thread) readlink(dirfd, path, buf, n uintptr) (uintptr, Errno) {
 
 // caller is t as file systems know it, with its ids.
 func (t *Thread) caller() fs.Caller {
-	c := t.proc.files.caller
-	c.PID, c.TID = t.proc.pid, t.tid
-	return c
+	s := &t.proc.files
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.caller
 }
 
 // statfs is struct statfs of x86-64 (statfs(2)).

@@ -15,7 +15,7 @@ import (
 func (p *Process) initFiles(dir string) error {
 	s := &p.files
 	s.umask = 0o022
-	s.caller = fs.Caller{Caps: allCapabilities}
+	s.caller = fs.Caller{Caps: allCapabilities, PID: p.pid}
 	s.root = p.kernel.Root.Root()
 	s.cwd = s.root
 	if dir != "" && dir != "/" {

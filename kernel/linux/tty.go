@@ -2,7 +2,6 @@ package linux
 
 import (
 	"strconv"
-	"strings"
 	"sync"
 
 	"gosv/kernel/console"
@@ -72,7 +71,7 @@ func (y *terminal) init(p *Process, size string) {
 		cc: [19]uint8{vIntr: 3, vQuit: 28, vErase: 127, vKill: 21, vEOF: 4, vMin: 1, vSusp: 26, 8: 17, 9: 19,
 			vReprint: 18, 13: 15, vWErase: 23, vLNext: 22},
 	}
-	rows, cols, _ := strings.Cut(size, "x")
+	rows, cols, _ := cut(size, 'x')
 	r, _ := strconv.ParseUint(rows, 10, 16)
 	c, _ := strconv.ParseUint(cols, 10, 16)
 	y.size = winsize{row: uint16(r), col: uint16(c)}

@@ -1,6 +1,7 @@
 package metal
 
 import (
+	"runtime"
 	"unsafe"
 
 	"gosv/kernel/boot"
@@ -31,6 +32,7 @@ type physRange struct{ start, end uintptr }
 // as the CPU's current one.
 func start() {
 	initConsole()
+	runtime.MemProfileRate = 0 // which the runtime does too late for its own first allocations
 	rt0, clock, sys, stubs, tlb, ap := leaves.entries()
 	c := &cpu0
 	cpus[0], ncpu = c, 1

@@ -137,17 +137,24 @@ func imageEnd() (end uintptr) {
 	return end
 }
 
+// heapTable is the page table that mapHeap used last. No table of the kernel is
+// ever freed.
+var heapTable struct{ region, entries uintptr } // number of its 2 MiB, address of the table
+
 // mapHeap backs the page of the Go heap at va; false if va is not of the heap
 // or there is no memory.
 func mapHeap(va uintptr) bool {
 	if va < heapBase || va >= heapEnd || va >= nextVA && (va < arenaBase || va >= nextArena) {
 		return false
 	}
-	e := pte(va, 1, true)
-	if e == 0 {
-		return false
+	if va>>21 != heapTable.region {
+		e := pte(va&^(pageSize2M-1), 1, true)
+		if e == 0 {
+			return false
+		}
+		heapTable.region, heapTable.entries = va>>21, e
 	}
-	if ld(e)&ptePresent == 0 {
+	if e := heapTable.entries + va>>12&511*8; ld(e)&ptePresent == 0 {
 		f := zeroFrame()
 		if f == 0 {
 			return false

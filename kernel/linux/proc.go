@@ -1,0 +1,214 @@
+package linux
+
+import (
+	"strconv"
+
+	"gosv/kernel/fs"
+	"gosv/kernel/fs/kernfs"
+)
+
+// subject is what a file in /proc tells about: the kernel, and below /proc/PID a
+// process, and below /proc/PID/task/TID a thread.
+type subject struct {
+	k *Kernel
+	p *Process
+	t *Thread
+}
+
+// procFile is a name in /proc or /sys. All of them are in tables, which cost a
+// boot nothing.
+type procFile struct {
+	name  string
+	mode  uint32
+	read  func(s *subject, b *text)
+	write func(s *subject, v string) Errno
+	link  func(s *subject) (string, Errno)
+	jump  func(s *subject) (fs.Place, Errno)
+	files []procFile
+	dir   func(s *subject) kernfs.Directory
+}
+
+const (
+	procRead    = fs.Regular | 0o444
+	procWrite   = fs.Regular | 0o644
+	procPrivate = fs.Regular | 0o400
+	procLink    = fs.Symlink | 0o777
+	procDir     = fs.Directory | 0o555
+)
+
+// entry is f as it is for s.
+func (s *subject) entry(f *procFile) kernfs.Entry {
+	e := kernfs.Entry{Name: f.name, Mode: f.mode}
+	if f.read != nil {
+		e.Read = func(b []byte) []byte {
+			x := text{b}
+			f.read(s, &x)
+			return x.b
+		}
+	}
+	if f.write != nil {
+		e.Write = func(p []byte) Errno { return f.write(s, trimSpace(string(p))) }
+	}
+	if f.link != nil {
+		e.Link = func(*fs.Caller) (string, Errno) { return f.link(s) }
+	}
+	if f.jump != nil {
+		e.Jump = func() (fs.Place, Errno) { return f.jump(s) }
+	}
+	switch {
+	case f.dir != nil:
+		e.Dir = f.dir(s)
+	case f.mode == procDir:
+		e.Dir = &procTable{s, f.files}
+	}
+	return e
+}
+
+// procTable is a directory of the names in a table.
+type procTable struct {
+	*subject
+	files []procFile
+}
+
+// Lookup implements kernfs.Directory.
+func (d *procTable) Lookup(name string) (kernfs.Entry, Errno) {
+	for i := range d.files {
+		if d.files[i].name == name {
+			return d.entry(&d.files[i]), 0
+		}
+	}
+	return kernfs.Entry{}, ENOENT
+}
+
+// List implements kernfs.Directory.
+func (d *procTable) List(from int64, emit func(e kernfs.Entry, next int64) bool) {
+	for i := int(from); i < len(d.files); i++ {
+		if !emit(d.entry(&d.files[i]), int64(i+1)) {
+			return
+		}
+	}
+}
+
+// numbered is a directory with a name for each of some numbers: descriptors,
+// thread and CPU numbers.
+type numbered struct {
+	prefix string
+	has    func(n int) bool
+	next   func(from int) (n int, ok bool) // the lowest that is not below from
+	entry  func(n int) kernfs.Entry
+}
+
+// Lookup implements kernfs.Directory.
+func (d *numbered) Lookup(name string) (kernfs.Entry, Errno) {
+	if len(name) > len(d.prefix) && name[:len(d.prefix)] == d.prefix {
+		if n, ok := number(name[len(d.prefix):]); ok && d.has(n) {
+			return d.named(n), 0
+		}
+	}
+	return kernfs.Entry{}, ENOENT
+}
+
+// List implements kernfs.Directory.
+func (d *numbered) List(from int64, emit func(e kernfs.Entry, next int64) bool) {
+	for {
+		n, ok := d.next(int(from))
+		if !ok || !emit(d.named(n), int64(n)+1) {
+			return
+		}
+		from = int64(n) + 1
+	}
+}
+
+func (d *numbered) named(n int) kernfs.Entry {
+	e := d.entry(n)
+	e.Name = d.prefix + strconv.Itoa(n)
+	return e
+}
+
+// number returns the number that s is the usual way to write.
+func number(s string) (int, bool) {
+	n, err := strconv.Atoi(s)
+	return n, err == nil && n >= 0 && (s[0] != '0' || len(s) == 1)
+}
+
+// procRoot is the directory /proc: the names of procFiles, self, and the processes.
+type procRoot struct {
+	procTable
+	procs numbered
+}
+
+// processes is the root of /proc.
+func (k *Kernel) processes() fs.Inode {
+	r := &procRoot{procTable: procTable{&subject{k: k}, procFiles[:]}}
+	r.procs = numbered{
+		has:  func(pid int) bool { return k.process(pid) != nil },
+		next: k.nextProcess,
+		entry: func(pid int) kernfs.Entry {
+			s := &subject{k: k, p: k.process(pid)}
+			if s.p == nil { // it has ended meanwhile
+				return kernfs.Entry{Mode: procDir, Dir: &procTable{}}
+			}
+			s.t = s.p.leader()
+			return kernfs.Entry{Mode: procDir, Dir: &procTable{s, processFiles[:]}}
+		},
+	}
+	return kernfs.New(procDevice, fs.MagicProc, FileTime, r)
+}
+
+// selfLink is /proc/self.
+var selfLink = kernfs.Entry{Name: "self", Mode: procLink,
+	Link: func(c *fs.Caller) (string, Errno) { return strconv.Itoa(c.PID), 0 }}
+
+// Lookup implements kernfs.Directory.
+func (r *procRoot) Lookup(name string) (kernfs.Entry, Errno) {
+	if name == selfLink.Name {
+		return selfLink, 0
+	}
+	if e, err := r.procs.Lookup(name); err == 0 {
+		return e, 0
+	}
+	return r.procTable.Lookup(name)
+}
+
+// List implements kernfs.Directory: processes are at positions beyond the others.
+func (r *procRoot) List(from int64, emit func(e kernfs.Entry, next int64) bool) {
+	const procs = 1 << 32
+	more := true
+	if from < procs {
+		if from == 0 {
+			more = emit(selfLink, 1)
+		}
+		if more {
+			r.procTable.List(max(from-1, 0), func(e kernfs.Entry, next int64) bool {
+				more = emit(e, next+1)
+				return more
+			})
+		}
+		from = procs
+	}
+	if more {
+		r.procs.List(from-procs, func(e kernfs.Entry, next int64) bool { return emit(e, next+procs) })
+	}
+}
+
+// nextProcess returns the lowest pid from from on.
+func (k *Kernel) nextProcess(from int) (pid int, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.procs {
+		if p.pid >= from && (!ok || p.pid < pid) {
+			pid, ok = p.pid, true
+		}
+	}
+	return pid, ok
+}
+
+// leader returns p's first thread, or another if that has ended.
+func (p *Process) leader() *Thread {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.threads) == 0 {
+		return nil
+	}
+	return p.threads[0]
+}

@@ -1,0 +1,210 @@
+package linux
+
+import (
+	"strconv"
+
+	"gosv/kernel/metal"
+)
+
+// The files of /proc that are about the machine (proc(5)).
+var procFiles = [...]procFile{
+	{name: "cmdline", mode: procRead, read: func(s *subject, b *text) { b.str(metal.CmdLine(), "\n") }},
+	{name: "cpuinfo", mode: procRead, read: procCPUInfo},
+	{name: "filesystems", mode: procRead, read: func(s *subject, b *text) {
+		b.str("nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n")
+	}},
+	{name: "loadavg", mode: procRead, read: procLoadavg},
+	{name: "meminfo", mode: procRead, read: procMeminfo},
+	{name: "mounts", mode: procLink, link: func(*subject) (string, Errno) { return "self/mounts", 0 }},
+	{name: "stat", mode: procRead, read: procStat},
+	{name: "swaps", mode: procRead, read: func(s *subject, b *text) { b.str("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n") }},
+	{name: "sys", mode: procDir, files: sysctls[:]},
+	{name: "uptime", mode: procRead, read: func(s *subject, b *text) {
+		b.hundredths(metal.Now())
+		b.str(" ")
+		b.hundredths(s.k.idle())
+		b.str("\n")
+	}},
+	{name: "version", mode: procRead, read: func(s *subject, b *text) {
+		b.str(utsSystem, " version ", utsRelease, " (gosv) (go) ", utsVersion, "\n")
+	}},
+}
+
+// ran is the CPU time that all processes have used.
+func (k *Kernel) ran() (n uint64) {
+	k.mu.Lock()
+	procs := k.procs
+	k.mu.Unlock()
+	for _, p := range procs {
+		n += p.ran()
+	}
+	return n
+}
+
+// idle is the time that the CPUs have not run processes.
+func (k *Kernel) idle() uint64 {
+	all, ran := metal.Now()*uint64(metal.CPUs()), k.ran()
+	return all - min(all, ran)
+}
+
+// procLoadavg: the load is not averaged over time, it shows what runs now.
+func procLoadavg(s *subject, b *text) {
+	running, threads := s.k.countRunning(), s.k.countThreads()
+	for range 3 {
+		b.num(uint64(running))
+		b.str(".00 ")
+	}
+	b.num(uint64(running))
+	b.str("/")
+	b.num(uint64(threads))
+	s.k.mu.Lock()
+	b.nums(int64(s.k.lastID))
+	s.k.mu.Unlock()
+	b.str("\n")
+}
+
+func (k *Kernel) countRunning() (n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.procs {
+		p.eachThread(func(t *Thread) bool {
+			if t.started.Load() != 0 {
+				n++
+			}
+			return true
+		})
+	}
+	return n
+}
+
+func procMeminfo(s *subject, b *text) {
+	free, total := metal.FreeMemory()
+	for _, l := range [...]struct {
+		name string
+		n    uint64
+	}{
+		{"MemTotal", total}, {"MemFree", free}, {"MemAvailable", free}, {"Buffers", 0}, {"Cached", 0}, {"SwapCached", 0}, {"Active", 0},
+		{"Inactive", 0}, {"SwapTotal", 0}, {"SwapFree", 0}, {"Dirty", 0}, {"Writeback", 0}, {"AnonPages", s.k.resident()}, {"Mapped", 0},
+		{"Shmem", 0}, {"CommitLimit", total}, {"Committed_AS", total - free}, {"VmallocTotal", 0},
+	} {
+		b.str(l.name, ":")
+		b.right(strconv.FormatUint(l.n>>10, 10), 23-len(l.name))
+		b.str(" kB\n")
+	}
+}
+
+// resident is how many bytes of memory the processes have.
+func (k *Kernel) resident() (n uint64) {
+	k.mu.Lock()
+	procs := k.procs
+	k.mu.Unlock()
+	for _, p := range procs {
+		n += p.space.usage().resident * pageSize
+	}
+	return n
+}
+
+func procStat(s *subject, b *text) {
+	const tick = second / userHz
+	cpus := metal.CPUs()
+	ran, idle := s.k.ran()/tick, s.k.idle()/tick
+	line := func(n uint64) {
+		b.nums(int64(ran/n), 0, 0, int64(idle/n), 0, 0, 0, 0, 0, 0)
+		b.str("\n")
+	}
+	b.str("cpu ")
+	line(1)
+	for i := range cpus { // the time of each is not kept
+		b.str("cpu")
+		b.num(uint64(i))
+		line(uint64(cpus))
+	}
+	b.str("ctxt 0\nbtime ")
+	b.num(metal.WallBase() / second)
+	s.k.mu.Lock()
+	b.str("\nprocesses ")
+	b.num(uint64(s.k.lastID))
+	s.k.mu.Unlock()
+	b.str("\nprocs_running ")
+	b.num(uint64(s.k.countRunning()))
+	b.str("\nprocs_blocked 0\n")
+}
+
+// The names of CPU features by their bits, from 0 on (Intel SDM vol. 2A, CPUID;
+// arch/x86/include/asm/cpufeatures.h): of leaf 1 EDX and ECX, 7 EBX, 0x80000001 EDX
+// and ECX. A dash has no name.
+var cpuFlags = [...]struct {
+	leaf, reg uint32
+	names     string
+}{
+	{1, 3, "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe"},
+	{1, 2, "pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm - pcid dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave - avx f16c rdrand hypervisor"},
+	{7, 1, "fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er avx512cd sha_ni avx512bw avx512vl"},
+	{0x80000001, 3, "- - - - - - - - - - - syscall - - - - - - - mp nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm 3dnowext 3dnow"},
+	{0x80000001, 2, "lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw ibs xop skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext"},
+}
+
+func procCPUInfo(s *subject, b *text) {
+	top, bx, cx, dx := metal.CPUID(0, 0)
+	vendor := registers(bx, dx, cx)
+	sig, misc, _, _ := metal.CPUID(1, 0)
+	family, model := sig>>8&15, sig>>4&15
+	if family == 15 {
+		family += sig >> 20 & 255
+	}
+	if family >= 6 {
+		model += sig >> 16 & 15 << 4
+	}
+	brand := ""
+	for leaf := uint32(0x80000002); leaf <= 0x80000004; leaf++ {
+		a, bb, c, d := metal.CPUID(leaf, 0)
+		brand += registers(a, bb, c, d)
+	}
+	brand, _, _ = cut(brand, 0)
+	cpus := metal.CPUs()
+	for i := range cpus {
+		field := func(name, value string) { b.str(name, ": ", value, "\n") }
+		number := func(name string, n uint64) { field(name, strconv.FormatUint(n, 10)) }
+		number("processor\t", uint64(i))
+		field("vendor_id\t", vendor)
+		number("cpu family\t", uint64(family))
+		number("model\t\t", uint64(model))
+		field("model name\t", trimSpace(brand))
+		number("stepping\t", uint64(sig&15))
+		khz := metal.TSCHz() / 1000
+		field("cpu MHz\t\t", strconv.FormatUint(khz/1000, 10)+"."+strconv.FormatUint(1000+khz%1000, 10)[1:])
+		number("physical id\t", 0)
+		number("siblings\t", uint64(cpus))
+		number("core id\t\t", uint64(i))
+		number("cpu cores\t", uint64(cpus))
+		number("apicid\t\t", uint64(i))
+		field("fpu\t\t", "yes")
+		field("fpu_exception\t", "yes")
+		number("cpuid level\t", uint64(top))
+		field("wp\t\t", "yes")
+		b.str("flags\t\t:")
+		for _, f := range cpuFlags {
+			a, bb, c, d := metal.CPUID(f.leaf, 0)
+			bits := [...]uint32{a, bb, c, d}[f.reg]
+			for names := f.names; names != ""; bits >>= 1 {
+				var name string
+				if name, names, _ = cut(names, ' '); bits&1 != 0 && name != "-" {
+					b.str(" ", name)
+				}
+			}
+		}
+		b.str("\n")
+		number("clflush size\t", uint64(misc>>8&255)*8)
+		field("address sizes\t", "46 bits physical, 48 bits virtual")
+		b.str("power management:\n\n")
+	}
+}
+
+// registers are the characters that CPUID leaves in registers.
+func registers(regs ...uint32) string {
+	var b []byte
+	for _, r := range regs {
+		b = append(b, byte(r), byte(r>>8), byte(r>>16), byte(r>>24))
+	}
+	return string(b)
+}

@@ -1,0 +1,556 @@
+package linux
+
+import (
+	"math/bits"
+	"strconv"
+	"unsafe"
+
+	"gosv/kernel/fs"
+	"gosv/kernel/fs/kernfs"
+)
+
+// The directory of a process in /proc (proc(5)).
+var processFiles = [...]procFile{
+	{name: "cmdline", mode: procRead, read: func(s *subject, b *text) { s.p.space.strings(b, argStrings) }},
+	{name: "comm", mode: procWrite, read: procComm, write: setComm},
+	{name: "cwd", mode: procLink, link: placeName(procCwd), jump: procCwd},
+	{name: "environ", mode: procPrivate, read: func(s *subject, b *text) { s.p.space.strings(b, envStrings) }},
+	{name: "exe", mode: procLink, link: func(s *subject) (string, Errno) { return s.p.exe, 0 }, jump: procExe},
+	{name: "fd", mode: fs.Directory | 0o500, dir: procFDs},
+	{name: "fdinfo", mode: procDir, dir: procFDInfo},
+	{name: "limits", mode: procRead, read: procLimits},
+	{name: "maps", mode: procRead, read: procMaps},
+	{name: "mountinfo", mode: procRead, read: procMountInfo},
+	{name: "mounts", mode: procRead, read: procMounts},
+	{name: "oom_score", mode: procRead, read: func(s *subject, b *text) { b.str("0\n") }},
+	{name: "oom_score_adj", mode: procWrite, read: func(s *subject, b *text) { b.str("0\n") }, write: setOOMScore},
+	{name: "root", mode: procLink, link: placeName(procRootDir), jump: procRootDir},
+	{name: "stat", mode: procRead, read: procPIDStat},
+	{name: "statm", mode: procRead, read: procStatm},
+	{name: "status", mode: procRead, read: procStatus},
+	{name: "task", mode: procDir, dir: procTasks},
+}
+
+// The directory of a thread in /proc/PID/task.
+var threadFiles = [...]procFile{
+	{name: "comm", mode: procWrite, read: procComm, write: setComm},
+	{name: "stat", mode: procRead, read: procPIDStat},
+	{name: "status", mode: procRead, read: procStatus},
+}
+
+func procTasks(s *subject) kernfs.Directory {
+	p := s.p
+	return &numbered{
+		has: func(tid int) bool { return p.thread(tid) != nil },
+		next: func(from int) (tid int, ok bool) {
+			p.eachThread(func(t *Thread) bool { // in order
+				tid, ok = t.tid, t.tid >= from
+				return !ok
+			})
+			return tid, ok
+		},
+		entry: func(tid int) kernfs.Entry {
+			t := p.thread(tid)
+			if t == nil { // it has ended meanwhile
+				return kernfs.Entry{Mode: procDir, Dir: &procTable{}}
+			}
+			return kernfs.Entry{Mode: procDir, Dir: &procTable{&subject{s.k, p, t}, threadFiles[:]}}
+		},
+	}
+}
+
+// Descriptors.
+
+// descriptors is a directory with a name for each of p's descriptors.
+func descriptors(p *Process, entry func(fd int) kernfs.Entry) kernfs.Directory {
+	s := &p.files
+	return &numbered{
+		has: func(fd int) bool { return s.peek(fd) != nil },
+		next: func(from int) (int, bool) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for fd := from; fd < len(s.fds); fd++ {
+				if s.fds[fd].file != nil {
+					return fd, true
+				}
+			}
+			return 0, false
+		},
+		entry: entry,
+	}
+}
+
+func procFDs(s *subject) kernfs.Directory {
+	p := s.p
+	return descriptors(p, func(fd int) kernfs.Entry {
+		e := kernfs.Entry{Mode: fs.Symlink,
+			Link: func(*fs.Caller) (string, Errno) { return p.describe(fd) },
+			Jump: func() (fs.Place, Errno) { return p.placeOf(fd) },
+		}
+		if f := p.files.peek(fd); f != nil { // its permissions say what it is open for
+			if f.canRead() {
+				e.Mode |= 0o500
+			}
+			if f.canWrite() {
+				e.Mode |= 0o300
+			}
+		}
+		return e
+	})
+}
+
+func procFDInfo(s *subject) kernfs.Directory {
+	p := s.p
+	return descriptors(p, func(fd int) kernfs.Entry {
+		return kernfs.Entry{Mode: procRead, Read: func(b []byte) []byte {
+			f := p.files.peek(fd)
+			if f == nil {
+				return b
+			}
+			x := text{b}
+			f.mu.Lock()
+			pos := f.pos
+			f.mu.Unlock()
+			x.str("pos:\t", strconv.FormatInt(pos, 10), "\nflags:\t0", strconv.FormatUint(uint64(f.flags.Load()), 8), "\nmnt_id:\t1\nino:\t")
+			x.num(f.io.attr().Ino)
+			x.str("\n")
+			return x.b
+		}}
+	})
+}
+
+// peek returns the file open as fd, without a reference: to look at.
+func (s *fileState) peek(fd int) *File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fd >= len(s.fds) {
+		return nil
+	}
+	return s.fds[fd].file
+}
+
+// describe is where /proc/PID/fd/N points to.
+func (p *Process) describe(fd int) (string, Errno) {
+	f := p.files.peek(fd)
+	if f == nil {
+		return "", ENOENT
+	}
+	if name := f.io.name(); name != "" {
+		return name, 0
+	}
+	p.files.mu.Lock()
+	root := p.files.root
+	p.files.mu.Unlock()
+	return f.place.Path(root)
+}
+
+// placeOf is where /proc/PID/fd/N leads to.
+func (p *Process) placeOf(fd int) (fs.Place, Errno) {
+	f := p.files.peek(fd)
+	switch {
+	case f == nil:
+		return fs.Place{}, ENOENT
+	case f.place.Inode != nil:
+		return f.place, 0
+	}
+	return fs.Place{Mount: p.files.root.Mount, Inode: fileInode{file: f}}, 0
+}
+
+// fileInode stands for an open file that has no place in a file system, where
+// /proc/PID/fd leads to one.
+type fileInode struct {
+	fs.Base
+	file *File
+}
+
+// anonymousFS is what such files belong to.
+type anonymousFS struct{}
+
+func (anonymousFS) Device() uint64  { return anonymous }
+func (anonymousFS) Usage() fs.Usage { return fs.Usage{Magic: 0x09041934} } // ANON_INODE_FS_MAGIC
+
+func (n fileInode) FS() fs.FileSystem       { return anonymousFS{} }
+func (n fileInode) Ino() uint64             { return n.file.io.attr().Ino }
+func (n fileInode) Mode() uint32            { return n.file.io.attr().Mode }
+func (n fileInode) Attr() fs.Attr           { return n.file.io.attr() }
+func (n fileInode) Open() (fs.Inode, Errno) { return nil, ENXIO }
+
+// reopen opens such a file once more.
+func (n fileInode) reopen(flags uint32) (*File, Errno) {
+	switch io := n.file.io.(type) {
+	case *pipeEnd:
+		return io.p.open(flags, nil), 0
+	case *memoryFile:
+		again, err := io.inode.Open()
+		if err != 0 {
+			return nil, err
+		}
+		return newFile(&memoryFile{inodeFile{inode: again}, io.label}, flags), 0
+	case *consoleInput, *consoleOutput, *terminal:
+		return newFile(io.(object), flags), 0
+	}
+	return nil, ENXIO
+}
+
+// Places.
+
+func procCwd(s *subject) (fs.Place, Errno) {
+	s.p.files.mu.Lock()
+	defer s.p.files.mu.Unlock()
+	return s.p.files.cwd, 0
+}
+
+func procRootDir(s *subject) (fs.Place, Errno) {
+	s.p.files.mu.Lock()
+	defer s.p.files.mu.Unlock()
+	return s.p.files.root, 0
+}
+
+func procExe(s *subject) (fs.Place, Errno) {
+	at := fs.At{Caller: &s.p.files.caller, Root: s.k.Root.Root(), Base: s.k.Root.Root()}
+	return at.Lookup(s.p.exe)
+}
+
+// placeName is the path of a place.
+func placeName(place func(s *subject) (fs.Place, Errno)) func(s *subject) (string, Errno) {
+	return func(s *subject) (string, Errno) {
+		at, err := place(s)
+		if err != 0 {
+			return "", err
+		}
+		root, _ := procRootDir(s)
+		return at.Path(root)
+	}
+}
+
+// What a process was started with.
+
+func argStrings(s *Space) (lo, hi uintptr) { return s.argLo, s.argHi }
+func envStrings(s *Space) (lo, hi uintptr) { return s.argHi, s.envHi }
+
+// strings adds what is now where the process found its arguments or environment.
+func (s *Space) strings(b *text, which func(s *Space) (lo, hi uintptr)) {
+	s.mu.Lock()
+	lo, hi := which(s)
+	s.mu.Unlock()
+	if lo >= hi || hi-lo > maxArgTotal {
+		return
+	}
+	p := make([]byte, hi-lo)
+	b.b = append(b.b, p[:s.readSome(unsafe.Pointer(&p[0]), lo, hi-lo)]...)
+}
+
+func procComm(s *subject, b *text) { b.str(s.t.comm(), "\n") }
+
+func (t *Thread) comm() string {
+	name, _, _ := cut(string(t.name[:]), 0)
+	return name
+}
+
+func setComm(s *subject, v string) Errno {
+	s.t.name = [16]byte{}
+	copy(s.t.name[:15], v)
+	return 0
+}
+
+// setOOMScore takes a value and does nothing with it: the one process ends, or
+// none does.
+func setOOMScore(s *subject, v string) Errno {
+	const most = 1000
+	if n, err := strconv.Atoi(v); err != nil || n < -most || n > most {
+		return EINVAL
+	}
+	return 0
+}
+
+func procLimits(s *subject, b *text) {
+	b.str("Limit                     Soft Limit           Hard Limit           Units     \n")
+	for i, l := range [...]struct{ name, unit string }{
+		{"Max cpu time", "seconds"}, {"Max file size", "bytes"}, {"Max data size", "bytes"}, {"Max stack size", "bytes"},
+		{"Max core file size", "bytes"}, {"Max resident set", "bytes"}, {"Max processes", "processes"}, {"Max open files", "files"},
+		{"Max locked memory", "bytes"}, {"Max address space", "bytes"}, {"Max file locks", "locks"}, {"Max pending signals", "signals"},
+		{"Max msgqueue size", "bytes"}, {"Max nice priority", ""}, {"Max realtime priority", ""}, {"Max realtime timeout", "us"},
+	} {
+		line := len(b.b)
+		v := s.p.limits.get(i)
+		b.str(l.name)
+		b.pad(line, 26)
+		for k, n := range [...]uint64{v.soft, v.hard} {
+			if n == unlimited {
+				b.str("unlimited")
+			} else {
+				b.num(n)
+			}
+			b.pad(line, 26+21*(k+1))
+		}
+		b.str(l.unit)
+		b.pad(line, 78)
+		b.str("\n")
+	}
+}
+
+func procMaps(s *subject, b *text) {
+	sp := s.p.space
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for _, v := range sp.maps.v {
+		line := len(b.b)
+		b.hex(uint64(v.lo), 8)
+		b.str("-")
+		b.hex(uint64(v.hi), 8)
+		rights := [5]byte{' ', '-', '-', '-', 'p'}
+		for i, c := range []byte("rwx") {
+			if v.prot>>i&1 != 0 {
+				rights[1+i] = c
+			}
+		}
+		if v.flags&vmaShared != 0 {
+			rights[4] = 's'
+		}
+		b.str(string(rights[:]), " ")
+		var dev, ino uint64
+		var name string
+		switch {
+		case v.file != nil:
+			dev, ino, name = v.file.MapsName()
+		case v.lo <= sp.brkEnd && v.hi > sp.brkStart && sp.brkEnd > sp.brkStart:
+			name = "[heap]"
+		case v.hi == stackTop && v.flags&vmaStack != 0:
+			name = "[stack]"
+		}
+		b.hex(uint64(v.off), 8)
+		b.str(" ")
+		b.hex(dev>>8&0xfff, 2)
+		b.str(":")
+		b.hex(dev&0xff, 2)
+		b.str(" ")
+		b.num(ino)
+		b.str(" ")
+		if name != "" {
+			b.pad(line, 73)
+			b.str(name)
+		}
+		b.str("\n")
+	}
+}
+
+// usage is what the files below tell of a process's memory, in pages.
+type usage struct {
+	size, resident, peak, file, data, stack, code uint64
+	faults                                        uint64
+}
+
+func (s *Space) usage() (u usage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u = usage{size: uint64(s.size), resident: uint64(s.resident), peak: uint64(s.peak), faults: s.faults}
+	for _, v := range s.maps.v {
+		n := uint64(v.hi-v.lo) / pageSize
+		switch {
+		case v.flags&vmaStack != 0 && v.hi == stackTop:
+			u.stack += n
+		case v.prot&protExec != 0 && v.file != nil:
+			u.code += n
+		case v.prot&protWrite != 0 && v.flags&vmaShared == 0:
+			u.data += n
+		}
+	}
+	u.size /= pageSize
+	return u
+}
+
+func procStatm(s *subject, b *text) {
+	u := s.p.space.usage()
+	b.num(u.size)
+	b.nums(int64(u.resident), int64(u.file), int64(u.code), 0, int64(u.data+u.stack), 0)
+	b.str("\n")
+}
+
+const userHz = 100 // sysconf(_SC_CLK_TCK)
+
+// procPIDStat is /proc/PID/stat and /proc/PID/task/TID/stat.
+func procPIDStat(s *subject, b *text) {
+	t, p, u := s.t, s.p, s.p.space.usage()
+	ran := p.ran()
+	p.sig.mu.Lock()
+	pending, blocked := t.sig.pending.set|p.sig.pending.set, t.sig.mask
+	ignored, caught := p.sig.dispositions()
+	p.sig.mu.Unlock()
+	b.num(uint64(t.tid))
+	b.str(" (", t.comm(), ") ", t.state()[:1])
+	b.nums(0, int64(p.pid), int64(p.pid), 0, -1, 0x400100, int64(u.faults), 0, 0, 0,
+		int64(ran/(second/userHz)), 0, 0, 0, 20+int64(t.sched.nice), int64(t.sched.nice), int64(p.countThreads()), 0, 0)
+	b.str(" ")
+	b.num(u.size * pageSize)
+	b.nums(int64(u.resident))
+	b.str(" ")
+	b.num(p.limit(rlimitRSS))
+	b.nums(1, 1, 0, 0, 0, int64(pending&(1<<31-1)), int64(blocked&(1<<31-1)), int64(ignored&(1<<31-1)), int64(caught&(1<<31-1)),
+		0, 0, 0, SIGCHLD, 0, int64(t.sched.priority), int64(t.sched.policy), 0, 0, 0, 0, 0,
+		int64(p.space.brkStart), int64(p.space.argLo), int64(p.space.argHi), int64(p.space.argHi), int64(p.space.envHi), 0)
+	b.str("\n")
+}
+
+// dispositions returns which signals are ignored, and which are caught. The caller
+// holds s.mu.
+func (s *signalState) dispositions() (ignored, caught sigSet) {
+	for sig := 1; sig <= numSig; sig++ {
+		switch s.actions[sig].handler {
+		case sigDefault:
+		case sigIgnore:
+			ignored |= sigBit(sig)
+		default:
+			caught |= sigBit(sig)
+		}
+	}
+	return ignored, caught
+}
+
+// state is how proc(5) has it.
+func (t *Thread) state() string {
+	if t.started.Load() == 0 {
+		return "S (sleeping)"
+	}
+	return "R (running)"
+}
+
+func (p *Process) countThreads() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.threads)
+}
+
+func procStatus(s *subject, b *text) {
+	t, p, u := s.t, s.p, s.p.space.usage()
+	p.files.mu.Lock()
+	umask, slots := p.files.umask, len(p.files.fds)
+	p.files.mu.Unlock()
+	b.str("Name:\t", t.comm(), "\nUmask:\t0", strconv.FormatUint(uint64(umask)|0o1000, 8)[1:], "\nState:\t", t.state())
+	line := func(name string) { b.str("\n", name, ":\t") }
+	ids := func(name string, i identity) {
+		line(name)
+		b.num(uint64(i.real))
+		for _, id := range [...]uint32{i.effective, i.saved, i.fs} {
+			b.str("\t")
+			b.num(uint64(id))
+		}
+	}
+	number := func(name string, n uint64) { line(name); b.num(n) }
+	pages := func(name string, n uint64) {
+		line(name)
+		b.right(strconv.FormatUint(n*(pageSize/1024), 10), 8)
+		b.str(" kB")
+	}
+	mask := func(name string, n uint64) { line(name); b.hex(n, 16) }
+	number("Tgid", uint64(p.pid))
+	number("Ngid", 0)
+	number("Pid", uint64(t.tid))
+	number("PPid", 0)
+	number("TracerPid", 0)
+
+	c := &p.cred
+	c.mu.Lock()
+	uid, gid, groups := c.uid, c.gid, c.groups
+	inheritable, permitted, effective, bounding, ambient, nnp := c.inheritable, c.permitted, c.effective, c.bounding, c.ambient, c.noNewPrivs
+	c.mu.Unlock()
+	ids("Uid", uid)
+	ids("Gid", gid)
+	number("FDSize", uint64(max(slots, 64)))
+	line("Groups")
+	for _, g := range groups {
+		b.num(uint64(g))
+		b.str(" ")
+	}
+	pages("VmPeak", u.size)
+	pages("VmSize", u.size)
+	pages("VmLck", 0)
+	pages("VmPin", 0)
+	pages("VmHWM", u.peak)
+	pages("VmRSS", u.resident)
+	pages("RssAnon", u.resident)
+	pages("RssFile", 0)
+	pages("RssShmem", 0)
+	pages("VmData", u.data)
+	pages("VmStk", u.stack)
+	pages("VmExe", u.code)
+	pages("VmLib", 0)
+	pages("VmPTE", 0)
+	pages("VmSwap", 0)
+	number("Threads", uint64(p.countThreads()))
+
+	p.sig.mu.Lock()
+	queued, shared, own, blocked := len(t.sig.pending.queue)+len(p.sig.pending.queue), p.sig.pending.set, t.sig.pending.set, t.sig.mask
+	ignored, caught := p.sig.dispositions()
+	p.sig.mu.Unlock()
+	line("SigQ")
+	b.num(uint64(queued))
+	b.str("/")
+	b.num(p.limit(rlimitSigpending))
+	mask("SigPnd", uint64(own))
+	mask("ShdPnd", uint64(shared))
+	mask("SigBlk", uint64(blocked))
+	mask("SigIgn", uint64(ignored))
+	mask("SigCgt", uint64(caught))
+	mask("CapInh", inheritable)
+	mask("CapPrm", permitted)
+	mask("CapEff", effective)
+	mask("CapBnd", bounding)
+	mask("CapAmb", ambient)
+	if line("NoNewPrivs"); nnp {
+		b.str("1")
+	} else {
+		b.str("0")
+	}
+	number("Seccomp", 0)
+	cpus := t.sched.affinity
+	if cpus == 0 {
+		cpus = allCPUs()
+	}
+	line("Cpus_allowed")
+	b.hex(cpus, 1)
+	line("Cpus_allowed_list")
+	b.cpuList(cpus)
+	line("Mems_allowed")
+	b.str("1")
+	line("Mems_allowed_list")
+	b.str("0")
+	b.str("\n")
+}
+
+// cpuList writes a set of CPUs, as in "0-3,5".
+func (x *text) cpuList(set uint64) {
+	for sep := ""; set != 0; sep = "," {
+		first := bits.TrailingZeros64(set)
+		n := bits.TrailingZeros64(^(set >> first))
+		x.str(sep)
+		x.num(uint64(first))
+		if n > 1 {
+			x.str("-")
+			x.num(uint64(first + n - 1))
+		}
+		set &^= (1<<n - 1) << first
+	}
+}
+
+func procMounts(s *subject, b *text) {
+	root, _ := procRootDir(s)
+	s.k.Root.Mounts(func(m *fs.Mount) {
+		path, _ := m.Path(root)
+		b.str(m.Source, " ", path, " ", m.Kind, " rw,relatime 0 0\n")
+	})
+}
+
+func procMountInfo(s *subject, b *text) {
+	root, _ := procRootDir(s)
+	id := uint64(1)
+	s.k.Root.Mounts(func(m *fs.Mount) {
+		path, _ := m.Path(root)
+		b.num(id)
+		b.str(" ")
+		b.num(min(id-1, 1)) // what it is mounted on: the root, or nothing
+		b.str(" 0:")
+		b.num(m.Device)
+		b.str(" / ", path, " rw,relatime - ", m.Kind, " ", m.Source, " rw\n")
+		id++
+	})
+}

@@ -1,0 +1,75 @@
+package linux
+
+// The directory /proc/sys.
+var sysctls = [...]procFile{
+	{name: "fs", mode: procDir, files: []procFile{
+		{name: "file-max", mode: procRead, read: func(s *subject, b *text) { b.str("9223372036854775807\n") }},
+		{name: "nr_open", mode: procRead, read: func(s *subject, b *text) { b.num(maxOpenFiles); b.str("\n") }},
+		{name: "pipe-max-size", mode: procRead, read: func(s *subject, b *text) { b.num(pipeMost); b.str("\n") }},
+	}},
+	{name: "kernel", mode: procDir, files: []procFile{
+		{name: "cap_last_cap", mode: procRead, read: func(s *subject, b *text) { b.num(lastCapability); b.str("\n") }},
+		{name: "core_pattern", mode: procRead, read: func(s *subject, b *text) { b.str("core\n") }},
+		{name: "domainname", mode: procRead, read: func(s *subject, b *text) { b.str(noneOr(s.k.hostName(&s.k.domainName)), "\n") }},
+		{name: "hostname", mode: procRead, read: func(s *subject, b *text) { b.str(s.k.hostName(&s.k.HostName), "\n") }},
+		{name: "ngroups_max", mode: procRead, read: func(s *subject, b *text) { b.str("65536\n") }},
+		{name: "osrelease", mode: procRead, read: func(s *subject, b *text) { b.str(utsRelease, "\n") }},
+		{name: "ostype", mode: procRead, read: func(s *subject, b *text) { b.str(utsSystem, "\n") }},
+		{name: "pid_max", mode: procRead, read: func(s *subject, b *text) { b.num(maxID); b.str("\n") }},
+		{name: "random", mode: procDir, files: []procFile{
+			{name: "boot_id", mode: procRead, read: func(s *subject, b *text) { b.uuid(bootID()) }},
+			{name: "entropy_avail", mode: procRead, read: func(s *subject, b *text) { b.str("256\n") }},
+			{name: "poolsize", mode: procRead, read: func(s *subject, b *text) { b.str("256\n") }},
+			{name: "uuid", mode: procRead, read: func(s *subject, b *text) { b.uuid(newUUID()) }},
+		}},
+		{name: "threads-max", mode: procRead, read: func(s *subject, b *text) { b.num(maxThreads); b.str("\n") }},
+		{name: "version", mode: procRead, read: func(s *subject, b *text) { b.str(utsVersion, "\n") }},
+	}},
+	{name: "net", mode: procDir, files: []procFile{
+		{name: "core", mode: procDir, files: []procFile{
+			{name: "somaxconn", mode: procRead, read: func(s *subject, b *text) { b.str("4096\n") }},
+		}},
+	}},
+	{name: "vm", mode: procDir, files: []procFile{
+		{name: "max_map_count", mode: procRead, read: func(s *subject, b *text) { b.num(maxMappings); b.str("\n") }},
+		{name: "mmap_min_addr", mode: procRead, read: func(s *subject, b *text) { b.num(mapBottom); b.str("\n") }},
+		{name: "overcommit_memory", mode: procRead, read: func(s *subject, b *text) { b.str("0\n") }},
+	}},
+}
+
+func (k *Kernel) hostName(name *string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return *name
+}
+
+func noneOr(name string) string {
+	if name == "" {
+		return "(none)"
+	}
+	return name
+}
+
+// newUUID returns a random UUID (RFC 9562 section 5.4).
+func newUUID() (u [16]byte) {
+	fillRandom(u[:])
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}
+
+// bootID stays the same from its first reading on.
+func bootID() [16]byte {
+	random.bootOnce.Do(func() { random.boot = newUUID() })
+	return random.boot
+}
+
+func (x *text) uuid(u [16]byte) {
+	for i, c := range u {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			x.str("-")
+		}
+		x.hex(uint64(c), 2)
+	}
+	x.str("\n")
+}
