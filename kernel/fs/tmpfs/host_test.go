@@ -617,6 +617,7 @@ func dump(w world, path string, out *strings.Builder) {
 	fmt.Fprintf(out, "%s: %s %v\n", path, st, err)
 	names, err := w.list(path)
 	if err != 0 {
+		fmt.Fprintln(out, "no list:", err)
 		if f, err := w.open(path, unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err == 0 {
 			if strings.HasPrefix(st, "100") {
 				b, err := f.pread(0, 1<<20)
