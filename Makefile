@@ -28,7 +28,9 @@ bin/gosv: kernels
 
 # What make hello and make test need of Debian, if it is not there.
 deps:
-	@command -v $(GO) >/dev/null || { echo "gosv needs Go: https://go.dev/dl, or apt-get install golang" >&2; exit 1; }
+	@command -v $(GO) >/dev/null || { echo "gosv needs Go, 1.21 or newer: https://go.dev/dl" >&2; exit 1; }
+	@case "$$($(GO) version)" in *" go1."[0-9]" "*|*" go1."[0-9].*|*" go1.1"[0-9]*|*" go1.20"*) \
+		echo "$$($(GO) version) cannot fetch the $(GOTOOLCHAIN) that gosv is built with: install Go 1.21 or newer: https://go.dev/dl" >&2; exit 1;; esac
 	@command -v dpkg-query >/dev/null || { echo "not Debian: install the equivalents of: $(PACKAGES)" >&2; exit 1; }
 	@missing=; for p in $(PACKAGES); do \
 		dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \

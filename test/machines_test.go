@@ -1,7 +1,9 @@
 package test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,6 +37,24 @@ func TestMachines(t *testing.T) {
 			t.Parallel()
 			onMachine(t, append(machine{"--vmm", "qemu", "--accel", "tcg"}, m...), memoryOf(m))
 		})
+	}
+}
+
+// TestDirtyMemory: no memory is taken for zero.
+func TestDirtyMemory(t *testing.T) {
+	t.Parallel()
+	garbage := filepath.Join(t.TempDir(), "garbage")
+	if err := os.WriteFile(garbage, bytes.Repeat([]byte("\xa5\x5a\xff\x01"), 25<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// From behind the kernel to where QEMU puts the image.
+	dirty := "--vmm-arg=loader,addr=0x1000000,force-raw=on,file=" + garbage
+	for _, kernel := range []string{"", "gosv-loader.elf"} {
+		m := append(microvm[:len(microvm):len(microvm)], "-m", "128", "--vmm-arg=-device", dirty)
+		if kernel != "" {
+			m = append(m, "--kernel", filepath.Join(root, "bin", kernel))
+		}
+		onMachine(t, m, 128)
 	}
 }
 

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -180,6 +181,43 @@ func TestDryRun(t *testing.T) {
 	r := byHand(t, goProgram(t, "examples/hello"), nil, nil)
 	if r.output != "Hello from a microVM\n" || r.report != 0 || r.code != 0 {
 		t.Errorf("%v\nits report: %d", r.result, r.report)
+	}
+}
+
+// TestDryRunFirecracker: what it prints may be for another machine, so it asks for
+// no KVM here, and for no more of Firecracker than a place on the PATH.
+func TestDryRunFirecracker(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program := filepath.Join(dir, "firecracker")
+	if err := os.WriteFile(program, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	env := append(environment[:len(environment):len(environment)], "PATH="+dir, "TMPDIR="+dir)
+	r := command(t, nil, "", env, gosv, "run", "--vmm", "firecracker", "--dry-run", "-c", "2", "-m", "64", cProgram(t, musl, "hello"))
+	words := strings.Fields(r.stdout)
+	i := slices.Index(words, "--config-file")
+	if r.code != 0 || len(words) == 0 || words[0] != program || i < 0 {
+		t.Fatal(r)
+	}
+	b, err := os.ReadFile(words[i+1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		BootSource map[string]string `json:"boot-source"`
+		Machine    map[string]int    `json:"machine-config"`
+	}
+	if err := json.Unmarshal(b, &config); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"kernel_image_path", "initrd_path"} {
+		if _, err := os.Stat(config.BootSource[key]); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	if config.Machine["vcpu_count"] != 2 || config.Machine["mem_size_mib"] != 64 {
+		t.Errorf("it says %v", config.Machine)
 	}
 }
 

@@ -211,7 +211,7 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 			return nil, nil, errors.New("firecracker needs KVM: --accel tcg is for --vmm qemu")
 		}
 		v, err := firecracker.New(f.cpuConfig, f.vmmArgs)
-		if err == nil {
+		if err == nil && !f.dryRun { // which may be for another machine
 			err = vmm.CheckKVM()
 		}
 		if err != nil {
@@ -223,7 +223,7 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 		return nil, nil, fmt.Errorf("--vmm %s: there are qemu and firecracker", f.vmm)
 	}
 	kvm := vmm.CheckKVM()
-	if f.accel == "kvm" && kvm != nil {
+	if f.accel == "kvm" && kvm != nil && !f.dryRun {
 		return nil, nil, kvm
 	}
 	if f.vmm == "" && f.machine == "" && f.accel != "tcg" && kvm == nil {
