@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -195,5 +196,27 @@ func TestBuild(t *testing.T) {
 	}
 	if got := gosv(t, "", "", "build", "-o", "/dev/full/x", program(t)); got.code != 125 {
 		t.Errorf("an impossible output: %+v", got)
+	}
+}
+
+func TestABI(t *testing.T) {
+	got := gosv(t, "", "", "abi")
+	if got.code != 0 || !strings.HasPrefix(got.stdout, "0    read") || strings.Count(got.stdout, "\n") < 350 {
+		t.Errorf("%+v", got)
+	}
+	got = gosv(t, "", "", "abi", "--json")
+	var calls []struct {
+		Number      int
+		Name, State string
+		Note        string
+	}
+	if err := json.Unmarshal([]byte(got.stdout), &calls); err != nil || len(calls) < 350 || calls[0].Name != "read" || calls[0].State != "complete" {
+		t.Errorf("%v, %d calls", err, len(calls))
+	}
+	if got := gosv(t, "", "", "abi", "openat", "mmap"); got.code != 0 || strings.Count(got.stdout, "\n") != 2 || !strings.Contains(got.stdout, "257  openat") {
+		t.Errorf("%+v", got)
+	}
+	if got := gosv(t, "", "", "abi", "opennat"); got.code != 125 || !strings.Contains(got.stderr, "openat") {
+		t.Errorf("%+v", got)
 	}
 }

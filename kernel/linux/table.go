@@ -31,8 +31,8 @@ const numCalls = 463
 
 // calls is indexed by system call number (arch/x86/entry/syscalls/syscall_64.tbl).
 // It is data that the linker lays out. Threads have a pointer to it, for a
-// handler that named it would make it depend on itself. docs/syscalls.md is
-// made from it by "go test ./kernel/linux -run TestDocs -update".
+// handler that named it would make it depend on itself. docs/syscalls.md and the
+// host's copy, internal/abi/calls.txt, are made from it by "make docs".
 var calls = [numCalls]call{
 	0:   {sysRead, "read(fd,out,u)"},
 	1:   {sysWrite, "write(fd,in,u)"},

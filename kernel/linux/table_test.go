@@ -5,24 +5,22 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
+
+	"gosv/internal/abi"
 )
 
 var update = flag.Bool("update", false, "write docs/syscalls.md anew")
 
-const docFile = "../../docs/syscalls.md"
+// What is made from the table: a page to read, and the host's copy of it.
+const (
+	docFile  = "../../docs/syscalls.md"
+	hostFile = "../../internal/abi/calls.txt"
+)
 
-var descForm = regexp.MustCompile(`^([a-z_0-9]+)\(([a-z_0-9,]*)\)(?: (partial|refused|missing)(?:: (.+))?)?$`)
-
-// callDoc is a row of the table taken apart.
-type callDoc struct {
-	nr                       int
-	name, args, status, note string
-}
-
-func tableDocs(t *testing.T) (docs []callDoc) {
+// tableDocs is the table taken apart.
+func tableDocs(t *testing.T) (docs []abi.Call) {
 	for nr, c := range calls {
 		if c.desc == "" {
 			if c.run != nil {
@@ -30,17 +28,16 @@ func tableDocs(t *testing.T) (docs []callDoc) {
 			}
 			continue
 		}
-		m := descForm.FindStringSubmatch(c.desc)
-		if m == nil {
-			t.Errorf("%d: cannot make sense of %q", nr, c.desc)
+		d, err := abi.Parse(nr, c.desc)
+		if err != nil {
+			t.Error(err)
 			continue
 		}
-		d := callDoc{nr, m[1], m[2], m[3], m[4]}
 		switch {
-		case (d.status == "missing") != (c.run == nil):
-			t.Errorf("%s: a handler that is missing, or one that is not", d.name)
-		case (d.status == "partial" || d.status == "refused") && d.note == "":
-			t.Errorf("%s is %s, but how?", d.name, d.status)
+		case (d.State == abi.Missing) != (c.run == nil):
+			t.Errorf("%s: a handler that is missing, or one that is not", d.Name)
+		case (d.State == abi.Partial || d.State == abi.Refused) && d.Note == "":
+			t.Errorf("%s is %s, but how?", d.Name, d.State)
 		}
 		docs = append(docs, d)
 	}
@@ -54,12 +51,12 @@ func TestTableNumbers(t *testing.T) {
 		302: "prlimit64", 318: "getrandom", 332: "statx", 334: "rseq", 424: "pidfd_send_signal", 435: "clone3", 449: "futex_waitv", 462: "mseal"}
 	seen := map[string]bool{}
 	for _, d := range tableDocs(t) {
-		if seen[d.name] {
-			t.Errorf("%s is there twice", d.name)
+		if seen[d.Name] {
+			t.Errorf("%s is there twice", d.Name)
 		}
-		seen[d.name] = true
-		if w, ok := want[d.nr]; ok && w != d.name {
-			t.Errorf("%d is %s, want %s", d.nr, d.name, w)
+		seen[d.Name] = true
+		if w, ok := want[d.Number]; ok && w != d.Name {
+			t.Errorf("%d is %s, want %s", d.Number, d.Name, w)
 		}
 	}
 	for nr := 335; nr < 424; nr++ {
@@ -77,25 +74,23 @@ func TestTableArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range tableDocs(t) {
-		if d.args == "" {
-			continue
-		}
-		for _, kind := range strings.Split(d.args, ",") {
+		for _, kind := range d.Args {
 			if kind != "p" && names(kind) == "" && !bytes.Contains(source, []byte(`"`+kind+`"`)) {
-				t.Errorf("%s: unknown argument %q", d.name, kind)
+				t.Errorf("%s: unknown argument %q", d.Name, kind)
 			}
 		}
 	}
 }
 
 func TestDocs(t *testing.T) {
-	var b strings.Builder
-	count := map[string]int{}
+	var doc, host strings.Builder
+	count := map[abi.State]int{}
 	docs := tableDocs(t)
 	for _, d := range docs {
-		count[d.status]++
+		count[d.State]++
+		fmt.Fprintf(&host, "%d %s\n", d.Number, calls[d.Number].desc)
 	}
-	fmt.Fprintf(&b, `# System calls
+	fmt.Fprintf(&doc, `# System calls
 
 What the kernel has of Linux's system calls for x86-64: %d as their manual pages describe them, %d in part, %d answered as by a
 Linux that was built or set up without them, %d not at all (ENOSYS). Made from kernel/linux/table.go by
@@ -103,20 +98,18 @@ Linux that was built or set up without them, %d not at all (ENOSYS). Made from k
 
 | number | call | state | |
 |---|---|---|---|
-`, count[""], count["partial"], count["refused"], count["missing"])
+`, count[abi.Complete], count[abi.Partial], count[abi.Refused], count[abi.Missing])
 	for _, d := range docs {
-		if d.status == "" {
-			d.status = "complete"
-		}
-		fmt.Fprintf(&b, "| %d | %s | %s | %s |\n", d.nr, d.name, d.status, d.note)
+		fmt.Fprintf(&doc, "| %d | %s | %s | %s |\n", d.Number, d.Name, d.State, d.Note)
 	}
-	if *update {
-		if err := os.WriteFile(docFile, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
+	for file, text := range map[string]string{docFile: doc.String(), hostFile: host.String()} {
+		if *update {
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	is, err := os.ReadFile(docFile)
-	if err != nil || string(is) != b.String() {
-		t.Errorf("%s is not what the table says (%v): run the test with -update", docFile, err)
+		if is, err := os.ReadFile(file); err != nil || string(is) != text {
+			t.Errorf("%s is not what the table says (%v): make docs", file, err)
+		}
 	}
 }
