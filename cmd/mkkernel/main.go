@@ -9,7 +9,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -79,6 +78,11 @@ func build(out string, kind entries, symbols bool) error {
 	if err != nil {
 		return err
 	}
+	if !symbols { // which say where everything was
+		if img, err = compact(img); err != nil {
+			return fmt.Errorf("%s: %w", linked, err)
+		}
+	}
 	if err := patch(img, kind); err != nil {
 		return fmt.Errorf("%s: %w", linked, err)
 	}
@@ -129,7 +133,6 @@ const (
 // patch sets the physical addresses and puts note and entry stubs into the ELF
 // header page, which the linker leaves mostly empty.
 func patch(img []byte, kind entries) error {
-	le := binary.LittleEndian
 	if len(img) < pageSize || string(img[:4]) != "\x7fELF" {
 		return errors.New("not an ELF file")
 	}

@@ -180,15 +180,22 @@ func printFrame(c *CPU, pc uintptr) {
 		if f := findfunc(pc); f.valid != nil {
 			kernelMessage(" ")
 			kernelMessage(funcname(f))
-			file, line := funcline(f, pc)
-			kernelMessage(" ")
-			kernelMessage(file)
-			kernelMessage(":")
-			printDec(uintptr(line))
+			if file, line := funcline(f, pc); line > 0 {
+				kernelMessage(" ")
+				kernelMessage(file)
+				kernelMessage(":")
+				printDec(uintptr(line))
+			} else { // mkkernel left its lines out: see docs/debugging.md
+				kernelMessage("+")
+				printHex(pc - text - uintptr(*(*uint32)(f.valid))) // _func.entryOff
+			}
 		}
 	}
 	kernelMessage("\n")
 }
+
+// text is where mkkernel has the text linked.
+const text = KernelBase + imagePhys + 0x1000
 
 // The runtime's own symbol table, read without allocating.
 type funcInfo struct{ valid, datap unsafe.Pointer }
