@@ -1,0 +1,118 @@
+package test
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var (
+	callSeeds = flag.Int("calls.seeds", 0, "how many sequences of random system calls of each family to compare with the host")
+	callFrom  = flag.Int("calls.from", 0, "the first one's number")
+)
+
+// callFamilies are the families of test/programs/calls.
+var callFamilies = []string{"files", "pipes", "memory", "signals", "process"}
+
+// calls runs the program calls in a VM and on the host, each in an empty
+// directory of a tmpfs.
+func calls(t *testing.T, args ...string) (vm, host result) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: all programs in a VM are root's: run the tests as root")
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "gosv-calls-")
+	if err != nil {
+		t.Skip("SKIPPED: no tmpfs on /dev/shm: ", err)
+	}
+	defer os.RemoveAll(dir)
+	prog := goProgram(t, "test/programs/calls")
+	// None of the Go runtime's own signals, threads and descriptors among the calls.
+	env := []string{"GODEBUG=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0", "GOGC=off"}
+	host = runHost(t, options{dir: dir, env: env}, prog, args...)
+	vm = run(t, microvm, options{dir: "/tmp", env: env}, prog, args...)
+	return vm, host
+}
+
+// callLines are the calls in a program's output, one a line, without the bytes
+// that they were drawn by, and those.
+func callLines(r result) (lines, drawn []string) {
+	for line := range strings.Lines(r.stdout) {
+		call, bytes, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		lines, drawn = append(lines, call), append(drawn, bytes)
+	}
+	return lines, drawn
+}
+
+// sameCalls fails the test at the first call whose result differs. What comes
+// after it in its sequence may well differ too.
+func sameCalls(t *testing.T, family string, vm, host result) {
+	t.Helper()
+	v, _ := callLines(vm)
+	h, drawn := callLines(host)
+	start := 0 // of the sequence
+	for i := range max(len(v), len(h)) {
+		if i < len(h) && strings.HasPrefix(h[i], "seed ") {
+			start = i + 1
+		}
+		if i < len(v) && i < len(h) && v[i] == h[i] {
+			continue
+		}
+		got, want := "nothing more", "nothing more"
+		if i < len(v) {
+			got = v[i]
+		}
+		if i < len(h) {
+			want = h[i]
+		}
+		before := h[max(start, i-12):min(i, len(h))]
+		t.Fatalf("after\n  %s\nthe VM says\n  %s\nthe host\n  %s\nagain: calls %s %s\nin the VM: exit code %d %s\non the host: exit code %d %s",
+			strings.Join(before, "\n  "), got, want, family, strings.Join(drawn[start:min(i+1, len(drawn))], ""),
+			vm.code, abbreviate(vm.stderr), host.code, abbreviate(host.stderr))
+	}
+	compare(t, result{command: vm.command, code: vm.code, stderr: vm.stderr}, result{command: host.command, code: host.code, stderr: host.stderr})
+}
+
+// TestCallsLikeHost makes random system calls in a VM and on the host.
+func TestCallsLikeHost(t *testing.T) {
+	t.Parallel()
+	const length = 300
+	for _, family := range callFamilies {
+		t.Run(family, func(t *testing.T) {
+			t.Parallel()
+			vm, host := calls(t, family, strconv.Itoa(*callFrom), strconv.Itoa(*callFrom+*callSeeds), strconv.Itoa(length))
+			sameCalls(t, family, vm, host)
+		})
+	}
+}
+
+// TestCallsCorpus makes the sequences again that once differed.
+func TestCallsCorpus(t *testing.T) {
+	t.Parallel()
+	f, err := os.Open(filepath.Join("testdata", "calls"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for n := 1; lines.Scan(); n++ {
+		family, bytes, ok := strings.Cut(lines.Text(), " ")
+		if !ok {
+			continue
+		}
+		t.Run(fmt.Sprint(family, n), func(t *testing.T) {
+			t.Parallel()
+			vm, host := calls(t, family, bytes)
+			sameCalls(t, family, vm, host)
+		})
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+}

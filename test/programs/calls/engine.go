@@ -1,0 +1,302 @@
+package main
+
+import (
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// call describes a system call: how to draw its arguments, and what to make of
+// its result.
+type call struct {
+	name   string
+	nr     uintptr
+	args   []arg
+	result result
+}
+
+// arg draws an argument: its value, how to print it, and what to look at when the
+// call has succeeded, if anything.
+type arg func(g *world) (v uintptr, text string, after after)
+
+// after prints what a call that returned r has left.
+type after func(r uintptr) string
+
+type result int
+
+const (
+	number result = iota // the same on every kernel
+	newFD                // a descriptor
+	oldFD                // 0; the first argument is closed
+	some                 // not the same everywhere
+	dupFD                // the second argument is open now
+)
+
+// make makes a call and says what came of it.
+func (g *world) make(c *call) string {
+	var v [6]uintptr
+	var texts []string
+	var afters []after
+	g.used = 0
+	for i, a := range c.args {
+		var text string
+		var f after
+		v[i], text, f = a(g)
+		texts = append(texts, text)
+		if f != nil {
+			afters = append(afters, f)
+		}
+	}
+	r, _, err := unix.Syscall6(c.nr, v[0], v[1], v[2], v[3], v[4], v[5])
+	line := c.name + "(" + strings.Join(texts, ", ") + ") = "
+	if err != 0 {
+		return line + unix.ErrnoName(err)
+	}
+	switch c.result {
+	case newFD, dupFD:
+		g.opened(int(r))
+	case oldFD:
+		g.closed(int(v[0]))
+	}
+	if c.result == some {
+		line += "some"
+	} else {
+		line += fmt.Sprint(int(r))
+	}
+	for _, f := range afters {
+		line += f(r)
+	}
+	return line
+}
+
+// buffer is n bytes of the data pages, filled with something.
+func (g *world) buffer(n int) []byte {
+	at := g.data + g.used
+	g.used += uintptr(n+15) &^ 15
+	if g.used > (dataPages-1)*pageSize {
+		panic("a call's buffers are too large")
+	}
+	b := unsafe.Slice((*byte)(ptr(at)), n)
+	for i := range b {
+		b[i] = byte(i*7 + n)
+	}
+	return b
+}
+
+// ptr is for addresses outside Go's memory.
+func ptr(at uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&at)) }
+
+func addr(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
+
+// wild is an address that is not to be used.
+func (g *world) wild() (uintptr, string) {
+	end := g.data + (dataPages-1)*pageSize
+	at := pick(g.source, 0, 8, end, 1<<63-4096, 0xffff800000000000, 0xffffffff80100000, ^uintptr(0)-7)
+	return at, fmt.Sprintf("%#x", at)
+}
+
+// sum shortens what is in memory.
+func sum(b []byte) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE(b)) }
+
+// val is one of some values.
+func val(list ...int) arg {
+	return func(g *world) (uintptr, string, after) {
+		v := pick(g.source, list...)
+		return uintptr(v), fmt.Sprint(v), nil
+	}
+}
+
+// bits are flags: some of list, seldom one that does not exist.
+func bits(list ...int) arg {
+	return func(g *world) (uintptr, string, after) {
+		v := 0
+		for range g.n(3) {
+			v |= pick(g.source, list...)
+		}
+		if g.oneIn(24) {
+			v |= 1 << g.n(31)
+		}
+		return uintptr(v), fmt.Sprintf("%#x", v), nil
+	}
+}
+
+// fd is a descriptor.
+func fd(g *world) (uintptr, string, after) {
+	v := g.fd()
+	return uintptr(v), fmt.Sprint(v), nil
+}
+
+// where is the directory that paths are relative to.
+func where(g *world) (uintptr, string, after) {
+	if g.n(4) > 0 {
+		at := unix.AT_FDCWD
+		return uintptr(at), "AT_FDCWD", nil
+	}
+	return fd(g)
+}
+
+// names are few, so that calls meet each other's.
+var names = []string{"a", "b", "c", "d", "a/x", "b/x", "a/b", ".", "..", "", "/", "a/", "a/../b", "./c", "d/x/y", "nobody/x"}
+
+// path is a name.
+func path(g *world) (uintptr, string, after) {
+	if g.oneIn(40) {
+		at, text := g.wild()
+		return at, text, nil
+	}
+	name := pick(g.source, names...)
+	if g.oneIn(60) {
+		name = strings.Repeat(pick(g.source, "n", "d/"), pick(g.source, 255, 256, 2100))
+	}
+	b := g.buffer(len(name) + 1)
+	copy(b, name)
+	b[len(name)] = 0
+	if len(name) > 20 {
+		return addr(b), fmt.Sprintf("%.4q...%d", name, len(name)), nil
+	}
+	return addr(b), fmt.Sprintf("%q", name), nil
+}
+
+// xattrName is the name of an attribute, of kinds that no tmpfs ever knew.
+func xattrName(g *world) (uintptr, string, after) {
+	b := g.buffer(32)
+	name := pick(g.source, "nobody.a", "system.x", "")
+	copy(b, name+"\x00")
+	return addr(b), fmt.Sprintf("%q", name), nil
+}
+
+// sizes of buffers.
+var sizes = []int{0, 1, 7, 100, 512, 4095, 4096, 5000, 12288}
+
+// in is a buffer to read from, and out one that the call fills; both are followed
+// by their length.
+func in(g *world) (uintptr, string, after) {
+	if g.oneIn(40) {
+		at, text := g.wild()
+		return at, text, nil
+	}
+	return addr(g.buffer(sizes[len(sizes)-1])), "in", nil
+}
+
+func out(g *world) (uintptr, string, after) {
+	if g.oneIn(40) {
+		at, text := g.wild()
+		return at, text, nil
+	}
+	b := g.buffer(sizes[len(sizes)-1])
+	return addr(b), "out", func(r uintptr) string { return " " + sum(b[:min(int(r), len(b))]) }
+}
+
+func length(g *world) (uintptr, string, after) {
+	n := pick(g.source, sizes...)
+	if g.oneIn(40) {
+		n = -1
+	}
+	return uintptr(n), fmt.Sprint(n), nil
+}
+
+// offset is a place in a file.
+func offset(g *world) (uintptr, string, after) {
+	n := pick(g.source, 0, 1, 100, 4095, 4096, 4097, 8192, 20000, 1<<20, -1, 1<<62)
+	return uintptr(n), fmt.Sprint(n), nil
+}
+
+// offsetAt is a pointer to an offset, or none.
+func offsetAt(g *world) (uintptr, string, after) {
+	switch g.n(4) {
+	case 0, 1:
+		return 0, "NULL", nil
+	case 2:
+		if g.oneIn(8) {
+			at, text := g.wild()
+			return at, text, nil
+		}
+	}
+	n, _, _ := offset(g)
+	b := g.buffer(8)
+	*(*uintptr)(unsafe.Pointer(&b[0])) = n
+	return addr(b), fmt.Sprintf("[%d]", int(n)), func(uintptr) string { return fmt.Sprintf(" off %d", *(*int64)(unsafe.Pointer(&b[0]))) }
+}
+
+// vector is an iovec array for a call that reads or fills it; it is followed by
+// its length.
+func vector(fills bool) arg {
+	return func(g *world) (uintptr, string, after) {
+		if g.oneIn(40) {
+			at, text := g.wild()
+			return at, text, nil
+		}
+		v := g.buffer(4 * 16)
+		iov := unsafe.Slice((*unix.Iovec)(unsafe.Pointer(&v[0])), 4)
+		var all [][]byte
+		text := "["
+		for i := range iov {
+			n := pick(g.source, 0, 1, 100, 4096)
+			b := g.buffer(n)
+			all = append(all, b)
+			at := g.data
+			if n > 0 {
+				at = addr(b)
+			}
+			iov[i] = unix.Iovec{Base: (*byte)(ptr(at)), Len: uint64(n)}
+			if g.oneIn(60) {
+				iov[i].Len = 1 << 63
+				n = -1
+			}
+			text += fmt.Sprint(n, " ")
+		}
+		return addr(v), text + "]", func(r uintptr) string {
+			if !fills {
+				return ""
+			}
+			var got []byte
+			for _, b := range all {
+				got = append(got, b...)
+			}
+			return " " + sum(got[:min(int(r), len(got))])
+		}
+	}
+}
+
+// filled is a structure that a successful call fills, and what of it is the same
+// everywhere.
+func filled[T any](show func(v *T) string) arg {
+	return func(g *world) (uintptr, string, after) {
+		if g.oneIn(20) {
+			at, text := g.wild()
+			return at, text, nil
+		}
+		var v T
+		b := g.buffer(int(unsafe.Sizeof(v)))
+		return addr(b), "out", func(uintptr) string { return " " + show((*T)(unsafe.Pointer(&b[0]))) }
+	}
+}
+
+// given is a structure that a call reads, or seldom NULL or nothing.
+func given[T any](draw func(g *world, v *T) string) arg {
+	return func(g *world) (uintptr, string, after) {
+		if g.oneIn(20) {
+			at, text := g.wild()
+			return at, text, nil
+		}
+		var v T
+		b := g.buffer(int(unsafe.Sizeof(v)))
+		p := (*T)(unsafe.Pointer(&b[0]))
+		*p = v
+		text := draw(g, p)
+		return addr(b), text, nil
+	}
+}
+
+// orNull is a, or NULL.
+func orNull(a arg) arg {
+	return func(g *world) (uintptr, string, after) {
+		if g.n(3) == 0 {
+			return 0, "NULL", nil
+		}
+		return a(g)
+	}
+}

@@ -1,0 +1,224 @@
+// calls makes random system calls and prints what came of each, so that two
+// kernels can be compared. It makes the same calls whenever it draws the same
+// bytes and gets the same answers.
+//
+//	calls FAMILY FROM TO N   sequences of N calls, from seeds FROM to TO-1
+//	calls FAMILY HEX         one sequence, whose choices are these bytes
+//
+// It works in an empty directory, which it makes its root if it may.
+package main
+
+import (
+	"bufio"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	runtime.LockOSThread()
+	out := bufio.NewWriter(os.Stdout)
+	err := run(out, os.Args[1:])
+	out.Flush()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "calls:", err)
+		os.Exit(1)
+	}
+}
+
+func run(out *bufio.Writer, args []string) error {
+	if len(args) != 2 && len(args) != 4 {
+		return fmt.Errorf("calls FAMILY FROM TO N, or calls FAMILY HEX")
+	}
+	calls, ok := families[args[0]]
+	if !ok {
+		return fmt.Errorf("there is no family %q", args[0])
+	}
+	if err := unix.Chroot("."); err != nil {
+		return err
+	}
+	if len(args) == 2 {
+		choices, err := hex.DecodeString(args[1])
+		if err != nil {
+			return err
+		}
+		return sequence(out, calls, &source{bytes: choices}, 0)
+	}
+	var n [3]int
+	for i := range n {
+		var err error
+		if n[i], err = strconv.Atoi(args[i+1]); err != nil {
+			return err
+		}
+	}
+	for seed := n[0]; seed < n[1]; seed++ {
+		fmt.Fprintln(out, "seed", seed)
+		if err := sequence(out, calls, &source{rand: rand.New(rand.NewPCG(uint64(seed), 0))}, n[2]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// source gives the choices of a sequence, and notes them.
+type source struct {
+	rand  *rand.Rand
+	bytes []byte // instead
+	drawn []byte
+}
+
+// more says whether there is another choice.
+func (s *source) more() bool { return s.rand != nil || len(s.bytes) > 0 }
+
+// n returns a number below n, which is at most 256.
+func (s *source) n(n int) int {
+	var b byte
+	if s.rand != nil {
+		b = byte(s.rand.Uint32())
+	} else if len(s.bytes) > 0 {
+		b, s.bytes = s.bytes[0], s.bytes[1:]
+	}
+	s.drawn = append(s.drawn, b)
+	return int(b) % n
+}
+
+// oneIn is true once in n times.
+func (s *source) oneIn(n int) bool { return s.n(n) == n-1 }
+
+// pick returns one of list.
+func pick[T any](s *source, list ...T) T { return list[s.n(len(list))] }
+
+// sequence makes n calls, or as many as there are choices for, and says of each what
+// it was, what came of it, and by which bytes so far it was drawn.
+func sequence(out *bufio.Writer, calls []call, s *source, n int) error {
+	g, err := newWorld(s)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	for i := 0; (n == 0 || i < n) && s.more(); i++ {
+		c := &calls[s.n(len(calls))]
+		text := g.make(c)
+		fmt.Fprintf(out, "%s\t%x\n", text, s.drawn)
+		s.drawn = s.drawn[:0]
+		out.Flush() // should the next one be the last
+	}
+	return nil
+}
+
+// world is what the calls of a sequence work on.
+type world struct {
+	*source
+	home string
+	area uintptr // areaPages pages for memory calls
+	data uintptr // buffers; the last page cannot be touched
+	used uintptr // how much of them this call has
+	fds  []int   // that calls have returned
+}
+
+const (
+	pageSize  = 4096
+	areaAt    = 0x2000_0000_0000
+	areaPages = 32
+	dataAt    = areaAt + 1<<30
+	dataPages = 17
+)
+
+func newWorld(s *source) (*world, error) {
+	// Package os would begin to wait for files in descriptors of its own.
+	const home = "/home"
+	unix.Umask(0)
+	if err := unix.Mkdir(home, 0o777); err != nil {
+		return nil, err
+	}
+	if err := unix.Chdir(home); err != nil {
+		return nil, err
+	}
+	g := &world{source: s, home: home, area: areaAt, data: dataAt}
+	const fixed = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED
+	for _, m := range []struct {
+		at    uintptr
+		pages uintptr
+		prot  uintptr
+	}{{areaAt, areaPages, unix.PROT_READ | unix.PROT_WRITE}, {dataAt, dataPages, unix.PROT_READ | unix.PROT_WRITE}, {dataAt + (dataPages-1)*pageSize, 1, 0}} {
+		if _, _, e := unix.RawSyscall6(unix.SYS_MMAP, m.at, m.pages*pageSize, m.prot, fixed, ^uintptr(0), 0); e != 0 {
+			return nil, e
+		}
+	}
+	// Something for the first calls to work on.
+	unix.Mkdir("a", 0o755)
+	unix.Symlink("a", "b")
+	fd, err := unix.Open("c", unix.O_RDWR|unix.O_CREAT, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	unix.Write(fd, g.buffer(5000))
+	g.opened(fd)
+	unix.Umask(0o022)
+	return g, nil
+}
+
+// close undoes what a sequence has done, but for what it has written.
+func (g *world) close() {
+	unix.RawSyscall(unix.SYS_SETFSUID, 0, 0, 0)
+	for _, fd := range g.fds {
+		unix.Close(fd)
+	}
+	unix.RawSyscall(unix.SYS_MUNMAP, areaAt, areaPages*pageSize, 0)
+	unix.Chdir("/")
+	remove(g.home)
+}
+
+// remove removes path and all beneath it.
+func remove(path string) {
+	if unix.Unlink(path) != unix.EISDIR {
+		return
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return
+	}
+	b := make([]byte, 4096)
+	for {
+		n, err := unix.Getdents(fd, b)
+		if err != nil || n == 0 {
+			break
+		}
+		_, _, list := unix.ParseDirent(b[:n], -1, nil)
+		for _, name := range list {
+			remove(path + "/" + name)
+		}
+	}
+	unix.Close(fd)
+	unix.Rmdir(path)
+}
+
+// fd is the descriptor in a choice of those there are, or a wrong one.
+func (g *world) fd() int {
+	if len(g.fds) == 0 || g.oneIn(20) {
+		return pick(g.source, -1, 99, 1<<30, unix.AT_FDCWD)
+	}
+	return g.fds[g.n(len(g.fds))]
+}
+
+func (g *world) opened(fd int) {
+	if !slices.Contains(g.fds, fd) {
+		g.fds = append(g.fds, fd)
+	}
+	if len(g.fds) > 12 {
+		unix.Close(g.fds[0])
+		g.fds = g.fds[1:]
+	}
+}
+
+func (g *world) closed(fd int) {
+	if i := slices.Index(g.fds, fd); i >= 0 {
+		g.fds = slices.Delete(g.fds, i, i+1)
+	}
+}
