@@ -23,37 +23,40 @@ func (o *inodeFile) readAt(u *userIO, off int64) (n int, err Errno) {
 	return o.inode.ReadAt(u, off, u.left)
 }
 
-func (o *inodeFile) write(t *Thread, f *File, u *userIO) (n int, err Errno) {
+func (o *inodeFile) write(t *Thread, f *File, u *userIO) (int, Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.flags.Load()&oAppend != 0 {
-		n, at, err := o.inode.Append(u, u.left)
-		f.pos = at + int64(n)
-		return n, err
+	n, end, err := o.writeAt(t, u, f.pos, f.flags.Load()&oAppend != 0)
+	if n > 0 {
+		f.pos = end
 	}
-	n, err = o.writeAt(t, f, u, f.pos)
-	f.pos += int64(n)
 	return n, err
 }
 
-func (o *inodeFile) writeAt(t *Thread, f *File, u *userIO, off int64) (int, Errno) {
-	n := u.left
+// writeAt writes at off, or at the file's end, and returns where what was
+// written ends.
+func (o *inodeFile) writeAt(t *Thread, u *userIO, off int64, atEnd bool) (n int, end int64, err Errno) {
+	n = u.left
 	if limit := t.proc.limit(rlimitFsize); limit < 1<<63 {
+		if atEnd {
+			off = o.inode.Attr().Size
+		}
 		if uint64(off) >= limit && n > 0 {
 			t.proc.signal(t, ptr(killInfo(SIGXFSZ, siKernel, 0)))
-			return 0, EFBIG
+			return 0, 0, EFBIG
 		}
 		n = int(min(uint64(n), limit-uint64(off)))
 	}
-	if f.flags.Load()&oAppend != 0 { // as Linux has it: pwrite appends then too
-		n, _, err := o.inode.Append(u, n)
-		return n, err
+	if atEnd {
+		n, end, err = o.inode.Append(u, n)
+	} else {
+		n, err = o.inode.WriteAt(u, off, n)
+		end = off + int64(n)
 	}
-	k, err := o.inode.WriteAt(u, off, n)
-	if k > 0 {
+	if n > 0 {
 		t.proc.files.caller.Written(o.inode)
 	}
-	return k, err
+	return n, end, err
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -91,8 +91,9 @@ func (t *Thread) positioned(f *File, u *userIO, off int64, write bool) (int, Err
 			return t.writeFile(f, u)
 		}
 		return t.readFile(f, u)
-	case write:
-		return u.result(io.writeAt(t, f, u, off))
+	case write: // as Linux has it: pwrite appends, too, to what is open for that
+		n, _, err := io.writeAt(t, u, off, f.flags.Load()&oAppend != 0)
+		return u.result(n, err)
 	}
 	return u.result(io.readAt(u, off))
 }
@@ -144,7 +145,7 @@ func (t *Thread) vectorAt(a *Args, write bool, flags uintptr) (uintptr, Errno) {
 			return t.readFile(f, u)
 		}
 		if io, ok := f.io.(*inodeFile); ok && write && flags&rwfAppend != 0 && f.canWrite() {
-			n, _, err := io.inode.Append(u, u.left)
+			n, _, err := io.writeAt(t, u, 0, true)
 			return u.result(n, err)
 		}
 		return t.positioned(f, u, off, write)

@@ -76,9 +76,11 @@ func (f *FS) Usage() fs.Usage {
 		free, total := f.Memory()
 		u.Free, u.Blocks = free/fs.PageSize, total/fs.PageSize
 	}
-	if f.Inodes > 0 {
-		u.Files, u.FilesFree = uint64(f.Inodes), uint64(max(f.Inodes-f.inodes.Load(), 0))
+	limit := f.Inodes
+	if limit == 0 {
+		limit = int64(u.Blocks / 2) // what Linux gives a tmpfs; here it is no limit
 	}
+	u.Files, u.FilesFree = uint64(limit), uint64(max(limit-f.inodes.Load(), 0))
 	return u
 }
 
