@@ -311,6 +311,7 @@ func TestRefuse(t *testing.T) {
 	for what, spoil := range map[string]func(b []byte){
 		"magic":   func(b []byte) { b[tables.Offset]++ },
 		"pcdata":  func(b []byte) { le.PutUint32(b[tables.Offset+le.Uint64(b[tables.Offset+64:])+4:], 1<<30) },
+		"order":   func(b []byte) { le.PutUint32(b[tables.Offset+le.Uint64(b[tables.Offset+64:]):], 1<<30) },
 		"pointer": func(b []byte) { le.PutUint64(b[img.file.Section(".data").Offset:], tables.Addr+100) },
 	} {
 		b := bytes.Clone(linked)

@@ -78,10 +78,12 @@ func build(out string, kind entries, symbols bool) error {
 	if err != nil {
 		return err
 	}
-	if !symbols { // which say where everything was
-		if img, err = compact(img); err != nil {
-			return fmt.Errorf("%s: %w", linked, err)
-		}
+	small, err := compact(img)
+	if err != nil {
+		return fmt.Errorf("%s: %w", linked, err)
+	}
+	if !symbols {
+		img = small
 	}
 	if err := patch(img, kind); err != nil {
 		return fmt.Errorf("%s: %w", linked, err)

@@ -30,6 +30,7 @@ const (
 	mdFuncTab     = 128
 	mdFindFunc    = 152
 	mdMinPC       = 160
+	mdMaxPC       = 168
 	mdText        = 176
 	mdFuncData    = 320
 	mdEnd         = 328 // epclntab
@@ -132,19 +133,26 @@ func readModule(md []byte, at func(addr uint64) []byte) (m *module, err error) {
 	m = &module{funcs: make([]function, n), end: le.Uint32(ftab[n*8:])}
 	for i := range m.funcs {
 		entry, off := le.Uint32(ftab[i*8:]), le.Uint32(ftab[i*8+4:])
-		if m.funcs[i], err = t.function(t.funcs[off:], le.Uint32(ftab[i*8+8:])-entry); err != nil {
+		if m.funcs[i], err = t.function(t.funcs[off:]); err != nil {
 			return nil, err
 		}
 		if m.funcs[i].entry != entry {
 			return nil, fmt.Errorf("%w: a function at %#x and %#x", errTables, entry, m.funcs[i].entry)
 		}
+		// What runtime.moduledataverify1 checks, so that metal can spare the boot that.
+		if next := le.Uint32(ftab[i*8+8:]); next < entry {
+			return nil, fmt.Errorf("%w: not sorted at %#x", errTables, entry)
+		}
+	}
+	if m.funcs[0].entry != 0 || le.Uint64(md[mdText:])+uint64(m.end) != le.Uint64(md[mdMaxPC:]) {
+		return nil, fmt.Errorf("%w: they are not of all the text", errTables)
 	}
 	m.findFunc = t.findFunc
 	return m, nil
 }
 
-// function decodes the runtime._func r of a function of size bytes.
-func (t *tables) function(r []byte, size uint32) (f function, err error) {
+// function decodes the runtime._func r.
+func (t *tables) function(r []byte) (f function, err error) {
 	word := func(i int) uint32 { return le.Uint32(r[i*4:]) }
 	npcdata, nfuncdata := int(word(7)), int(r[funcSize-1])
 	if npcdata > pcdataKinds || nfuncdata > allFuncdata || r[42] != 0 {

@@ -85,6 +85,7 @@ func start() {
 		fatalBoot("too little memory for the kernel: give the machine more (gosv run -m)")
 	}
 	startCPUs(ap)
+	hideFuncs()
 	t.SP = runtimeStack()
 	t.IP = rt0
 	c.cur, t.cpu = t, c

@@ -23,6 +23,7 @@ var failing atomic.Uint32
 func beginFatal(c *CPU) {
 	me := uint32(c.id) + 1
 	if failing.CompareAndSwap(0, me) {
+		showFuncs()
 		return
 	}
 	if failing.Load() != me {

@@ -123,6 +123,7 @@ func lockedSyscall(c *CPU, t *thread) {
 		t.AX = 0
 
 	case linuxMmap:
+		showFuncs() // the first call of the runtime that sets up its heap, right after the check
 		t.AX = mmap(t.DI, t.SI, t.R10)
 	case linuxMunmap:
 		unmapHeap(c, t.DI, (t.SI+4095)&^4095)
