@@ -126,13 +126,15 @@ func onKVM(t *testing.T, b *box, machines []machine) {
 	hello, goHello, end := b.add(cProgram(t, musl, "hello")), b.add(goProgram(t, "examples/hello")), b.add(cProgram(t, musl, "end"))
 	work := goProgram(t, "test/programs/work")
 	workThere, workHere := b.add(work), runHost(t, options{}, work)
+	now := b.add(goProgram(t, "test/programs/now"))
 	var runs []boxRun
 	for _, m := range machines {
 		runs = append(runs,
 			boxRun{m, []string{hello}, result{stdout: "hello, world\n"}},
 			boxRun{m, []string{goHello}, result{stdout: "Hello from a microVM\n"}},
 			boxRun{m, []string{end, "exit", "7"}, result{stdout: "about to exit 7\n", code: 7}},
-			boxRun{m, []string{workThere}, workHere})
+			boxRun{m, []string{workThere}, workHere},
+			boxRun{m, []string{now}, result{stdout: "backwards 0\n"}}) // the box's CPUs have TSCs that differ
 	}
 	b.runAll(t, runs)
 }

@@ -328,6 +328,18 @@ func TestClocks(t *testing.T) {
 	}
 }
 
+// TestVDSO: clocks read without a system call are those of the kernel.
+func TestVDSO(t *testing.T) {
+	t.Parallel()
+	for _, cpus := range []string{"1", "4"} {
+		same(t, options{flags: []string{"-c", cpus}}, cProgram(t, glibc, "vdso"))
+		same(t, options{flags: []string{"-c", cpus}}, goProgram(t, "test/programs/now"))
+	}
+	same(t, options{}, cProgram(t, musl, "vdso"))
+	expect(t, run(t, microvm, options{}, cProgram(t, musl, "vdso"), "set"),
+		"clock_settime 0: 2000000000, monotonic 1\nsettimeofday 0: 1500000000 1500000000\n")
+}
+
 // TestNaps: who sleeps for 5 ms is not kept waiting by threads that spin.
 func TestNaps(t *testing.T) {
 	t.Parallel()

@@ -122,6 +122,10 @@ func (t *Thread) load(exe Backing, size int64, p *Program) error {
 	s.brkStart = uintptr(prog.High) + bias
 	s.brkEnd = s.brkStart
 
+	vdso, e := s.mapVDSO()
+	if e != 0 {
+		return loadError(e)
+	}
 	_, hwcap, _ := metal.CPUFeatures()
 	si := startInfo{
 		path:        p.Path,
@@ -130,6 +134,7 @@ func (t *Thread) load(exe Backing, size int64, p *Program) error {
 		phdr:        uintptr(prog.Phdr) + bias,
 		phnum:       uintptr(prog.Phnum),
 		entry:       uintptr(prog.Entry) + bias,
+		vdso:        vdso,
 		hwcap:       hwcap,
 		minSigStack: sigFrameMax(metal.FPSize()),
 	}

@@ -36,6 +36,7 @@ const (
 	atRandom       = 25
 	atHWCap2       = 26
 	atExecFn       = 31
+	atSysinfoEHDR  = 33
 	atMinSigStack  = 51
 	hwcap2FSGSBase = 2
 )
@@ -47,6 +48,7 @@ type startInfo struct {
 	random     [16]byte
 
 	phdr, phnum, entry uintptr
+	vdso               uintptr
 	hwcap              uint32
 	minSigStack        uintptr
 }
@@ -83,6 +85,7 @@ func (si *startInfo) build(top, limit uintptr) (st startStack, err Errno) {
 	rnd := plat - uintptr(len(si.random))
 
 	aux := [...][2]uintptr{
+		{atSysinfoEHDR, si.vdso},
 		{atMinSigStack, si.minSigStack},
 		{atHWCap, uintptr(si.hwcap)},
 		{atPageSize, pageSize},

@@ -33,9 +33,15 @@ func toTimeval(ns uint64) timeval   { return timeval{int64(ns / second), int64(n
 // after is the deadline that lies d in the future.
 func after(d timespec) uint64 { return metal.Now() + d.ns() }
 
+// realtime is CLOCK_REALTIME. It takes long to find it out the first time.
+func realtime() uint64 {
+	w := metal.WallBase()
+	return w + metal.Now()
+}
+
 // FileTime is the time for files' time stamps.
 func FileTime() fs.Time {
-	now := metal.Now() + metal.WallBase()
+	now := realtime()
 	return fs.Time{Sec: int64(now / second), Nsec: uint32(now % second)}
 }
 
@@ -66,7 +72,7 @@ const (
 func (t *Thread) readClock(id int32) (uint64, Errno) {
 	switch id {
 	case clockRealtime, clockRealtimeCoarse, clockTAI:
-		return metal.Now() + metal.WallBase(), 0
+		return realtime(), 0
 	case clockMonotonic, clockMonotonicRaw, clockMonoCoarse, clockBoottime:
 		return metal.Now(), 0
 	}
@@ -188,7 +194,7 @@ func (t *Thread) setWall(now uint64) Errno {
 
 func sysGettimeofday(t *Thread, a *Args) (uintptr, Errno) {
 	if p := a.Arg1(); p != 0 {
-		tv := toTimeval(metal.Now() + metal.WallBase())
+		tv := toTimeval(realtime())
 		if err := copyOut(t, p, &tv); err != 0 {
 			return 0, err
 		}
@@ -215,7 +221,7 @@ func sysSettimeofday(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysTime(t *Thread, a *Args) (uintptr, Errno) {
-	now := uintptr((metal.Now() + metal.WallBase()) / second)
+	now := uintptr(realtime() / second)
 	if p := a.Arg1(); p != 0 {
 		if err := copyOut(t, p, &now); err != 0 {
 			return 0, err

@@ -62,8 +62,8 @@ func (v *vma) release() {
 // megabyte at worst, a lookup takes 16 steps).
 type vmas struct {
 	v     []*vma
-	spare []vma  // not yet used
-	first [6]vma // the first spare ones: enough for a C program
+	spare []vma   // not yet used
+	first [10]vma // the first spare ones: enough for a C program
 	slots [16]*vma
 
 	// For gap: every hole above top is smaller than hole.

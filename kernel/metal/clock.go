@@ -1,6 +1,9 @@
 package metal
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // Time is the time stamp counter since boot, times its period: a 64-bit fixed
 // point number of nanoseconds with 32 fractional bits.
@@ -13,13 +16,22 @@ var (
 	vdsoClockSym uintptr // address of the runtime's pointer to its clock
 	kvmClock     struct {
 		present bool
+		stable  bool   // all CPUs' TSCs show the same
 		tsc, ns uint64 // a TSC value and the host's time then
-		mult    uint32
-		shift   int8
 	}
+
+	// perCPU is set if each CPU must ask KVM's clock of its own: cpuNow, which counts
+	// from kvmBoot on, and never shows less than it did (lastNow).
+	perCPU           uint32
+	kvmBoot, lastNow uint64
 )
 
-func now() uint64 { return nsOf(rdtsc()-tsc0) + 1 }
+func now() uint64 {
+	if perCPU != 0 {
+		return leaves.cpuNow()
+	}
+	return nsOf(rdtsc()-tsc0) + 1
+}
 
 // nsOf is the length of ticks of the TSC in nanoseconds.
 func nsOf(ticks uint64) uint64 {
@@ -27,14 +39,19 @@ func nsOf(ticks uint64) uint64 {
 	return hi<<32 | lo>>32
 }
 
-// tscAt is the TSC's value at time t.
+// tscAt is the value of this CPU's TSC at time t.
 func tscAt(t uint64) uint64 {
+	from := tsc0
+	if perCPU != 0 {
+		from = rdtsc()
+		t -= min(t, now())
+	}
 	hi, lo := t>>32, t<<32
 	if hi >= tscMult {
 		return ^uint64(0)
 	}
 	q, _ := bits.Div64(hi, lo, tscMult)
-	return tsc0 + q
+	return from + q
 }
 
 func setRate(hz uint64) {
@@ -79,33 +96,71 @@ func cpuidRate() uint64 {
 	return 0
 }
 
-// kvmRate asks KVM's clock (Linux, Documentation/virt/kvm/x86/msr.rst:
-// struct pvclock_vcpu_time_info), once: the TSC is what is read from then on.
+// kvmRate asks KVM's clock, once if the TSC may be read instead from then on.
 func kvmRate() bool {
-	const msrSystemTime = 0x4b564d01
 	f := zeroFrame()
 	if f == 0 {
 		return false
 	}
-	wrmsr(msrSystemTime, f|1)
-	p := directMap + f
+	p := (*pvclock)(unsafe.Pointer(directMap + f))
+	p.enable(f)
+	mult, shift := uint64(p.mult), p.shift
 	k := &kvmClock
-	k.tsc, k.ns = uint64(ld(p+8)), uint64(ld(p+16))
-	k.mult, k.shift = ld32(p+24), int8(ld8(p+28))
-	wrmsr(msrSystemTime, 0)
-	freeFrame(f)
-	if k.mult == 0 || k.shift < -31 || k.shift > 31 {
+	k.tsc, k.ns, k.stable = p.tsc, p.ns, p.flags&pvclockStable != 0
+	if mult == 0 || shift < -31 || shift > 31 {
+		p.enable(0)
+		freeFrame(f)
 		return false
 	}
 	k.present = true
-	tscMult = uint64(k.mult)
-	if k.shift < 0 {
-		tscMult >>= uint(-k.shift)
+	if shift < 0 {
+		tscMult = mult >> uint(-shift)
 	} else {
-		tscMult <<= uint(k.shift)
+		tscMult = mult << uint(shift)
 	}
 	tscHz = 1e9 << 32 / tscMult
+	if tsc0 >= k.tsc { // the kernel's first instruction may lie on either side of it
+		kvmBoot = k.ns + nsOf(tsc0-k.tsc)
+	} else {
+		kvmBoot = k.ns - nsOf(k.tsc-tsc0)
+	}
+	if k.stable {
+		p.enable(0)
+		freeFrame(f)
+	} else {
+		cpu0.clock = p
+	}
 	return true
+}
+
+// pvclock is KVM's clock of a CPU: struct pvclock_vcpu_time_info (Linux,
+// Documentation/virt/kvm/x86/msr.rst).
+type pvclock struct {
+	version uint32 // odd while the others change
+	_       uint32
+	tsc, ns uint64 // a TSC value and the time then
+	mult    uint32
+	shift   int8
+	flags   uint8
+}
+
+const pvclockStable = 1 // PVCLOCK_TSC_STABLE_BIT
+
+// enable makes KVM keep the clock of this CPU in frame f, or stop with 0.
+func (*pvclock) enable(f uintptr) {
+	const msrSystemTime, enabled = 0x4b564d01, 1
+	if f != 0 {
+		f |= enabled
+	}
+	wrmsr(msrSystemTime, f)
+}
+
+// splitClock makes each CPU use its own clock, before a second one runs, if their
+// TSCs cannot be trusted to agree.
+func splitClock() {
+	if kvmClock.present && !kvmClock.stable && ncpu > 1 {
+		lastNow, perCPU = now(), 1
+	}
 }
 
 // Calibration compares the TSC with the local APIC's timer, which ticks once a

@@ -22,13 +22,14 @@ type CPU struct {
 	want     uint64 // time it must fire at the latest, 0 for none
 	kick     uint64 // CPUs to send vecWake to once the lock is free
 	idle     *thread
+	clock    *pvclock // if perCPU
 
 	locked bool // holds the lock
 	// ---- under the lock
 	idling bool // may be given a thread, with an IPI
 	online bool
 
-	gdt [9]uint64
+	gdt [10]uint64
 	tss [14]uint64
 	dtr [4]uint64
 }
@@ -98,6 +99,7 @@ func loadCPU(c *CPU, syscall uintptr) {
 	tss := uintptr(unsafe.Pointer(&c.tss))
 	c.gdt[7] = uint64(0x67 | tss&0xffffff<<16 | 0x89<<40 | tss>>24&0xff<<56)
 	c.gdt[8] = uint64(tss >> 32)
+	c.gdt[9] = 0x0040f10000000000 | uint64(c.id) // its limit tells ring 3 the CPU: see stubs/vdso.c
 	ist3 := c.stack - kernelStack
 	ist2 := ist3 - faultStack
 	st(tss+36, c.stack)

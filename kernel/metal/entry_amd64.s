@@ -342,5 +342,6 @@ DATA leaftable<>+0x68(SB)/8, $idle<>(SB)
 DATA leaftable<>+0x70(SB)/8, $pause<>(SB)
 DATA leaftable<>+0x78(SB)/8, $haltForever<>(SB)
 DATA leaftable<>+0x80(SB)/8, $tripleFault<>(SB)
-DATA leaftable<>+0x88(SB)/8, $entries<>(SB)
-GLOBL leaftable<>(SB),RODATA|NOPTR,$0x90
+DATA leaftable<>+0x88(SB)/8, $·cpuNow(SB)
+DATA leaftable<>+0x90(SB)/8, $entries<>(SB)
+GLOBL leaftable<>(SB),RODATA|NOPTR,$0x98

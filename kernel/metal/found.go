@@ -18,6 +18,8 @@ func Found() (entry, apic, rate string) {
 		apic = "xAPIC with TSC deadlines"
 	}
 	switch {
+	case perCPU != 0:
+		rate = "KVM's clocks, which differ by CPU"
 	case kvmClock.present:
 		rate = "KVM's clock"
 	case calibration.tsc != 0:

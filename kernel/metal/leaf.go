@@ -24,10 +24,11 @@ type leafTable struct {
 	pause       func()
 	haltForever func()
 	tripleFault func(idtr uintptr)
+	cpuNow      func() uint64
 	entries     func() (rt0, clock, syscall, stubs, tlb, ap uintptr)
 }
 
-const numLeaves = 18
+const numLeaves = 19
 
 func rdtsc() uint64                                    { return leaves.rdtsc() }
 func outb(port, v uintptr)                             { leaves.outb(port, v) }

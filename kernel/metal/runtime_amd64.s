@@ -99,19 +99,72 @@ full:
 	MOVQ	Regs_R11(R11), R11
 	IRETQ
 
+// The time since boot in ns to AX, as now in clock.go. Clobbers CX, DX, R8 to R11.
+#define TSCNOW \
+	CMPL	·perCPU(SB), $0 \
+	JEQ	3(PC) \
+	CALL	·cpuNow(SB) \
+	JMP	10(PC) \
+	RDTSC \
+	SHLQ	$32, DX \
+	ORQ	DX, AX \
+	SUBQ	·tsc0(SB), AX \
+	MULQ	·tscMult(SB) \
+	SHRQ	$32, AX \
+	SHLQ	$32, DX \
+	ORQ	DX, AX \
+	INCQ	AX
+
+// cpuNow() uint64, from Go and from assembly, asks KVM's clock of the CPU that
+// it runs on. It may change CPUs in between, and the clock: it tries again then.
+TEXT ·cpuNow(SB),NOSPLIT|NOFRAME,$0
+again:
+	MOVQ	CPU_clock(GS), R8
+	MOVL	pvclock_version(R8), R9
+	LFENCE
+	RDTSC
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	SUBQ	pvclock_tsc(R8), AX
+	MOVL	pvclock_mult(R8), R10
+	MOVBLSX	pvclock_shift(R8), CX
+	TESTL	CX, CX
+	JLT	right
+	SHLQ	CX, AX
+	JMP	scale
+right:
+	NEGL	CX
+	SHRQ	CX, AX
+scale:
+	MULQ	R10
+	SHRQ	$32, AX
+	SHLQ	$32, DX
+	ORQ	DX, AX
+	ADDQ	pvclock_ns(R8), AX
+	TESTL	$1, R9
+	JNE	again
+	CMPL	R9, pvclock_version(R8)
+	JNE	again
+	CMPQ	R8, CPU_clock(GS)
+	JNE	again
+	SUBQ	·kvmBoot(SB), AX
+	MOVQ	AX, R9
+	MOVQ	·lastNow(SB), AX
+later:
+	CMPQ	R9, AX
+	JLE	done	// another CPU's is ahead: AX
+	LOCK
+	CMPXCHGQ	R9, ·lastNow(SB)
+	JNE	later
+	MOVQ	R9, AX
+done:
+	RET
+
 // vdsoClock has the C signature of __vdso_clock_gettime(DI clock, SI
 // timespec): the runtime calls it through runtime·vdsoClockgettimeSym, without
 // entering the world beneath it. Every clock but CLOCK_REALTIME (0) is Now.
 TEXT ·vdsoClock(SB),NOSPLIT|NOFRAME,$0
-	RDTSC
-	SHLQ	$32, DX
-	ORQ	DX, AX
-	SUBQ	·tsc0(SB), AX
-	MULQ	·tscMult(SB)
-	SHRQ	$32, AX
-	SHLQ	$32, DX
-	ORQ	DX, AX
-	INCQ	AX
+	TSCNOW
 	TESTL	DI, DI
 	JNE	2(PC)
 	ADDQ	·wallBase(SB), AX
@@ -135,15 +188,7 @@ TEXT ·mcall(SB),NOSPLIT|NOFRAME,$0-40
 
 // func Now() uint64
 TEXT ·Now(SB),NOSPLIT|NOFRAME,$0-8
-	RDTSC
-	SHLQ	$32, DX
-	ORQ	DX, AX
-	SUBQ	·tsc0(SB), AX
-	MULQ	·tscMult(SB)
-	SHRQ	$32, AX
-	SHLQ	$32, DX
-	ORQ	DX, AX
-	INCQ	AX
+	TSCNOW
 	MOVQ	AX, ret+8(SP)
 	RET
 

@@ -56,6 +56,7 @@ func startCPUs(ap uintptr) {
 		i++
 	}
 	ncpu = i
+	splitClock()
 	for k, started := uintptr(0), uintptr(1); k < n && started < ncpu; k++ {
 		if id := ids[k]; id != cpu0.apic {
 			const initIPI, startIPI = 0x4500, 0x4600
@@ -86,6 +87,13 @@ func newCPU() *CPU {
 	if c.idle == nil {
 		return nil
 	}
+	if cpu0.clock != nil {
+		f := zeroFrame()
+		if f == 0 {
+			return nil
+		}
+		c.clock = (*pvclock)(unsafe.Pointer(DirectMap + f))
+	}
 	return c
 }
 
@@ -95,6 +103,9 @@ func startedCPU(c *CPU) {
 	loadCPU(c, sys)
 	if x2apic {
 		wrmsr(0x1b, rdmsr(0x1b)|0xc00)
+	}
+	if c.clock != nil {
+		c.clock.enable(uintptr(unsafe.Pointer(c.clock)) - DirectMap)
 	}
 	initAPIC(c)
 	atomic.SwapUint32(&c.lazy, 0)

@@ -21,12 +21,15 @@ func WallBase() uint64 {
 			w = host
 		}
 	}
-	atomic.StoreUint64(&wallBase, w)
+	SetWallBase(w)
 	return w
 }
 
 // SetWallBase sets the wall clock.
-func SetWallBase(w uint64) { atomic.StoreUint64(&wallBase, w) }
+func SetWallBase(w uint64) {
+	atomic.StoreUint64(&wallBase, w)
+	showWall()
+}
 
 // kvmWallClock asks MSR_KVM_WALL_CLOCK_NEW (Linux, Documentation/virt/kvm/x86/
 // msr.rst); 0 without KVM.
@@ -40,11 +43,7 @@ func kvmWallClock() uint64 {
 	p := DirectMap + f[0]
 	wall := uint64(ld32(p+4))*1e9 + uint64(ld32(p+8)) // when KVM's clock was 0
 	FreeFrames(f[:])
-	wall += kvmClock.ns // at kvmClock.tsc, which may lie on either side of boot
-	if tsc0 >= kvmClock.tsc {
-		return wall + nsOf(tsc0-kvmClock.tsc)
-	}
-	return wall - nsOf(kvmClock.tsc-tsc0)
+	return wall + kvmBoot
 }
 
 // hostTime is the time on the command line (gosv.time), in ns, or 0.
