@@ -11,7 +11,7 @@ export GOTOOLCHAIN := go1.26.8
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := qemu-system-x86 busybox-static musl-tools gcc libc6-dev erofs-utils linux-image-cloud-amd64 cpio lz4 strace
 
-.PHONY: all kernels deps hello test stress bench fuzz docs clean
+.PHONY: all kernels deps hello test std stress bench fuzz docs clean
 
 all: bin/gosv
 
@@ -43,6 +43,10 @@ hello: deps all
 test: deps all
 	$(GO) vet -asmdecl=false -unsafeptr=false ./...
 	$(GOTEST) -timeout 40m ./...
+
+# The Go standard library's own tests, all packages of them: an hour or two.
+std: deps all
+	$(GOTEST) -timeout 0 -run '^TestStd$$' ./test -v -std all
 
 # A thousand boots on QEMU, a hundred on Firecracker.
 stress: deps all

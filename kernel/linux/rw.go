@@ -292,10 +292,8 @@ func sysCopyFileRange(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, err
 	}
 	defer out.Release()
-	if !in.canRead() || !out.canWrite() || out.flags.Load()&oAppend != 0 {
-		return 0, EBADF
-	}
-	for _, f := range []*File{in, out} {
+	files, inodes := [2]*File{in, out}, [2]fs.Inode{}
+	for i, f := range files {
 		io, ok := f.io.(*inodeFile)
 		switch {
 		case ok && fs.IsDir(io.inode.Mode()):
@@ -303,10 +301,21 @@ func sysCopyFileRange(t *Thread, a *Args) (uintptr, Errno) {
 		case !ok || !fs.IsRegular(io.inode.Mode()):
 			return 0, EINVAL
 		}
+		inodes[i] = io.inode
+	}
+	if !in.canRead() || !out.canWrite() || out.flags.Load()&oAppend != 0 {
+		return 0, EBADF
+	}
+	if inodes[0].FS() != inodes[1].FS() {
+		return 0, EXDEV
 	}
 	var offs [2]*int64
+	var at [2]uint64
 	for i, p := range []uintptr{a.Arg2(), a.Arg4()} {
 		if p == 0 {
+			files[i].mu.Lock()
+			at[i] = uint64(files[i].pos)
+			files[i].mu.Unlock()
 			continue
 		}
 		offs[i] = new(int64)
@@ -316,8 +325,18 @@ func sysCopyFileRange(t *Thread, a *Args) (uintptr, Errno) {
 		if *offs[i] < 0 {
 			return 0, EINVAL
 		}
+		at[i] = uint64(*offs[i])
 		defer copyOut(t, p, offs[i])
 	}
-	n, err := t.pump(out, in, offs[1], offs[0], int(min(a.Arg5(), maxRW)))
-	return uintptr(n), err
+	n := uint64(a.Arg5())
+	if size := uint64(inodes[0].Attr().Size); at[0] < size {
+		n = min(n, size-at[0])
+	} else {
+		n = 0
+	}
+	if inodes[0].Ino() == inodes[1].Ino() && at[1]+n > at[0] && at[1] < at[0]+n {
+		return 0, EINVAL
+	}
+	done, err := t.pump(out, in, offs[1], offs[0], int(min(n, maxRW)))
+	return uintptr(done), err
 }
