@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -44,11 +45,12 @@ func TestCompact(t *testing.T) {
 	if a.functions() != b.functions() {
 		t.Fatalf("%d functions, %d before", b.functions(), a.functions())
 	}
+	all := func(string) bool { return true }
 	lines, maps, inlined := 0, 0, 0
 	for i := range a.functions() {
 		entry, end := a.entry(i), a.entry(i+1)
 		f, g := a.find(entry), b.find(entry)
-		if f.name != a.str(mdFuncNames, f.word(1)) || g.name != f.name || b.find(end-1).name != f.name || g.word(0) != uint32(entry-a.text) {
+		if g.name != shortName(f.name) || b.find(end-1).name != g.name || g.word(0) != uint32(entry-a.text) {
 			t.Fatalf("at %#x: %q, %q before", entry, g.name, f.name)
 		}
 		for word, what := range map[int]string{2: "args", 3: "deferreturn"} {
@@ -104,25 +106,30 @@ func TestCompact(t *testing.T) {
 			continue
 		}
 		in, in2 := f.pcdata(pcInlTreeIndex, size), g.pcdata(pcInlTreeIndex, size)
-		last := int32(-1)
+		places := make([]int, size)
 		for pc := range size {
-			if in[pc] == last && in2[pc] == last {
-				continue
-			}
-			last = in[pc]
-			if before, after := f.inlinedAt(in, pc), g.inlinedAt(in2, pc); !reflect.DeepEqual(before, after) {
+			before, place := f.inlinedAt(in, pc, keepInlined)
+			places[pc] = place
+			after, _ := g.inlinedAt(in2, pc, all)
+			if !reflect.DeepEqual(before, after) {
 				t.Fatalf("%s+%#x: inlined %v, %v before", f.name, pc, after, before)
+			}
+			// isAsyncSafePoint goes by the innermost.
+			if every, _ := f.inlinedAt(in, pc, all); len(every) > 0 && strings.Contains(every[0].name, "runtime") &&
+				!reflect.DeepEqual(every[:1], after[:min(1, len(after))]) {
+				t.Fatalf("%s+%#x: inlined %v, %v before", f.name, pc, after, every)
 			}
 			inlined++
 		}
 		if !ours(f.name) {
 			continue
 		}
-		same("line", f.values(f.word(6), size), g.values(g.word(6), size))
+		line, line2 := f.values(f.word(6), size), g.values(g.word(6), size)
 		files, files2 := f.values(f.word(5), size), g.values(g.word(5), size)
 		for pc := range size {
-			if before, after := f.file(files[pc]), g.file(files2[pc]); before != after {
-				t.Fatalf("%s+%#x: in %s, %s before", f.name, pc, after, before)
+			at := places[pc]
+			if line[at] != line2[pc] || f.file(files[at]) != g.file(files2[pc]) {
+				t.Fatalf("%s+%#x: in %s:%d, %s:%d before", f.name, pc, g.file(files2[pc]), line2[pc], f.file(files[at]), line[at])
 			}
 			lines++
 		}
@@ -275,18 +282,21 @@ func stackMap(m []byte, index int32) []byte {
 	return append(bytes.Clone(m[4:8]), m[8+index*size:8+(index+1)*size]...)
 }
 
-// inlinedAt names the calls that are inlined at pc, from the innermost out.
-func (f funcInfo) inlinedAt(index []int32, pc int) (calls []inlinedCall) {
+// inlinedAt names the calls to functions to keep that are inlined at pc, from the
+// innermost out, and where the code of the innermost is.
+func (f funcInfo) inlinedAt(index []int32, pc int, keep func(name string) bool) (calls []inlinedCall, at int) {
 	tree := f.funcdata(fdInlTree)
-	if tree == nil {
-		return nil
-	}
-	for i := index[pc]; i >= 0; {
+	at = pc
+	for i := index[pc]; i >= 0; i = index[pc] {
 		c := tree[i*16:]
-		calls = append(calls, inlinedCall{c[0], f.str(mdFuncNames, le.Uint32(c[4:])), le.Uint32(c[8:]), 0})
-		i = index[le.Uint32(c[8:])]
+		pc = int(le.Uint32(c[8:]))
+		if name := f.str(mdFuncNames, le.Uint32(c[4:])); keep(name) {
+			calls = append(calls, inlinedCall{c[0], shortName(name), uint32(pc), 0})
+		} else if calls == nil {
+			at = pc
+		}
 	}
-	return calls
+	return calls, at
 }
 
 func (f funcInfo) file(number int32) string {

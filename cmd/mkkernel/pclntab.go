@@ -252,6 +252,32 @@ func pcRuns(table []byte) iter.Seq[pcRun] {
 	}
 }
 
+// pcTable encodes the values of code that starts with a function's entry.
+func pcTable(values []int32) (table []byte) {
+	last := int32(-1)
+	for i := 0; i < len(values); {
+		n := i
+		for n < len(values) && values[n] == values[i] {
+			n++
+		}
+		delta := values[i] - last
+		table = binary.AppendUvarint(table, uint64(uint32(delta<<1^delta>>31)))
+		table = binary.AppendUvarint(table, uint64(n-i))
+		last, i = values[i], n
+	}
+	return append(table, 0)
+}
+
+// pcValues is the inverse of pcTable.
+func pcValues(table []byte) (values []int32) {
+	for run := range pcRuns(table) {
+		for uint32(len(values)) < run.end {
+			values = append(values, run.value)
+		}
+	}
+	return values
+}
+
 // pcTableLen returns the length of the table that b starts with.
 func pcTableLen(b []byte) int {
 	at := 0
@@ -267,65 +293,6 @@ func pcTableLen(b []byte) int {
 }
 
 func cstring(b []byte) string { return string(b[:bytes.IndexByte(b, 0)]) }
-
-// slim drops what the kernel does not need.
-func (m *module) slim() {
-	for i := range m.funcs {
-		f := &m.funcs[i]
-		f.startLine = 0 // only in profiles
-		for j := range f.inlined {
-			f.inlined[j].startLine = 0
-		}
-		// Live arguments are only printed, and not without ArgInfo.
-		f.pcdata[pcArgLiveIndex] = nil
-		// The kernel's own lines are worth their place. Those of the standard
-		// library are found by address: see docs/debugging.md.
-		if !ours(f.name) {
-			f.file, f.line, f.files = nil, nil, nil
-		}
-		// Functions of these packages are never preempted, whatever is inlined
-		// (see runtime.isAsyncSafePoint), and none calls recover. Nobody else
-		// asks but traces, which tell the function and not what is inlined then.
-		if ofRuntime(f.name) {
-			f.inlined, f.pcdata[pcInlTreeIndex], f.pcdata[pcUnsafePoint] = nil, nil, nil
-		}
-		f.slimMaps()
-	}
-}
-
-// ours says whether a function is the kernel's, not the standard library's. One
-// whose name has no package is in assembly.
-func ours(name string) bool {
-	return strings.HasPrefix(name, "gosv/") || strings.HasPrefix(name, "main.") || !strings.Contains(name, ".")
-}
-
-func ofRuntime(name string) bool {
-	return strings.HasPrefix(name, "runtime.") || strings.HasPrefix(name, "internal/runtime/")
-}
-
-// slimMaps drops the index into the stack maps where it selects nothing: the
-// runtime takes the first map if there is none (see stkframe.getStackMap).
-func (f *function) slimMaps() {
-	for _, kind := range []int{fdArgsPointerMaps, fdLocalsPointerMaps} {
-		b := f.funcdata[kind]
-		if b == nil {
-			continue
-		}
-		n, size := le.Uint32(b), (len(b)-8)/max(1, int(le.Uint32(b)))
-		for i := 1; i < int(n); i++ {
-			if !bytes.Equal(b[8:8+size], b[8+i*size:8+(i+1)*size]) {
-				return
-			}
-		}
-	}
-	f.pcdata[pcStackMapIndex] = nil
-	for _, kind := range []int{fdArgsPointerMaps, fdLocalsPointerMaps} {
-		if b := f.funcdata[kind]; b != nil && le.Uint32(b) > 1 {
-			b = append(le.AppendUint32(nil, 1), b[4:8+(len(b)-8)/int(le.Uint32(b))]...)
-			f.funcdata[kind] = b
-		}
-	}
-}
 
 // write encodes the module's tables, and numbers its units as they are there.
 func (m *module) write() tables {
