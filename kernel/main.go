@@ -36,6 +36,7 @@ func main() {
 		metal.Exit(exitCode(err))
 	}
 	metal.Mark("program loaded")
+	p.ReportBoot()
 	if _, ok := boot.Option(metal.CmdLine(), "gosv.verbose"); ok {
 		printMachine()
 	}
@@ -81,10 +82,8 @@ func start() (*linux.Process, error) {
 	k.Log = message
 	k.HostName = app.HostName
 	k.Exit = metal.Exit
-	if list, ok := boot.Option(metal.CmdLine(), "gosv.strace"); ok {
-		if name := k.Trace(list); name != "" {
-			return nil, errors.New("--strace: there is no system call " + name)
-		}
+	if app.Plan != nil && !k.Diagnose(app.Plan, func(record []byte) { console.Write(metal.Records, record) }) {
+		return nil, errors.New("the image says in a way that makes no sense what to report of its program")
 	}
 	if k.Root, err = mount(k, files); err != nil {
 		return nil, err

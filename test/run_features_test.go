@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -82,65 +81,6 @@ func TestEnvironmentFlags(t *testing.T) {
 	argv = append(argv, "--env-file", file, "-e", "TWICE=flag", "-e", "TAKEN", "-e", "NOT_HERE", busybox(t), "env")
 	r := command(t, nil, "", append(os.Environ(), "TAKEN=from here"), argv...)
 	expect(t, r, strings.Join(environment, "\n")+"\nFROM_FILE=1\nTWICE=flag\nTAKEN=from here\n")
-}
-
-// TestStrace: calls are printed as strace(1) does.
-func TestStrace(t *testing.T) {
-	t.Parallel()
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skip("SKIPPED: no strace here to compare with (Debian: apt-get install strace)")
-	}
-	hosts := write(t, t.TempDir(), "hosts", "127.0.0.1 localhost\n")
-	for name, c := range map[string]struct {
-		calls string // all for ""
-		prog  string
-		args  []string
-	}{
-		"all of a C hello": {"", cProgram(t, musl, "hello"), nil},
-		"some":             {"openat,read,write,close,lseek", busybox(t), []string{"md5sum", hosts, "/no/such/file"}},
-		"none of it":       {"fork", cProgram(t, musl, "hello"), nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			flag, filter := "--strace", "trace=!execve" // which is gosv's doing, not the program's
-			if c.calls != "" {
-				flag, filter = "--strace="+c.calls, "trace="+c.calls
-			}
-			// strace adds to standard error: take the calls from a file.
-			file := filepath.Join(t.TempDir(), "strace")
-			host := runHost(t, options{}, "/bin/sh", append([]string{"-c", `exec strace -o "$0" -e "$@"`, file, filter, c.prog}, c.args...)...)
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err, host)
-			}
-			vm := run(t, microvm, options{flags: []string{flag, "-v", hosts + ":" + hosts}}, c.prog, c.args...)
-			if vm.stdout != host.stdout || vm.code != host.code {
-				t.Errorf("in the VM: %v\non the host: %v", vm, host)
-			}
-			got, want := traced(vm.stderr), traced(string(b))
-			// The program's own messages are not calls.
-			got = slices.DeleteFunc(got, func(s string) bool { return strings.Contains(host.stderr, s) })
-			if !slices.Equal(got, want) {
-				t.Errorf("in the VM:\n%s\n\non the host:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-			}
-		})
-	}
-}
-
-// traced returns strace's lines without what differs by machine and by process:
-// addresses, ids, the thread, the words of an error, and the end.
-func traced(s string) (lines []string) {
-	for _, line := range strings.Split(strings.TrimSpace(s), "\n") {
-		line = regexp.MustCompile(`^\[\d+\] `).ReplaceAllString(line, "")
-		line = regexp.MustCompile(`0x[0-9a-f]{4,}`).ReplaceAllString(line, "ADDRESS")
-		line = regexp.MustCompile(`(set_tid_address\(\w+\)) *= \d+`).ReplaceAllString(line, "$1 = TID")
-		line = regexp.MustCompile(` (E[A-Z0-9]+) \(.*\)$`).ReplaceAllString(line, " $1")
-		line = regexp.MustCompile(`\) +=`).ReplaceAllString(line, ") =")
-		if line != "" && !strings.HasPrefix(line, "+++") {
-			lines = append(lines, line)
-		}
-	}
-	return lines
 }
 
 func TestBootTiming(t *testing.T) {

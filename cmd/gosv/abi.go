@@ -42,7 +42,7 @@ func chosenCalls(names []string) (calls []abi.Call, err error) {
 	for _, name := range names {
 		c, ok := abi.Find(name)
 		if !ok {
-			return nil, noCall(name)
+			return nil, abi.Unknown(name)
 		}
 		calls = append(calls, c)
 	}
@@ -66,27 +66,4 @@ func printCalls(w io.Writer, calls []abi.Call, asJSON bool) error {
 		fmt.Fprintln(t)
 	}
 	return t.Flush()
-}
-
-// noCall is the error for a name that is no system call's.
-func noCall(name string) error {
-	if near := abi.Near(name); len(near) > 0 {
-		return fmt.Errorf("there is no system call %s; there is %s", name, enumerate(near))
-	}
-	return fmt.Errorf("there is no system call %s; gosv abi lists all", name)
-}
-
-// enumerate writes a list as people do.
-func enumerate(list []string) (s string) {
-	for i, e := range list {
-		switch {
-		case i == 0:
-		case i == len(list)-1:
-			s += " and "
-		default:
-			s += ", "
-		}
-		s += e
-	}
-	return s
 }

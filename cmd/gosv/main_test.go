@@ -126,8 +126,8 @@ func TestInput(t *testing.T) {
 
 // The image that the VMM is given is sound, and the command line has our words.
 func TestMachine(t *testing.T) {
-	got := run(t, `for a; do echo "$a"; done; tail -c 32 $image | head -c 8; say x0`, "", "-m", "64M", "--strace=open")
-	for _, want := range []string{"\n-m\n64\n", "gosv.strace=open", "gosv.time=", "GOSVIMG1"} {
+	got := run(t, `for a; do echo "$a"; done; tail -c 32 $image | head -c 8; say x0`, "", "-m", "64M", "--strace=open", "--boot-timing")
+	for _, want := range []string{"\n-m\n64\n", "gosv.boot-timing", "gosv.time=", "GOSVIMG1"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("the VMM was not given %q in %q", want, got.stdout)
 		}
@@ -218,5 +218,33 @@ func TestABI(t *testing.T) {
 	}
 	if got := gosv(t, "", "", "abi", "opennat"); got.code != 125 || !strings.Contains(got.stderr, "openat") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// What the kernel reports is printed, to standard error or a file; nonsense is
+// noticed, and the program's exit code stays.
+func TestRecords(t *testing.T) {
+	const getpid = `say d; printf '\010c\001\047\024\005\000\001\144'` // 100 = getpid(), a byte too long
+	const good = `say d; printf '\007c\001\047\024\005\000\007'; say o; printf out; say x0`
+	want := "getpid()                                = 7 <0.000000>\n"
+	if got := run(t, good, "", "--strace"); got.code != 0 || got.stdout != "out" || got.stderr != want {
+		t.Errorf("%+v", got)
+	}
+	file := filepath.Join(t.TempDir(), "calls")
+	if got := run(t, good, "", "--strace", "-o", file); got.code != 0 || got.stdout != "out" || got.stderr != "" {
+		t.Errorf("%+v", got)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != want {
+		t.Errorf("%q, %v", b, err)
+	}
+	if got := run(t, good, "", "--strace", "-o", "/dev/full"); got.code != 125 || !strings.Contains(got.stderr, "no space") {
+		t.Errorf("%+v", got)
+	}
+	got := run(t, getpid+"; say o; printf out; say x3", "", "--strace")
+	if got.code != 3 || got.stdout != "out" || !strings.Contains(got.stderr, "malformed") || strings.Count(got.stderr, "\n") != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := run(t, "say d; printf garbage; say o; printf out; say x0", ""); got.code != 0 || got.stdout != "out" || got.stderr != "" {
+		t.Errorf("records that nobody asked for: %+v", got)
 	}
 }

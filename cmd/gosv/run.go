@@ -32,7 +32,7 @@ type runFlags struct {
 	timeout   time.Duration
 	dryRun    bool
 	kernel    string
-	strace    string
+	diag      diagFlags
 	timing    bool
 	verbose   bool
 	debug     string
@@ -55,6 +55,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
   gosv run ./prog a 'b c' ''                    a static program and its arguments
   echo text | gosv run /bin/busybox sha256sum   its input
   gosv run --vmm firecracker -m 64 ./prog
+  gosv run --strace=%file,mmap -o calls ./prog  what it asks of the kernel
   go test -exec 'gosv run --cwd --' ./...       any package's tests, in microVMs`,
 		Args: needProgram,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(args) },
@@ -70,8 +71,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the VM after this time, with exit code 124")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the VMM's command line, and leave the files it needs, instead of running it")
 	fl.StringVar(&f.kernel, "kernel", "", "another kernel than the one in gosv")
-	fl.StringVar(&f.strace, "strace", "", "print the program's system calls, or only some: --strace=open,mmap")
-	fl.Lookup("strace").NoOptDefVal = "all"
+	f.diag.add(fl)
 	fl.BoolVar(&f.timing, "boot-timing", false, "print when each stage of the boot was reached")
 	fl.BoolVar(&f.verbose, "verbose", false, "say which VMM runs it, and what the kernel finds on the machine")
 	fl.StringVar(&f.debug, "debug", "", "make the kernel fail on purpose: fault, panic or hang")
@@ -101,6 +101,13 @@ func (f *runFlags) run(args []string) error {
 	if f.cpus < 1 || f.cpus > maxCPUs {
 		return fmt.Errorf("-c %d: between 1 and %d CPUs are possible", f.cpus, maxCPUs)
 	}
+	watch, err := f.diag.watch()
+	if err != nil {
+		return err
+	}
+	if watch != nil && f.dryRun {
+		return errors.New("--strace needs gosv to read what the kernel reports: not with --dry-run")
+	}
 	v, fallback, err := f.pick()
 	if err != nil {
 		return err
@@ -127,6 +134,7 @@ func (f *runFlags) run(args []string) error {
 	m := &vmm.Machine{Name: f.name, Image: filepath.Join(dir, "app.img"), Memory: memory, CPUs: f.cpus}
 	token := rand.Text()[:4]
 	m.CmdLine = f.cmdline(token, tty)
+	app.spec.Config.Plan = watch.plan()
 	if err := app.write(m.Image); err != nil {
 		os.RemoveAll(dir)
 		return err
@@ -148,11 +156,11 @@ func (f *runFlags) run(args []string) error {
 		fmt.Fprintf(os.Stderr, "gosv: what it needs is in %s\n", dir)
 		return nil
 	}
-	res, err := f.start(v, m, dir, token, tty)
+	res, err := f.start(v, m, dir, token, tty, watch)
 	if err == nil && !res.Report && !res.Output && res.Code == vmm.ExitKernel && fallback != nil {
 		f.note("%s ended at once (%s); trying %s", v, firstLine(res.VMM), fallback)
 		v = fallback
-		res, err = f.start(v, m, dir, token, tty)
+		res, err = f.start(v, m, dir, token, tty, watch)
 	}
 	if err != nil {
 		return err
@@ -172,7 +180,7 @@ func (f *runFlags) run(args []string) error {
 	return &exitError{res.Code, errors.New(msg)}
 }
 
-func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool) (vmm.Result, error) {
+func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool, watch *watch) (vmm.Result, error) {
 	argv, err := v.Command(m, dir)
 	if err != nil {
 		return vmm.Result{}, err
@@ -181,7 +189,19 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool)
 		f.note("running on %s", v)
 	}
 	r := &vmm.Run{Argv: argv, Token: token, Timeout: f.timeout, TTY: tty, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
-	return r.Do(context.Background())
+	if watch == nil {
+		return r.Do(context.Background())
+	}
+	records, err := watch.open(tty)
+	if err != nil {
+		return vmm.Result{}, err
+	}
+	r.Records = records
+	res, err := r.Do(context.Background())
+	if rerr := watch.reader.Err(); rerr != nil {
+		f.note("not all of what the kernel reports of the program can be understood: %v", rerr)
+	}
+	return res, errors.Join(err, watch.close())
 }
 
 func (f *runFlags) note(format string, args ...any) {
@@ -302,13 +322,6 @@ func (f *runFlags) cmdline(token string, tty bool) string {
 		if cols, rows, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
 			words = append(words, fmt.Sprintf("gosv.tty=%dx%d", rows, cols))
 		}
-	}
-	switch f.strace {
-	case "":
-	case "all":
-		words = append(words, "gosv.strace")
-	default:
-		words = append(words, "gosv.strace="+f.strace)
 	}
 	if f.timing {
 		words = append(words, "gosv.boot-timing")

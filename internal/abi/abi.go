@@ -79,6 +79,15 @@ func Find(name string) (Call, bool) {
 	return Call{}, false
 }
 
+// Unknown is the error for a name that is no system call's: it says which are
+// near to it.
+func Unknown(name string) error {
+	if near := Near(name); len(near) > 0 {
+		return fmt.Errorf("there is no system call %s; did you mean %s?", name, strings.Join(near, ", "))
+	}
+	return fmt.Errorf("there is no system call %s; gosv abi lists all", name)
+}
+
 // Near returns names of calls that somebody who wrote name may have meant, the
 // nearest first.
 func Near(name string) (near []string) {

@@ -23,6 +23,7 @@ const (
 	tagCwd  = 3
 	tagExe  = 4
 	tagHost = 5
+	tagPlan = 6
 )
 
 // Config says what to run.
@@ -32,6 +33,7 @@ type Config struct {
 	Cwd      string   // absolute
 	Exe      string   // absolute path of the executable in the image
 	HostName string
+	Plan     []byte // what the kernel shall report (package diag), nil for nothing
 }
 
 // What Split and Parse say of a bad image.
@@ -109,7 +111,7 @@ func Parse(b []byte) (c Config, err error) {
 			tag, v := r[0], r[5:5+u32(r[1:])]
 			r = r[5+len(v):]
 			switch {
-			case tag < tagArg || tag > tagHost:
+			case tag < tagArg || tag > tagPlan:
 				return Config{}, ErrRecord
 			case pass == 0 && tag == tagArg:
 				args++
@@ -126,6 +128,8 @@ func Parse(b []byte) (c Config, err error) {
 				c.Exe = string(v)
 			case tag == tagHost:
 				c.HostName = string(v)
+			case tag == tagPlan:
+				c.Plan = append([]byte(nil), v...)
 			}
 		}
 		if pass == 0 {
@@ -151,6 +155,9 @@ func (c *Config) Append(b []byte) []byte {
 	put(tagCwd, c.Cwd)
 	put(tagExe, c.Exe)
 	put(tagHost, c.HostName)
+	if c.Plan != nil {
+		put(tagPlan, string(c.Plan))
+	}
 	return b
 }
 

@@ -79,7 +79,7 @@ func FuzzSplit(f *testing.F) {
 }
 
 func FuzzParse(f *testing.F) {
-	c := Config{Args: []string{"a", ""}, Env: []string{"K=V"}, Cwd: "/", Exe: "/a", HostName: "h"}
+	c := Config{Args: []string{"a", ""}, Env: []string{"K=V"}, Cwd: "/", Exe: "/a", HostName: "h", Plan: []byte{1, 0}}
 	f.Add(c.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := Parse(b)

@@ -13,6 +13,7 @@ import (
 type Demux struct {
 	Stdout, Stderr io.Writer
 	Kernel         io.Writer // the kernel's own messages
+	Records        io.Writer // what it reports of the application (package diag)
 
 	token  string
 	to     io.Writer
@@ -28,7 +29,7 @@ const maxControl = 8
 
 // NewDemux returns a Demux for control strings with token.
 func NewDemux(token string, stdout, stderr, kernel io.Writer) *Demux {
-	return &Demux{Stdout: stdout, Stderr: stderr, Kernel: kernel, token: "\x1b_" + token, to: stdout}
+	return &Demux{Stdout: stdout, Stderr: stderr, Kernel: kernel, Records: io.Discard, token: "\x1b_" + token, to: stdout}
 }
 
 // Exit returns the exit code that the guest reported, if it did.
@@ -114,6 +115,8 @@ func (d *Demux) obey(command string) {
 		d.to = d.Stderr
 	case command == "k":
 		d.to = d.Kernel
+	case command == "d":
+		d.to = d.Records
 	case len(command) > 1 && command[0] == 'x':
 		if code, err := strconv.Atoi(command[1:]); err == nil {
 			d.code, d.exited = code&255, true

@@ -6,10 +6,11 @@ import (
 )
 
 func TestDemux(t *testing.T) {
-	const in = "out\x1b[1mbold\x1b_abcde\x1b\\err\x1b_abcdk\x1b\\kernel\x1b_abcdo\x1b\\out\x1b_abxxe\x1b\\still\x1b_abcdx137\x1b\\"
+	const in = "out\x1b[1mbold\x1b_abcde\x1b\\err\x1b_abcdk\x1b\\kernel\x1b_abcdo\x1b\\out\x1b_abxxe\x1b\\still\x1b_abcdd\x1b\\\x00\xff\x1b_abcdx137\x1b\\"
 	for cut := range len(in) {
-		var o, e, k bytes.Buffer
+		var o, e, k, r bytes.Buffer
 		d := NewDemux("abcd", &o, &e, &k)
+		d.Records = &r
 		for _, p := range []string{in[:cut], in[cut:]} {
 			if n, err := d.Write([]byte(p)); n != len(p) || err != nil {
 				t.Fatal(n, err)
@@ -17,7 +18,7 @@ func TestDemux(t *testing.T) {
 		}
 		d.Close()
 		code, ok := d.Exit()
-		if o.String() != "out\x1b[1mboldout\x1b_abxxe\x1b\\still" || e.String() != "err" || k.String() != "kernel" || code != 137 || !ok {
+		if o.String() != "out\x1b[1mboldout\x1b_abxxe\x1b\\still" || e.String() != "err" || k.String() != "kernel" || r.String() != "\x00\xff" || code != 137 || !ok {
 			t.Errorf("cut at %d: %q %q %q %d %v", cut, o.String(), e.String(), k.String(), code, ok)
 		}
 	}

@@ -35,6 +35,7 @@ type Run struct {
 	Stdin   *os.File
 	Stdout  io.Writer
 	Stderr  io.Writer
+	Records io.Writer // takes what the kernel reports of the application; may be nil
 }
 
 // Result is how a run ended.
@@ -64,6 +65,9 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	demux := console.NewDemux(r.Token, r.Stdout, r.Stderr, r.Stderr)
+	if r.Records != nil {
+		demux.Records = r.Records
+	}
 	cmd.Stdout = demux
 	cmd.WaitDelay = time.Second
 

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"gosv/internal/diag"
 	"gosv/kernel/metal"
 )
 
@@ -14,9 +15,6 @@ func (t *Thread) leave() bool { return t.finish(0) }
 // leaveCall does t's work on the way out of a system call whose handler
 // returned err. It returns false if t ends.
 func (t *Thread) leaveCall(err Errno) bool {
-	if t.work.Load()&workTrace != 0 {
-		t.trace(err)
-	}
 	if t.sig.hasSaved && err != EINTR && err < eRestartSys {
 		t.restoreMask()
 	}
@@ -53,7 +51,7 @@ func (t *Thread) finish(err Errno) bool {
 		ignored := act.handler == sigDefault && (ignoredByDef|stopping).has(sig) || act.handler == sigIgnore
 		t.review()
 		p.sig.mu.Unlock()
-		t.traceSignal(&info)
+		t.reportSignal(&info)
 		switch {
 		case ignored:
 		case act.handler == sigDefault:
@@ -76,7 +74,6 @@ func (t *Thread) handle(act *sigAction, info *sigInfo) {
 		t.work.And(^uint32(workMask))
 	}
 	if act.flags&saRestorer == 0 || !t.pushFrame(act, info, mask) {
-		t.traceText("no stack for a signal handler")
 		p.sig.mu.Lock()
 		p.sig.actions[SIGSEGV].handler = sigDefault
 		p.sig.mu.Unlock()
@@ -175,6 +172,10 @@ const (
 // pageFault handles one of t's in ring 3.
 func (t *Thread) pageFault() {
 	r := t.regs
+	var start uint64
+	if t.report != nil {
+		start = metal.Now()
+	}
 	a := accessRead
 	switch {
 	case r.Err&2 != 0:
@@ -193,6 +194,9 @@ func (t *Thread) pageFault() {
 		t.force(faultInfo(SIGSEGV, segvAccErr, r.CR2))
 	case faultBeyond:
 		t.force(faultInfo(SIGBUS, busAdrErr, r.CR2))
+	}
+	if t.report != nil {
+		t.reportFault(start, a, result)
 	}
 }
 
@@ -251,6 +255,9 @@ func (t *Thread) exit() {
 	t.releaseFutexes()
 	t.stopClock()
 	p := t.proc
+	if t.report != nil {
+		t.report.report(diag.Gone, "", uint64(t.tid), metal.Now())
+	}
 	p.deadTime.Add(t.cpuTime.Load())
 	if p.unlink(t) == 0 {
 		p.finish()
@@ -265,6 +272,9 @@ func (p *Process) exit(code, sig int) {
 		return
 	}
 	p.code, p.exitSignal = code, sig
+	if d := p.kernel.diag; d != nil {
+		d.report(diag.End, "", uint64(p.pid), metal.Now(), uint64(code), uint64(sig), 0)
+	}
 	if p == p.kernel.init {
 		p.kernel.Exit(code)
 	}

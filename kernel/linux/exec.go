@@ -56,12 +56,10 @@ func (k *Kernel) start(exe Backing, size int64, prog *Program) (*Process, error)
 	p.space.noMemory = p.outOfMemory
 	metal.SetRoot(p.space.root)
 	t := p.newThread(p.pid)
-	if k.traced != nil {
-		t.work.Store(workTrace)
-	}
 	if err := t.load(exe, size, prog); err != nil {
 		return nil, err
 	}
+	t.reported()
 	p.link(t)
 	k.procs = append(k.procs, p)
 	k.init = p

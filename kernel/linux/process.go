@@ -46,7 +46,7 @@ type Kernel struct {
 	anon       *tmpfs.FS // files without names, nil until the first
 	domainName string
 	calls      *[numCalls]call
-	traced     *callSet // nil: nothing is
+	diag       *diagnosis // what the host wants to know, or nil
 }
 
 // Ids run up to Linux's default maximum on 64-bit machines (pid_max, proc(5))

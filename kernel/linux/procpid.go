@@ -250,6 +250,7 @@ func (t *Thread) comm() string {
 func setComm(s *subject, v string) Errno {
 	s.t.name = [16]byte{}
 	copy(s.t.name[:15], v)
+	s.t.reportName()
 	return 0
 }
 

@@ -30,6 +30,8 @@ type Thread struct {
 	sched schedState
 	io    userIO // of the read or write call it is in
 
+	report *threadReport // what the host wants to know of it, or nil
+
 	continuation func() (uintptr, Errno) // of an interrupted call, for restart_syscall
 
 	cpuTime atomic.Uint64 // ns it ran, up to started
@@ -41,7 +43,6 @@ const (
 	workExit   = 1 << iota // end
 	workSignal             // a signal that it does not block is pending
 	workMask               // a temporary signal mask ends
-	workTrace              // print its system calls
 )
 
 // interrupted says whether t must not wait now.
@@ -105,7 +106,12 @@ func (t *Thread) yield() {
 
 // stopClock and startClock keep t's CPU time.
 func (t *Thread) stopClock() {
-	t.cpuTime.Add(metal.Now() - t.started.Swap(0))
+	now := metal.Now()
+	start := t.started.Swap(0)
+	t.cpuTime.Add(now - start)
+	if t.report != nil {
+		t.reportRun(start, now)
+	}
 }
 
 func (t *Thread) startClock() { t.started.Store(metal.Now()) }

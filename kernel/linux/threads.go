@@ -84,7 +84,6 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	n.name, n.sched = t.name, t.sched
 	n.sig.mask = t.sig.mask
 	n.sig.stack.flags = ssDisable
-	n.work.Store(t.work.Load() & workTrace)
 	id := uint32(n.tid)
 	if c.flags&cloneParentSetTID != 0 {
 		if err := copyOut(t, uintptr(c.parentTID), &id); err != 0 {
@@ -97,6 +96,7 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	if c.flags&cloneChildClearTID != 0 {
 		n.clearTID = uintptr(c.childTID)
 	}
+	n.reported()
 	t.proc.link(n)
 	if t.proc.exiting.Load() { // it may have missed n
 		n.work.Or(workExit)
@@ -116,13 +116,11 @@ func sysExit(t *Thread, a *Args) (uintptr, Errno) {
 	if t.tid == t.proc.pid {
 		t.proc.leaderCode = int(a.Arg1() & 0xff)
 	}
-	t.traceExit()
 	t.work.Or(workExit)
 	return 0, 0
 }
 
 func sysExitGroup(t *Thread, a *Args) (uintptr, Errno) {
-	t.traceExit()
 	t.proc.exit(int(a.Arg1()&0xff), 0)
 	return 0, 0
 }
@@ -213,6 +211,7 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 		name, err := t.copyInName(arg)
 		if err == 0 {
 			t.name = name
+			t.reportName()
 		}
 		return 0, err
 	case prGetName:

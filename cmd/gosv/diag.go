@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"gosv/internal/strace"
+	"gosv/internal/trace"
+)
+
+// diagFlags say what the user wants to know about the program.
+type diagFlags struct {
+	strace string
+	output string
+}
+
+func (f *diagFlags) add(fl *pflag.FlagSet) {
+	fl.StringVar(&f.strace, "strace", "", "print the program's system calls and signals, or only some: --strace=open,mmap, --strace=%file, --strace=!read")
+	fl.Lookup("strace").NoOptDefVal = "all"
+	fl.StringVarP(&f.output, "output", "o", "", "where --strace prints to (default standard error)")
+}
+
+// watch is what follows a program's run for the user.
+type watch struct {
+	flags   *diagFlags
+	wanted  trace.Plan             // of the kernel
+	printed map[int]trace.CallPlan // by --strace
+	done    []func() error         // what to do when the run is over
+	reader  *trace.Reader
+}
+
+// watch returns nil if there is nothing that the user wants to know.
+func (f *diagFlags) watch() (*watch, error) {
+	w := &watch{flags: f}
+	if f.output != "" && f.strace == "" {
+		return nil, fmt.Errorf("-o %s: that is where --strace prints to; without it there is nothing to print", f.output)
+	}
+	if f.strace != "" {
+		var err error
+		if w.printed, err = strace.Select(f.strace); err != nil {
+			return nil, fmt.Errorf("--strace=%s: %w", f.strace, err)
+		}
+		w.wanted.Calls = w.printed
+	}
+	if w.wanted.Encode() == nil {
+		return nil, nil
+	}
+	return w, nil
+}
+
+// plan is what the kernel is told.
+func (w *watch) plan() []byte {
+	if w == nil {
+		return nil
+	}
+	return w.wanted.Encode()
+}
+
+// open returns what takes the kernel's records. The terminal is in raw mode if
+// tty is set.
+func (w *watch) open(tty bool) (io.Writer, error) {
+	var sinks []func(trace.Event)
+	if w.flags.strace != "" {
+		out := io.Writer(os.Stderr)
+		if w.flags.output != "" {
+			f, err := os.Create(w.flags.output)
+			if err != nil {
+				return nil, err
+			}
+			b := bufio.NewWriter(f)
+			w.done = append(w.done, b.Flush, f.Close)
+			out = b
+		} else if tty {
+			out = rawTerminal{out}
+		}
+		p := strace.NewPrinter(out, w.printed)
+		w.done = append([]func() error{func() error { p.Close(); return nil }}, w.done...)
+		sinks = append(sinks, p.Event)
+	}
+	w.reader = trace.NewReader(&w.wanted, func(e trace.Event) {
+		for _, sink := range sinks {
+			sink(e)
+		}
+	})
+	return w.reader, nil
+}
+
+// close completes what was written.
+func (w *watch) close() (err error) {
+	for _, done := range w.done {
+		if derr := done(); err == nil {
+			err = derr
+		}
+	}
+	w.done = nil
+	return err
+}
+
+// rawTerminal is a terminal that does not return to the first column by itself.
+type rawTerminal struct{ w io.Writer }
+
+func (t rawTerminal) Write(p []byte) (int, error) {
+	_, err := t.w.Write(bytes.ReplaceAll(p, []byte("\n"), []byte("\r\n")))
+	return len(p), err
+}
