@@ -1,11 +1,14 @@
 package metal
 
 // The few descriptors that the runtime's netpoller needs: an epoll set, the
-// eventfd that breaks it, and one that device interrupts make readable. Edge
-// triggered, as the netpoller asks for.
+// eventfd that breaks it, and one that device interrupts make readable. The
+// netpoller asks for the first by level: it leaves it readable where it only
+// looks, for the one who waits. A report less, and nobody would ever be broken
+// off again.
 type event struct {
 	kind       uint32
 	registered bool
+	byEdge     bool // to be reported once
 	edge       bool // became readable since it was last reported
 	count      uint64
 	data       uint64 // epoll_event.data
@@ -44,7 +47,7 @@ func eventAt(fd uintptr) *event {
 }
 
 func epollCtl(op, fd, ev uintptr) uintptr {
-	const ctlDel = 2
+	const ctlDel, edgeTriggered = 2, 1 << 31
 	e := eventAt(fd)
 	if e == nil || e.kind == eventEpoll {
 		return errno(eperm)
@@ -52,6 +55,7 @@ func epollCtl(op, fd, ev uintptr) uintptr {
 	e.registered = op != ctlDel
 	if e.registered {
 		e.data = uint64(ld32(ev+4)) | uint64(ld32(ev+8))<<32
+		e.byEdge = ld32(ev)&edgeTriggered != 0
 		e.edge = e.count > 0
 	}
 	return 0
@@ -63,7 +67,7 @@ func epollReady(ev uintptr) uintptr {
 	const epollIn = 1
 	for i := range eventFDs {
 		e := &eventFDs[i]
-		if e.registered && e.edge {
+		if e.registered && e.count > 0 && (e.edge || !e.byEdge) {
 			e.edge = false
 			st32(ev, epollIn)
 			st32(ev+4, uint32(e.data))
