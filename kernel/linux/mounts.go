@@ -14,7 +14,7 @@ const (
 // Namespace is a tree with root at its top, and /dev, /proc and /sys, which cost
 // nothing until somebody goes there.
 func (k *Kernel) Namespace(root fs.Inode) *fs.Namespace {
-	ns := fs.NewNamespace("rootfs", "overlay", root)
+	ns := fs.NewNamespace("overlay", "overlay", root)
 	top := ns.Root()
 	ns.Mount(top, "dev", "devtmpfs", "devtmpfs", devDevice, devices)
 	ns.Mount(top, "proc", "proc", "proc", procDevice, k.processes)

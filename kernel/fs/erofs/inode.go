@@ -169,7 +169,7 @@ func (n *inode) Attr() fs.Attr {
 		Mode:      n.mode,
 		BlockSize: blockSize,
 		Size:      int64(n.size),
-		Blocks:    int64((n.size + 511) / 512),
+		Blocks:    int64((n.size + blockSize - 1) / blockSize * (blockSize / 512)), // as if each file began a block
 	}
 	if len(n.raw) == extendedSize {
 		a.Nlink = le32(n.raw, extendedNlink)

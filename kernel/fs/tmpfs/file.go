@@ -30,7 +30,7 @@ type file struct {
 func (f *file) blocks() int64 {
 	f.index.Lock()
 	defer f.index.Unlock()
-	return (max(f.pages.count*fs.PageSize, f.baseEnd) + 511) / 512
+	return max(f.pages.count, (f.baseEnd+fs.PageSize-1)/fs.PageSize) * (fs.PageSize / 512)
 }
 
 // read gives dst up to count bytes from off on, as far as they are in one place,
