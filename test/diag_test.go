@@ -1,6 +1,8 @@
 package test
 
 import (
+	"encoding/json"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,5 +101,72 @@ func TestStraceErrors(t *testing.T) {
 		if r.code != 125 || !strings.Contains(r.stderr, want) || strings.Count(r.stderr, "\n") != 1 || r.stdout != "" {
 			t.Errorf("%s: %v", flags, r)
 		}
+	}
+}
+
+// TestTrace: a trace for Perfetto has the boot, the calls, and who ran where.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "trace.json")
+	calls := filepath.Join(t.TempDir(), "calls")
+	flags := []string{"-c", "2", "--trace", file, "--strace=openat", "-o", calls} // both: the file has the chosen calls only
+	same(t, options{flags: flags}, goProgram(t, "test/programs/work"))
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type event struct {
+		Name, Cat, Ph string
+		TS, Dur       float64
+		PID, TID      int
+		Args          map[string]any
+	}
+	var all struct{ TraceEvents []event }
+	if err := json.Unmarshal(b, &all); err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	names := map[string]int{}
+	until := map[[2]int]float64{} // where a track's last slice ended, ns
+	threads := map[int]bool{}
+	for _, e := range all.TraceEvents {
+		if e.Ph == "M" {
+			names[e.Args["name"].(string)]++
+			continue
+		}
+		count[e.Cat]++
+		count[e.Name]++
+		if e.Ph != "X" {
+			continue
+		}
+		track := [2]int{e.PID, e.TID}
+		start, end := math.Round(e.TS*1000), math.Round((e.TS+e.Dur)*1000)
+		if start < until[track] || end < start {
+			t.Errorf("%+v begins before the slice before it ended, at %v ns", e, until[track])
+		}
+		until[track] = end
+		if e.Cat == "call" {
+			threads[e.TID] = true
+			if e.TS < until[[2]int{0, 0}]/1000 {
+				t.Errorf("%+v is in the boot", e)
+			}
+		}
+	}
+	for what, least := range map[string]int{"boot": 4, "program loaded": 1, "call": 100, "fault": 10, "run": 10, "clone": 1, "openat": 1, "futex": 1, "exit_group": 1} {
+		if count[what] < least {
+			t.Errorf("%d of %s, not even %d", count[what], what, least)
+		}
+	}
+	for _, name := range []string{"machine", "boot", "work", "CPU 0", "CPU 1"} {
+		if names[name] == 0 {
+			t.Errorf("nothing is named %s", name)
+		}
+	}
+	if len(threads) < 2 {
+		t.Errorf("calls of %d threads", len(threads))
+	}
+	lines, err := os.ReadFile(calls)
+	if err != nil || !strings.Contains(string(lines), "openat(") || strings.Contains(string(lines), "futex(") {
+		t.Errorf("%v\n%s", err, lines)
 	}
 }

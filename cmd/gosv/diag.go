@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"gosv/internal/perfetto"
 	"gosv/internal/strace"
 	"gosv/internal/trace"
 )
@@ -17,11 +18,13 @@ import (
 type diagFlags struct {
 	strace string
 	output string
+	trace  string
 }
 
 func (f *diagFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.strace, "strace", "", "print the program's system calls and signals, or only some: --strace=open,mmap, --strace=%file, --strace=!read")
 	fl.Lookup("strace").NoOptDefVal = "all"
+	fl.StringVar(&f.trace, "trace", "", "write a trace of boot, system calls, page faults and scheduling to a file, for ui.perfetto.dev")
 	fl.StringVarP(&f.output, "output", "o", "", "where --strace prints to (default standard error)")
 }
 
@@ -46,6 +49,13 @@ func (f *diagFlags) watch() (*watch, error) {
 			return nil, fmt.Errorf("--strace=%s: %w", f.strace, err)
 		}
 		w.wanted.Calls = w.printed
+	}
+	if f.trace != "" {
+		w.wanted.Schedule = true
+		var err error
+		if w.wanted.Calls, err = strace.Select("all"); err != nil {
+			return nil, err
+		}
 	}
 	if w.wanted.Encode() == nil {
 		return nil, nil
@@ -80,6 +90,15 @@ func (w *watch) open(tty bool) (io.Writer, error) {
 		}
 		p := strace.NewPrinter(out, w.printed)
 		w.done = append([]func() error{func() error { p.Close(); return nil }}, w.done...)
+		sinks = append(sinks, p.Event)
+	}
+	if w.flags.trace != "" {
+		f, err := os.Create(w.flags.trace)
+		if err != nil {
+			return nil, err
+		}
+		p := perfetto.NewWriter(f, w.wanted.Calls)
+		w.done = append(w.done, p.Close, f.Close)
 		sinks = append(sinks, p.Event)
 	}
 	w.reader = trace.NewReader(&w.wanted, func(e trace.Event) {

@@ -55,6 +55,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
   gosv run ./prog a 'b c' ''                    a static program and its arguments
   echo text | gosv run /bin/busybox sha256sum   its input
   gosv run --vmm firecracker -m 64 ./prog
+  gosv run --trace trace.json ./prog            what happens when: open it in ui.perfetto.dev
   gosv run --strace=%file,mmap -o calls ./prog  what it asks of the kernel
   go test -exec 'gosv run --cwd --' ./...       any package's tests, in microVMs`,
 		Args: needProgram,
@@ -106,7 +107,7 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	if watch != nil && f.dryRun {
-		return errors.New("--strace needs gosv to read what the kernel reports: not with --dry-run")
+		return errors.New("--strace and --trace need gosv to read what the kernel reports: not with --dry-run")
 	}
 	v, fallback, err := f.pick()
 	if err != nil {

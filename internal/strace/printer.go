@@ -11,6 +11,22 @@ import (
 	"gosv/internal/trace"
 )
 
+// Describe returns a call's name, the call with its arguments, and its result, "?"
+// while there is none.
+func Describe(plan map[int]trace.CallPlan, c *trace.Call) (name, text, result string) {
+	for _, a := range abi.Calls() {
+		if a.Number == c.NR && len(a.Args) == len(c.Args) {
+			l := &line{Call: c, abi: &a, plan: plan[c.NR]}
+			before, after := l.format()
+			if !c.Over {
+				return a.Name, before + ")", "?"
+			}
+			return a.Name, before + after + ")", strings.TrimPrefix(l.value(), "= ")
+		}
+	}
+	return fmt.Sprintf("syscall_%d", c.NR), "", ""
+}
+
 // Printer prints events as strace(1) does. A call that waits is printed as far as
 // it is known; when another line comes in between, "<unfinished ...>" follows,
 // and "<... resumed>" later.
@@ -198,8 +214,13 @@ type argument struct {
 	onExit bool
 }
 
-// result is what follows the call's arguments.
+// result is what follows the call's arguments: its value and how long it took.
 func (l *line) result() string {
+	return l.value() + fmt.Sprintf(" <%d.%06d>", l.Duration/time.Second, l.Duration%time.Second/time.Microsecond)
+}
+
+// value is "=" and what the call returned.
+func (l *line) value() string {
 	var s string
 	switch v := l.Result; {
 	case l.failed():
@@ -216,5 +237,5 @@ func (l *line) result() string {
 			s += " (" + note + ")"
 		}
 	}
-	return s + fmt.Sprintf(" <%d.%06d>", l.Duration/time.Second, l.Duration%time.Second/time.Microsecond)
+	return s
 }
