@@ -112,9 +112,9 @@ func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
 
 // exitCode says what gosv run is to exit with.
 func exitCode(err error) int {
-	var s *linux.StartError
+	s, ok := err.(*linux.StartError)
 	switch {
-	case !errors.As(err, &s):
+	case !ok:
 		return exitFailed
 	case s.NotFound:
 		return exitNoSuchFile

@@ -57,7 +57,8 @@ func (e *Error) Error() string {
 	return e.What + ": " + e.Detail
 }
 
-func fail(what string) (File, error) { return File{}, &Error{What: what} }
+//go:noinline
+func fail(what string) error { return &Error{What: what} }
 
 // reader reads little-endian fields; a caller has checked the length.
 type reader []byte
@@ -69,38 +70,37 @@ func (r reader) u64(at int) uint64 { return uint64(r.u32(at)) | uint64(r.u32(at+
 // Check parses an executable. head is the file's beginning, which must hold
 // header, program headers and the interpreter's name if there is one (4 KiB
 // do for every real file, all of it is best); size is the whole file's, in bytes.
-func Check(head []byte, size int64) (File, error) {
+func Check(head []byte, size int64) (f File, err error) {
 	r := reader(head)
 	switch {
 	case len(r) < 4 || string(r[:4]) != "\x7fELF":
-		return fail("not an ELF file")
+		return f, fail("not an ELF file")
 	case len(r) < headerSize:
-		return fail("a truncated ELF file: its header is cut short")
+		return f, fail("a truncated ELF file: its header is cut short")
 	case r[4] == 1:
-		return fail("a 32-bit ELF file: only x86-64 programs can be run")
+		return f, fail("a 32-bit ELF file: only x86-64 programs can be run")
 	case r[4] != 2 || r[6] != 1:
-		return fail("an ELF file of an unknown class or version")
+		return f, fail("an ELF file of an unknown class or version")
 	case r[5] != 1:
-		return fail("a big-endian ELF file: only x86-64 programs can be run")
+		return f, fail("a big-endian ELF file: only x86-64 programs can be run")
 	}
 	if m := r.u16(18); m != machineX86_64 {
-		return File{}, &Error{"an ELF file for another machine", machineName(m) + ", where x86-64 is needed"}
+		return f, &Error{"an ELF file for another machine", machineName(m) + ", where x86-64 is needed"}
 	}
-	var f File
 	switch r.u16(16) {
 	case typeExec:
 	case typeDyn:
 		f.PIE = true
 	default:
-		return fail("an ELF file, but not an executable (an object file or a core dump)")
+		return f, fail("an ELF file, but not an executable (an object file or a core dump)")
 	}
 	f.Entry = r.u64(24)
 	phoff, n := r.u64(32), int(r.u16(56))
 	if r.u16(54) != programSize || n == 0 {
-		return fail("an ELF file without program headers")
+		return f, fail("an ELF file without program headers")
 	}
 	if phoff > uint64(len(r)) || uint64(n)*programSize > uint64(len(r))-phoff {
-		return fail("a truncated ELF file: its program headers lie beyond its end")
+		return f, fail("a truncated ELF file: its program headers lie beyond its end")
 	}
 	f.Phnum = n
 	dynamic := false
@@ -108,7 +108,7 @@ func Check(head []byte, size int64) (File, error) {
 		p := r[int(phoff)+i*programSize:]
 		switch p.u32(0) {
 		case ptInterp:
-			return File{}, interpreter(r, p.u64(8), p.u64(32))
+			return f, interpreter(r, p.u64(8), p.u64(32))
 		case ptDynamic:
 			dynamic = true
 		case ptLoad:
@@ -117,7 +117,7 @@ func Check(head []byte, size int64) (File, error) {
 				continue
 			}
 			if err := f.add(s, size); err != nil {
-				return File{}, err
+				return f, err
 			}
 			if s.Offset <= phoff && phoff-s.Offset < s.FileSize {
 				f.Phdr = s.Vaddr + phoff - s.Offset
@@ -125,10 +125,10 @@ func Check(head []byte, size int64) (File, error) {
 		}
 	}
 	if f.NLoads == 0 {
-		return fail("an ELF file without anything to load")
+		return f, fail("an ELF file without anything to load")
 	}
 	if f.PIE && !dynamic {
-		return fail("a position independent ELF file without a dynamic section to relocate itself by")
+		return f, fail("a position independent ELF file without a dynamic section to relocate itself by")
 	}
 	last := f.Loads[f.NLoads-1]
 	f.Low = f.Loads[0].Vaddr &^ (pageSize - 1)
@@ -138,7 +138,7 @@ func Check(head []byte, size int64) (File, error) {
 			return f, nil
 		}
 	}
-	return fail("an ELF file whose entry point lies in no executable segment")
+	return f, fail("an ELF file whose entry point lies in no executable segment")
 }
 
 // add checks a segment and appends it: they come in order of address.

@@ -298,11 +298,26 @@ func sysSetgroups(t *Thread, a *Args) (uintptr, Errno) {
 	if slices.Contains(groups, noID) {
 		return 0, EINVAL
 	}
-	slices.Sort(groups)
+	sortIDs(groups)
 	return t.changeCreds(func(c *credentials) Errno {
 		c.groups = groups
 		return 0
 	})
+}
+
+// sortIDs is Shell's sort, a tenth of slices.Sort in size.
+func sortIDs(ids []uint32) {
+	gap := 1
+	for gap < len(ids) {
+		gap = 3*gap + 1
+	}
+	for ; gap > 0; gap /= 3 {
+		for i := gap; i < len(ids); i++ {
+			for j := i; j >= gap && ids[j-gap] > ids[j]; j -= gap {
+				ids[j-gap], ids[j] = ids[j], ids[j-gap]
+			}
+		}
+	}
 }
 
 // capget(2): versions 2 and 3 have two 32-bit words of each set.

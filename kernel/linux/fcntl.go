@@ -95,9 +95,14 @@ type fileLock struct {
 // locks are all that are held.
 var locks struct {
 	mu    sync.Mutex
-	held  []fileLock
+	held  lockList
 	queue Queue
 }
+
+type lockList []fileLock
+
+//go:noinline
+func (l *lockList) add(h fileLock) { *l = append(*l, h) }
 
 // flockArg is struct flock.
 type flockArg struct {
@@ -178,23 +183,23 @@ func (t *Thread) setLock(l fileLock, unlock, wait bool) Errno {
 		if !unlock && l.conflict() != nil {
 			return false
 		}
-		var kept []fileLock
+		var kept lockList
 		for _, h := range locks.held {
 			if h.key != l.key || h.whole != l.whole || h.owner != l.owner || h.start >= l.end || l.start >= h.end {
-				kept = append(kept, h)
+				kept.add(h)
 				continue
 			}
 			if before := h; h.start < l.start {
 				before.end = l.start
-				kept = append(kept, before)
+				kept.add(before)
 			}
 			if after := h; h.end > l.end {
 				after.start = l.end
-				kept = append(kept, after)
+				kept.add(after)
 			}
 		}
 		if !unlock {
-			kept = append(kept, l)
+			kept.add(l)
 		}
 		locks.held = kept
 		return true
@@ -224,12 +229,12 @@ func (t *Thread) dropLocks(f *File) {
 		key = fifoKey{o.inode.FS(), o.inode.Ino()}
 	}
 	last := f.refs.Load() == 1
-	var kept []fileLock
+	var kept lockList
 	for _, h := range locks.held {
 		if h.owner == any(t.proc) && h.key == key || last && h.owner == any(f) {
 			continue
 		}
-		kept = append(kept, h)
+		kept.add(h)
 	}
 	locks.held = kept
 	locks.mu.Unlock()

@@ -127,8 +127,8 @@ func (d *numbered) named(n int) kernfs.Entry {
 
 // number returns the number that s is the usual way to write.
 func number(s string) (int, bool) {
-	n, err := strconv.Atoi(s)
-	return n, err == nil && n >= 0 && (s[0] != '0' || len(s) == 1)
+	n, ok := parseInt(s)
+	return int(n), ok && n >= 0 && (s[0] != '0' || len(s) == 1)
 }
 
 // procRoot is the directory /proc: the names of procFiles, self, and the processes.

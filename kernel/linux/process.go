@@ -156,7 +156,9 @@ func (p *Process) eachThread(f func(t *Thread) bool) {
 func (p *Process) link(t *Thread) {
 	p.mu.Lock()
 	i, _ := slices.BinarySearchFunc(p.threads, t.tid, byTID)
-	p.threads = slices.Insert(p.threads, i, t)
+	p.threads = append(p.threads, nil) // slices.Insert would be fifteen times as large
+	copy(p.threads[i+1:], p.threads[i:])
+	p.threads[i] = t
 	p.mu.Unlock()
 }
 
@@ -172,7 +174,9 @@ func (p *Process) unlink(t *Thread) (left int) {
 // remove takes a process that has ended out of the table.
 func (k *Kernel) remove(p *Process) {
 	k.mu.Lock()
-	k.procs = slices.DeleteFunc(k.procs, func(q *Process) bool { return q == p })
+	if i := slices.Index(k.procs, p); i >= 0 {
+		k.procs = slices.Delete(k.procs, i, i+1)
+	}
 	k.mu.Unlock()
 }
 

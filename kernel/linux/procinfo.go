@@ -163,25 +163,23 @@ func procCPUInfo(s *subject, b *text) {
 	brand, _, _ = cut(brand, 0)
 	cpus := metal.CPUs()
 	for i := range cpus {
-		field := func(name, value string) { b.str(name, ": ", value, "\n") }
-		number := func(name string, n uint64) { field(name, strconv.FormatUint(n, 10)) }
-		number("processor\t", uint64(i))
-		field("vendor_id\t", vendor)
-		number("cpu family\t", uint64(family))
-		number("model\t\t", uint64(model))
-		field("model name\t", trimSpace(brand))
-		number("stepping\t", uint64(sig&15))
+		b.fieldNumber("processor\t", uint64(i))
+		b.field("vendor_id\t", vendor)
+		b.fieldNumber("cpu family\t", uint64(family))
+		b.fieldNumber("model\t\t", uint64(model))
+		b.field("model name\t", trimSpace(brand))
+		b.fieldNumber("stepping\t", uint64(sig&15))
 		khz := metal.TSCHz() / 1000
-		field("cpu MHz\t\t", strconv.FormatUint(khz/1000, 10)+"."+strconv.FormatUint(1000+khz%1000, 10)[1:])
-		number("physical id\t", 0)
-		number("siblings\t", uint64(cpus))
-		number("core id\t\t", uint64(i))
-		number("cpu cores\t", uint64(cpus))
-		number("apicid\t\t", uint64(i))
-		field("fpu\t\t", "yes")
-		field("fpu_exception\t", "yes")
-		number("cpuid level\t", uint64(top))
-		field("wp\t\t", "yes")
+		b.field("cpu MHz\t\t", strconv.FormatUint(khz/1000, 10)+"."+strconv.FormatUint(1000+khz%1000, 10)[1:])
+		b.fieldNumber("physical id\t", 0)
+		b.fieldNumber("siblings\t", uint64(cpus))
+		b.fieldNumber("core id\t\t", uint64(i))
+		b.fieldNumber("cpu cores\t", uint64(cpus))
+		b.fieldNumber("apicid\t\t", uint64(i))
+		b.field("fpu\t\t", "yes")
+		b.field("fpu_exception\t", "yes")
+		b.fieldNumber("cpuid level\t", uint64(top))
+		b.field("wp\t\t", "yes")
 		b.str("flags\t\t:")
 		for _, f := range cpuFlags {
 			a, bb, c, d := metal.CPUID(f.leaf, 0)
@@ -194,11 +192,19 @@ func procCPUInfo(s *subject, b *text) {
 			}
 		}
 		b.str("\n")
-		number("clflush size\t", uint64(misc>>8&255)*8)
-		field("address sizes\t", "46 bits physical, 48 bits virtual")
+		b.fieldNumber("clflush size\t", uint64(misc>>8&255)*8)
+		b.field("address sizes\t", "46 bits physical, 48 bits virtual")
 		b.str("power management:\n\n")
 	}
 }
+
+// The lines of procCPUInfo.
+
+//go:noinline
+func (x *text) field(name, value string) { x.str(name, ": ", value, "\n") }
+
+//go:noinline
+func (x *text) fieldNumber(name string, n uint64) { x.field(name, strconv.FormatUint(n, 10)) }
 
 // registers are the characters that CPUID leaves in registers.
 func registers(regs ...uint32) string {

@@ -258,7 +258,7 @@ func setComm(s *subject, v string) Errno {
 // none does.
 func setOOMScore(s *subject, v string) Errno {
 	const most = 1000
-	if n, err := strconv.Atoi(v); err != nil || n < -most || n > most {
+	if n, ok := parseInt(v); !ok || n < -most || n > most {
 		return EINVAL
 	}
 	return 0
@@ -427,95 +427,102 @@ func procStatus(s *subject, b *text) {
 	umask, slots := p.files.umask, len(p.files.fds)
 	p.files.mu.Unlock()
 	b.str("Name:\t", t.comm(), "\nUmask:\t0", strconv.FormatUint(uint64(umask)|0o1000, 8)[1:], "\nState:\t", t.state())
-	line := func(name string) { b.str("\n", name, ":\t") }
-	ids := func(name string, i identity) {
-		line(name)
-		b.num(uint64(i.real))
-		for _, id := range [...]uint32{i.effective, i.saved, i.fs} {
-			b.str("\t")
-			b.num(uint64(id))
-		}
-	}
-	number := func(name string, n uint64) { line(name); b.num(n) }
-	pages := func(name string, n uint64) {
-		line(name)
-		b.right(strconv.FormatUint(n*(pageSize/1024), 10), 8)
-		b.str(" kB")
-	}
-	mask := func(name string, n uint64) { line(name); b.hex(n, 16) }
-	number("Tgid", uint64(p.pid))
-	number("Ngid", 0)
-	number("Pid", uint64(t.tid))
-	number("PPid", 0)
-	number("TracerPid", 0)
+	b.lineNumber("Tgid", uint64(p.pid))
+	b.lineNumber("Ngid", 0)
+	b.lineNumber("Pid", uint64(t.tid))
+	b.lineNumber("PPid", 0)
+	b.lineNumber("TracerPid", 0)
 
 	c := &p.cred
 	c.mu.Lock()
 	uid, gid, groups := c.uid, c.gid, c.groups
 	inheritable, permitted, effective, bounding, ambient, nnp := c.inheritable, c.permitted, c.effective, c.bounding, c.ambient, c.noNewPrivs
 	c.mu.Unlock()
-	ids("Uid", uid)
-	ids("Gid", gid)
-	number("FDSize", uint64(max(slots, 64)))
-	line("Groups")
+	b.lineIDs("Uid", uid)
+	b.lineIDs("Gid", gid)
+	b.lineNumber("FDSize", uint64(max(slots, 64)))
+	b.line("Groups")
 	for _, g := range groups {
 		b.num(uint64(g))
 		b.str(" ")
 	}
-	pages("VmPeak", u.size)
-	pages("VmSize", u.size)
-	pages("VmLck", 0)
-	pages("VmPin", 0)
-	pages("VmHWM", u.peak)
-	pages("VmRSS", u.resident)
-	pages("RssAnon", u.resident)
-	pages("RssFile", 0)
-	pages("RssShmem", 0)
-	pages("VmData", u.data)
-	pages("VmStk", u.stack)
-	pages("VmExe", u.code)
-	pages("VmLib", 0)
-	pages("VmPTE", 0)
-	pages("VmSwap", 0)
-	number("Threads", uint64(p.countThreads()))
+	b.linePages("VmPeak", u.size)
+	b.linePages("VmSize", u.size)
+	b.linePages("VmLck", 0)
+	b.linePages("VmPin", 0)
+	b.linePages("VmHWM", u.peak)
+	b.linePages("VmRSS", u.resident)
+	b.linePages("RssAnon", u.resident)
+	b.linePages("RssFile", 0)
+	b.linePages("RssShmem", 0)
+	b.linePages("VmData", u.data)
+	b.linePages("VmStk", u.stack)
+	b.linePages("VmExe", u.code)
+	b.linePages("VmLib", 0)
+	b.linePages("VmPTE", 0)
+	b.linePages("VmSwap", 0)
+	b.lineNumber("Threads", uint64(p.countThreads()))
 
 	p.sig.mu.Lock()
 	queued, shared, own, blocked := len(t.sig.pending.queue)+len(p.sig.pending.queue), p.sig.pending.set, t.sig.pending.set, t.sig.mask
 	ignored, caught := p.sig.dispositions()
 	p.sig.mu.Unlock()
-	line("SigQ")
+	b.line("SigQ")
 	b.num(uint64(queued))
 	b.str("/")
 	b.num(p.limit(rlimitSigpending))
-	mask("SigPnd", uint64(own))
-	mask("ShdPnd", uint64(shared))
-	mask("SigBlk", uint64(blocked))
-	mask("SigIgn", uint64(ignored))
-	mask("SigCgt", uint64(caught))
-	mask("CapInh", inheritable)
-	mask("CapPrm", permitted)
-	mask("CapEff", effective)
-	mask("CapBnd", bounding)
-	mask("CapAmb", ambient)
-	if line("NoNewPrivs"); nnp {
+	b.lineMask("SigPnd", uint64(own))
+	b.lineMask("ShdPnd", uint64(shared))
+	b.lineMask("SigBlk", uint64(blocked))
+	b.lineMask("SigIgn", uint64(ignored))
+	b.lineMask("SigCgt", uint64(caught))
+	b.lineMask("CapInh", inheritable)
+	b.lineMask("CapPrm", permitted)
+	b.lineMask("CapEff", effective)
+	b.lineMask("CapBnd", bounding)
+	b.lineMask("CapAmb", ambient)
+	if b.line("NoNewPrivs"); nnp {
 		b.str("1")
 	} else {
 		b.str("0")
 	}
-	number("Seccomp", 0)
+	b.lineNumber("Seccomp", 0)
 	cpus := t.sched.affinity
 	if cpus == 0 {
 		cpus = allCPUs()
 	}
-	line("Cpus_allowed")
+	b.line("Cpus_allowed")
 	b.hex(cpus, 1)
-	line("Cpus_allowed_list")
+	b.line("Cpus_allowed_list")
 	b.cpuList(cpus)
-	line("Mems_allowed")
-	b.str("1")
-	line("Mems_allowed_list")
-	b.str("0")
-	b.str("\n")
+	b.str("\nMems_allowed:\t1\nMems_allowed_list:\t0\n")
+}
+
+// The lines of procStatus.
+
+//go:noinline
+func (x *text) line(name string) { x.str("\n", name, ":\t") }
+
+//go:noinline
+func (x *text) lineNumber(name string, n uint64) { x.line(name); x.num(n) }
+
+//go:noinline
+func (x *text) lineMask(name string, n uint64) { x.line(name); x.hex(n, 16) }
+
+//go:noinline
+func (x *text) linePages(name string, n uint64) {
+	x.line(name)
+	x.right(strconv.FormatUint(n*(pageSize/1024), 10), 8)
+	x.str(" kB")
+}
+
+//go:noinline
+func (x *text) lineIDs(name string, i identity) {
+	x.lineNumber(name, uint64(i.real))
+	for _, id := range [...]uint32{i.effective, i.saved, i.fs} {
+		x.str("\t")
+		x.num(uint64(id))
+	}
 }
 
 // cpuList writes a set of CPUs, as in "0-3,5".

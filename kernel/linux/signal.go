@@ -185,7 +185,14 @@ func (q *pendingSignals) take(set sigSet) (info sigInfo, ok bool) {
 // flush drops the signals in set.
 func (q *pendingSignals) flush(set sigSet) {
 	if q.set&set != 0 {
-		q.queue = slices.DeleteFunc(q.queue, func(i sigInfo) bool { return set.has(int(i.signo)) })
+		n := 0
+		for i := range q.queue {
+			if !set.has(int(q.queue[i].signo)) {
+				q.queue[n] = q.queue[i]
+				n++
+			}
+		}
+		q.queue = q.queue[:n]
 		q.set &^= set
 	}
 }

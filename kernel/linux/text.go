@@ -37,6 +37,26 @@ func baseName(path string) string {
 	}
 }
 
+// parseInt reads a decimal number with an optional sign. With strconv come its
+// errors, which quote what they are about, and would be six kilobytes.
+func parseInt(s string) (n int64, ok bool) {
+	negative := s != "" && s[0] == '-'
+	if negative || s != "" && s[0] == '+' {
+		s = s[1:]
+	}
+	for i := range len(s) {
+		d := int64(s[i]) - '0'
+		if d < 0 || d > 9 || n > (1<<63-1-d)/10 {
+			return 0, false
+		}
+		n = n*10 + d
+	}
+	if negative {
+		n = -n
+	}
+	return n, s != ""
+}
+
 // mib is n bytes in MiB, as text.
 func mib(n uint64) string { return strconv.FormatUint(n>>20, 10) + " MiB" }
 

@@ -1,7 +1,6 @@
 package linux
 
 import (
-	"strconv"
 	"sync"
 
 	"gosv/kernel/console"
@@ -72,8 +71,8 @@ func (y *terminal) init(p *Process, size string) {
 			vReprint: 18, 13: 15, vWErase: 23, vLNext: 22},
 	}
 	rows, cols, _ := cut(size, 'x')
-	r, _ := strconv.ParseUint(rows, 10, 16)
-	c, _ := strconv.ParseUint(cols, 10, 16)
+	r, _ := parseInt(rows)
+	c, _ := parseInt(cols)
 	y.size = winsize{row: uint16(r), col: uint16(c)}
 	console.Listen(y, framed()) // also for who never reads: Ctrl-C must get through
 }

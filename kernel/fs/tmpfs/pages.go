@@ -57,7 +57,9 @@ func (x *pageIndex) get(i int64) *page {
 func (x *pageIndex) set(i int64, p *page) {
 	g, ok := x.find(i >> groupBits)
 	if !ok {
-		x.groups = slices.Insert(x.groups, g, group{i >> groupBits, new([groupSize]*page)})
+		x.groups = append(x.groups, group{}) // slices.Insert would be ten times as large
+		copy(x.groups[g+1:], x.groups[g:])
+		x.groups[g] = group{i >> groupBits, new([groupSize]*page)}
 	}
 	x.groups[g].pages[i&(groupSize-1)] = p
 	x.count++
