@@ -45,7 +45,9 @@ func start() {
 	Mark("boot data read")
 	end := imageEnd() - KernelBase
 	end = (end + 4095) &^ 4095
-	bootInfo.Reserve(boot.Range{Start: 0, End: uint64(end) + stubPages<<12})
+	bootInfo.Reserve(boot.Range{Start: 0, End: imagePhys})
+	reserveImage()
+	bootInfo.Reserve(boot.Range{Start: uint64(end), End: uint64(end) + stubPages<<12})
 	bootInfo.Reserve(boot.Range{Start: uint64(cmdline.start), End: uint64(cmdline.end)})
 	bootInfo.Reserve(boot.Range{Start: uint64(initrd.start), End: uint64(initrd.end)})
 	initFrames(&bootInfo)
@@ -91,6 +93,20 @@ func start() {
 	c.cur, t.cpu = t, c
 	endCalibration()
 	Mark("descriptors, APIC and clock set up")
+}
+
+// reserveImage keeps the frames that the image fills. There is a hole in it, where
+// mkkernel has shortened a segment.
+func reserveImage() {
+	h := elfHeader()
+	ph := h + ld(h+32)
+	for n := ld32(h+56) & 0xffff; n > 0; n-- {
+		if ld32(ph) == 1 { // PT_LOAD
+			pa := uint64(ld(ph + 24))
+			bootInfo.Reserve(boot.Range{Start: pa, End: pa + uint64(ld(ph+40))})
+		}
+		ph += 56
+	}
 }
 
 // readBootData parses what the loader left, while the first GiB is mapped.
