@@ -64,10 +64,10 @@ type node struct {
 }
 
 // magicLink is a node with Jump.
-type magicLink struct{ *node }
+type magicLink struct{ node }
 
 // Jump implements fs.Jumper.
-func (n magicLink) Jump() (fs.Place, errno.Errno) { return n.entry.Jump() }
+func (n *magicLink) Jump() (fs.Place, errno.Errno) { return n.entry.Jump() }
 
 func (n *node) FS() fs.FileSystem { return n.vol }
 func (n *node) Ino() uint64       { return n.ino }
@@ -100,11 +100,11 @@ func (n *node) child(e Entry) fs.Inode {
 	for i := range len(e.Name) {
 		h = (h ^ uint64(e.Name[i])) * prime
 	}
-	c := &node{vol: n.vol, ino: h >> 1, parent: n, entry: e}
+	c := node{vol: n.vol, ino: h >> 1, parent: n, entry: e}
 	if e.Jump != nil {
-		return magicLink{c}
+		return &magicLink{c}
 	}
-	return c
+	return &c
 }
 
 func (n *node) up() *node {
@@ -158,13 +158,13 @@ func (n *node) Open() (fs.Inode, errno.Errno) {
 	if n.entry.Dir != nil {
 		return n, 0
 	}
-	return &opened{node: n}, 0
+	return &opened{node: *n}, 0
 }
 
 // opened is an open file. What it holds is made when it is read from the start,
 // and stays the same for those who read it in pieces.
 type opened struct {
-	*node
+	node
 	mu   sync.Mutex
 	text []byte
 	made bool
