@@ -47,12 +47,12 @@ func (t *Thread) openDevice(n fs.Inode, flags uint32) (object, Errno) {
 // device is what all of them share.
 type device struct{ node fs.Inode }
 
-func (d device) attr() fs.Attr                                         { return d.node.Attr() }
-func (device) name() string                                            { return "" }
-func (device) close(*File)                                             {}
-func (device) seekable()                                               {}
-func (device) ioctl(*Thread, *File, uintptr, uintptr) (uintptr, Errno) { return 0, ENOTTY }
-func (device) poll(*File) (uint32, *Queue) {
+func (d *device) attr() fs.Attr                                         { return d.node.Attr() }
+func (*device) name() string                                            { return "" }
+func (*device) close(*File)                                             {}
+func (*device) seekable()                                               {}
+func (*device) ioctl(*Thread, *File, uintptr, uintptr) (uintptr, Errno) { return 0, ENOTTY }
+func (*device) poll(*File) (uint32, *Queue) {
 	return pollIn | pollOut | pollRdNorm | pollWrNorm, nil
 }
 
@@ -65,13 +65,13 @@ func swallow(u *userIO) (int, Errno) {
 
 type nullDevice struct{ device }
 
-func (nullDevice) read(*Thread, *File, *userIO) (int, Errno)            { return 0, 0 }
-func (nullDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
-func (nullDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
+func (*nullDevice) read(*Thread, *File, *userIO) (int, Errno)            { return 0, 0 }
+func (*nullDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
+func (*nullDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
 
 type zeroDevice struct{ device }
 
-func (zeroDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
+func (*zeroDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	for u.left > 0 && !u.fault {
 		done += u.Put(fs.Zeros[:min(u.left, len(fs.Zeros))])
 		if t.interrupted() {
@@ -80,17 +80,17 @@ func (zeroDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	}
 	return done, 0
 }
-func (zeroDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
-func (zeroDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
+func (*zeroDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
+func (*zeroDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
 
 type fullDevice struct{ zeroDevice }
 
-func (fullDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return 0, ENOSPC }
-func (fullDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return 0, ENOSPC }
+func (*fullDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return 0, ENOSPC }
+func (*fullDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return 0, ENOSPC }
 
 type randomDevice struct{ device }
 
-func (randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
+func (*randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	var buf [256]byte
 	for u.left > 0 && !u.fault {
 		p := buf[:min(u.left, len(buf))]
@@ -104,8 +104,8 @@ func (randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
 }
 
 // write: what a program offers as entropy is not needed.
-func (randomDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
-func (randomDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
+func (*randomDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
+func (*randomDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
 
 func memoryFS(device uint64) *tmpfs.FS {
 	return tmpfs.New(tmpfs.Config{Device: device, Pages: new(FilePages), Now: FileTime, Memory: metal.FreeMemory, Mode: 0o755})

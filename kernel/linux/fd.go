@@ -40,12 +40,12 @@ type object interface {
 // noObject is what most kinds of objects have in common.
 type noObject struct{}
 
-func (noObject) read(*Thread, *File, *userIO) (int, Errno)               { return 0, EINVAL }
-func (noObject) write(*Thread, *File, *userIO) (int, Errno)              { return 0, EINVAL }
-func (noObject) ioctl(*Thread, *File, uintptr, uintptr) (uintptr, Errno) { return 0, ENOTTY }
-func (noObject) poll(*File) (uint32, *Queue)                             { return pollIn | pollOut | pollRdNorm | pollWrNorm, nil }
-func (noObject) close(*File)                                             {}
-func (noObject) attr() fs.Attr                                           { return fs.Attr{Mode: 0o600, Nlink: 1, BlockSize: pageSize} }
+func (*noObject) read(*Thread, *File, *userIO) (int, Errno)               { return 0, EINVAL }
+func (*noObject) write(*Thread, *File, *userIO) (int, Errno)              { return 0, EINVAL }
+func (*noObject) ioctl(*Thread, *File, uintptr, uintptr) (uintptr, Errno) { return 0, ENOTTY }
+func (*noObject) poll(*File) (uint32, *Queue)                             { return pollIn | pollOut | pollRdNorm | pollWrNorm, nil }
+func (*noObject) close(*File)                                             {}
+func (*noObject) attr() fs.Attr                                           { return fs.Attr{Mode: 0o600, Nlink: 1, BlockSize: pageSize} }
 
 // Flags of open(2) that stay with a description.
 const (

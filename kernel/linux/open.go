@@ -171,7 +171,7 @@ func (t *Thread) openPlace(p fs.Place, flags uint32) (*File, Errno) {
 		return f, 0
 	}
 	status |= oLarge
-	if n, ok := p.Inode.(fileInode); ok {
+	if n, ok := p.Inode.(*fileInode); ok {
 		return n.reopen(status)
 	}
 	var io object

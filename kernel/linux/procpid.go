@@ -153,7 +153,7 @@ func (p *Process) placeOf(fd int) (fs.Place, Errno) {
 	case f.place.Inode != nil:
 		return f.place, 0
 	}
-	return fs.Place{Mount: p.files.root.Mount, Inode: fileInode{file: f}}, 0
+	return fs.Place{Mount: p.files.root.Mount, Inode: &fileInode{file: f}}, 0
 }
 
 // fileInode stands for an open file that has no place in a file system, where
@@ -169,14 +169,14 @@ type anonymousFS struct{}
 func (anonymousFS) Device() uint64  { return anonymous }
 func (anonymousFS) Usage() fs.Usage { return fs.Usage{Magic: 0x09041934} } // ANON_INODE_FS_MAGIC
 
-func (n fileInode) FS() fs.FileSystem       { return anonymousFS{} }
-func (n fileInode) Ino() uint64             { return n.file.io.attr().Ino }
-func (n fileInode) Mode() uint32            { return n.file.io.attr().Mode }
-func (n fileInode) Attr() fs.Attr           { return n.file.io.attr() }
-func (n fileInode) Open() (fs.Inode, Errno) { return nil, ENXIO }
+func (n *fileInode) FS() fs.FileSystem       { return anonymousFS{} }
+func (n *fileInode) Ino() uint64             { return n.file.io.attr().Ino }
+func (n *fileInode) Mode() uint32            { return n.file.io.attr().Mode }
+func (n *fileInode) Attr() fs.Attr           { return n.file.io.attr() }
+func (n *fileInode) Open() (fs.Inode, Errno) { return nil, ENXIO }
 
 // reopen opens such a file once more.
-func (n fileInode) reopen(flags uint32) (*File, Errno) {
+func (n *fileInode) reopen(flags uint32) (*File, Errno) {
 	switch io := n.file.io.(type) {
 	case *pipeEnd:
 		return io.p.open(flags, nil), 0
