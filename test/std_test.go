@@ -107,7 +107,7 @@ func testStd(t *testing.T, prog, name, goroot string, skip []string) {
 func stdVM(name, goroot, dir string) []string {
 	memory := stdMemory[name]
 	if memory == "" {
-		memory = "512"
+		memory = "1024"
 	}
 	vm := append([]string{gosv, "run", "-m", memory, "-c", strconv.Itoa(*stdCPUs), "--timeout", stdBound.String(), "-e", "GOROOT=" + goroot, "-w", dir}, microvm...)
 	// Tests read their package's files, and some its neighbours'.
