@@ -6,7 +6,7 @@ import "testing"
 // found by other programs' own tests.
 func TestRegressions(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"copyrange"} {
+	for _, name := range []string{"copyrange", "entropy"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			same(t, options{}, cProgram(t, glibc, name))

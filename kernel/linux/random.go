@@ -84,3 +84,34 @@ func sysGetrandom(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	return n, 0
 }
+
+// Requests of ioctl(2) on /dev/random (random(4)).
+const (
+	rndGetEntCnt   = 0x80045200
+	rndAddToEntCnt = 0x40045201
+	rndAddEntropy  = 0x40085203
+	rndZapEntCnt   = 0x5204
+	rndClearPool   = 0x5206
+	rndReseedCRNG  = 0x5207
+)
+
+// ioctl: the generator never lacks entropy, so what is to change that changes
+// nothing.
+func (randomDevice) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
+	n := int32(256)
+	switch req {
+	case rndGetEntCnt:
+		return 0, copyOut(t, arg, &n)
+	case rndAddToEntCnt, rndAddEntropy: // both begin with a count of bits
+		if err := copyIn(t, &n, arg); err != 0 {
+			return 0, err
+		}
+		if n < 0 {
+			return 0, EINVAL
+		}
+		return 0, 0
+	case rndZapEntCnt, rndClearPool, rndReseedCRNG:
+		return 0, 0
+	}
+	return 0, EINVAL
+}
