@@ -221,8 +221,9 @@ func sysSetfsgid(t *Thread, a *Args) (old uintptr, _ Errno) {
 func (t *Thread) ids() (uid, gid identity) {
 	c := &t.proc.cred
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.uid, c.gid
+	uid, gid = c.uid, c.gid
+	c.mu.Unlock()
+	return uid, gid
 }
 
 func sysGetuid(t *Thread, a *Args) (uintptr, Errno) {

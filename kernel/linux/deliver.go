@@ -33,8 +33,8 @@ func (t *Thread) finish(err Errno) bool {
 			return false
 		}
 		p.sig.mu.Lock()
-		info, ok := t.nextSignal(^t.sig.mask)
-		if !ok {
+		var info sigInfo
+		if !t.nextSignal(^t.sig.mask, &info) {
 			t.review()
 			p.sig.mu.Unlock()
 			t.restoreMask()

@@ -7,7 +7,7 @@ type epoll struct {
 	noObject
 	mu    sync.Mutex // guards what follows; taken below Queue.mu of the files watched
 	items map[epollKey]*epollItem
-	ready []*epollItem // in the order in which they became so
+	ready readyList // in the order in which they became so
 	queue Queue
 }
 
@@ -23,8 +23,31 @@ type epollItem struct {
 	events uint32 // asked for; 0 but for the flags after a one-shot
 	data   uint64
 	waiter Waiter
-	listed bool // in ready
+	listed bool // in a readyList, and
+	next   *epollItem
 	gone   bool
+}
+
+// readyList is a queue of items.
+type readyList struct{ first, last *epollItem }
+
+func (l *readyList) push(item *epollItem) {
+	item.listed, item.next = true, nil
+	if l.first == nil {
+		l.first = item
+	} else {
+		l.last.next = item
+	}
+	l.last = item
+}
+
+// pop takes the first item out, nil if there is none.
+func (l *readyList) pop() *epollItem {
+	item := l.first
+	if item != nil {
+		l.first, item.listed = item.next, false
+	}
+	return item
 }
 
 const (
@@ -207,33 +230,29 @@ func (item *epollItem) changed(*Waiter) {
 	e := item.ep
 	e.mu.Lock()
 	if !item.listed && !item.gone && item.events&^epollFlags != 0 {
-		item.listed = true
-		e.ready = append(e.ready, item)
+		e.ready.push(item)
 	}
 	e.mu.Unlock()
 	e.queue.Wake()
 }
 
-// collect moves up to n events to out.
+// collect moves up to len(out) events to out.
 func (e *epoll) collect(out []epollEvent) (n int) {
 	e.mu.Lock()
 	list := e.ready
-	e.ready = nil
-	e.mu.Unlock()
-	var again []*epollItem
-	for i, item := range list {
-		if n == len(out) {
-			again = append(again, list[i:]...)
+	e.ready = readyList{}
+	for n < len(out) {
+		item := list.pop()
+		if item == nil {
 			break
 		}
-		e.mu.Lock()
-		item.listed = false
-		events, data, gone := item.events, item.data, item.gone
-		e.mu.Unlock()
-		if gone || events&^epollFlags == 0 {
+		events, data := item.events, item.data
+		if item.gone || events&^epollFlags == 0 {
 			continue
 		}
+		e.mu.Unlock()
 		mask, _ := item.key.file.io.poll(item.key.file)
+		e.mu.Lock()
 		if mask &= events; mask == 0 {
 			continue
 		}
@@ -242,22 +261,23 @@ func (e *epoll) collect(out []epollEvent) (n int) {
 		n++
 		switch {
 		case events&epollOneshot != 0:
-			e.mu.Lock()
 			item.events &= epollFlags
-			e.mu.Unlock()
-		case events&epollEdge == 0: // level: it is looked at again next time
-			e.mu.Lock()
-			if !item.listed {
-				item.listed = true
-				again = append(again, item)
-			}
-			e.mu.Unlock()
+		case events&epollEdge == 0 && !item.listed && !item.gone: // level: it is looked at again next time
+			e.ready.push(item)
 		}
 	}
-	if len(again) > 0 {
-		e.mu.Lock()
-		e.ready = append(e.ready, again...)
-		e.mu.Unlock()
+	if list.first != nil {
+		if e.ready.first == nil {
+			e.ready = list
+		} else {
+			list.last.next = e.ready.first
+			e.ready.first = list.first
+		}
+	}
+	more := e.ready.first != nil
+	e.mu.Unlock()
+	if more {
+		e.queue.Wake() // others may have looked while nothing was in the list
 	}
 	return n
 }
@@ -265,7 +285,10 @@ func (e *epoll) collect(out []epollEvent) (n int) {
 // poll: an instance is readable when something that it watches is ready.
 func (e *epoll) poll(*File) (ready uint32, q *Queue) {
 	e.mu.Lock()
-	list := append([]*epollItem(nil), e.ready...)
+	var list []*epollItem
+	for item := e.ready.first; item != nil; item = item.next {
+		list = append(list, item)
+	}
 	e.mu.Unlock()
 	for _, item := range list {
 		if mask, _ := item.key.file.io.poll(item.key.file); mask&item.events&^epollFlags != 0 {
@@ -317,7 +340,6 @@ func (t *Thread) epollWait(fd, addr, n uintptr, deadline uint64) (uintptr, Errno
 	if err != 0 {
 		return 0, err
 	}
-	defer f.Release()
 	var few [16]epollEvent
 	out := few[:]
 	if n > uintptr(len(few)) {
@@ -329,6 +351,7 @@ func (t *Thread) epollWait(fd, addr, n uintptr, deadline uint64) (uintptr, Errno
 	if !look() && deadline != 0 {
 		err = t.Wait(&e.queue, deadline, look)
 	}
+	f.Release()
 	switch {
 	case got > 0:
 		return uintptr(got), copyOutSlice(t, addr, out[:got])

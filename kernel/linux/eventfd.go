@@ -48,18 +48,7 @@ func (e *eventFD) read(t *Thread, f *File, u *userIO) (int, Errno) {
 		return 0, EINVAL
 	}
 	var v uint64
-	err := t.block(f, &e.queue, func() bool {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		switch v = e.count; {
-		case v == 0:
-			return false
-		case e.semaphore:
-			v = 1
-		}
-		e.count -= v
-		return true
-	})
+	err := t.block(f, &e.queue, func() bool { v = e.take(); return v != 0 })
 	if err != 0 {
 		return 0, err
 	}
@@ -67,6 +56,29 @@ func (e *eventFD) read(t *Thread, f *File, u *userIO) (int, Errno) {
 	var b [8]byte
 	putUint64(b[:], v)
 	return u.Put(b[:]), 0
+}
+
+// take returns what a read gets: 0 for nothing yet.
+func (e *eventFD) take() uint64 {
+	e.mu.Lock()
+	v := e.count
+	if e.semaphore {
+		v = min(v, 1)
+	}
+	e.count -= v
+	e.mu.Unlock()
+	return v
+}
+
+// add adds v, unless that would be too much.
+func (e *eventFD) add(v uint64) bool {
+	e.mu.Lock()
+	ok := v <= maxEvents-e.count
+	if ok {
+		e.count += v
+	}
+	e.mu.Unlock()
+	return ok
 }
 
 func (e *eventFD) write(t *Thread, f *File, u *userIO) (int, Errno) {
@@ -81,15 +93,7 @@ func (e *eventFD) write(t *Thread, f *File, u *userIO) (int, Errno) {
 	if v == 1<<64-1 {
 		return 0, EINVAL
 	}
-	err := t.block(f, &e.queue, func() bool {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if v > maxEvents-e.count {
-			return false
-		}
-		e.count += v
-		return true
-	})
+	err := t.block(f, &e.queue, func() bool { return e.add(v) })
 	if err != 0 {
 		return 0, err
 	}
@@ -97,20 +101,14 @@ func (e *eventFD) write(t *Thread, f *File, u *userIO) (int, Errno) {
 	return len(b), 0
 }
 
-func getUint64(b []byte) (v uint64) {
-	for i := 7; i >= 0; i-- {
-		v = v<<8 | uint64(b[i])
-	}
-	return v
-}
-
 func (e *eventFD) poll(*File) (ready uint32, q *Queue) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.count > 0 {
+	n := e.count
+	e.mu.Unlock()
+	if n > 0 {
 		ready = pollIn | pollRdNorm
 	}
-	if e.count < maxEvents {
+	if n < maxEvents {
 		ready |= pollOut | pollWrNorm
 	}
 	return ready, &e.queue

@@ -82,19 +82,25 @@ func newFile(io object, flags uint32) *File {
 }
 
 func (f *File) canRead() bool {
-	return f.flags.Load()&(oAccMode|oPath) != oWronly && f.flags.Load()&oPath == 0
+	flags := f.flags.Load()
+	return flags&oAccMode != oWronly && flags&oPath == 0
 }
 func (f *File) canWrite() bool {
-	return f.flags.Load()&oAccMode != oRdonly && f.flags.Load()&oPath == 0
+	flags := f.flags.Load()
+	return flags&oAccMode != oRdonly && flags&oPath == 0
 }
 func (f *File) nonblock() bool { return f.flags.Load()&oNonblock != 0 }
 
 // Retain and Release count references.
 func (f *File) Retain() { f.refs.Add(1) }
 func (f *File) Release() {
-	if f.refs.Add(-1) != 0 {
-		return
+	if f.refs.Add(-1) == 0 {
+		f.end()
 	}
+}
+
+// end closes f for good.
+func (f *File) end() {
 	f.mu.Lock()
 	watchers := f.watchers
 	f.watchers = nil
@@ -125,15 +131,18 @@ type descriptor struct {
 // file returns the file open as fd with a reference, for Release.
 func (t *Thread) file(fd uintptr) (*File, Errno) {
 	s := &t.proc.files
+	var f *File
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if fd := uint32(fd); uint64(fd) < uint64(len(s.fds)) {
-		if f := s.fds[fd].file; f != nil {
+	if fd := uint64(uint32(fd)); fd < uint64(len(s.fds)) {
+		if f = s.fds[fd].file; f != nil {
 			f.Retain()
-			return f, 0
 		}
 	}
-	return nil, EBADF
+	s.mu.Unlock()
+	if f == nil {
+		return nil, EBADF
+	}
+	return f, 0
 }
 
 // ioFile is file for calls that O_PATH does not allow.

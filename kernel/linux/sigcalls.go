@@ -269,8 +269,7 @@ func (t *Thread) awaitSignal(set sigSet, deadline uint64) (info sigInfo, err Err
 	p.sig.mu.Lock()
 	defer p.sig.mu.Unlock()
 	for {
-		var ok bool
-		if info, ok = t.nextSignal(set); ok {
+		if t.nextSignal(set, &info) {
 			t.review()
 			return info, 0
 		}

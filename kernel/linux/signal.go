@@ -154,10 +154,10 @@ func (q *pendingSignals) add(info *sigInfo) Errno {
 }
 
 // take removes the next signal out of those in set.
-func (q *pendingSignals) take(set sigSet) (info sigInfo, ok bool) {
+func (q *pendingSignals) take(set sigSet, info *sigInfo) (ok bool) {
 	set &= q.set
 	if set == 0 {
-		return info, false
+		return false
 	}
 	if s := set & synchronous; s != 0 {
 		set = s
@@ -174,12 +174,13 @@ func (q *pendingSignals) take(set sigSet) (info sigInfo, ok bool) {
 			at = i
 		}
 	}
-	info = q.queue[at]
-	q.queue = slices.Delete(q.queue, at, at+1)
+	*info = q.queue[at]
+	copy(q.queue[at:], q.queue[at+1:])
+	q.queue = q.queue[:len(q.queue)-1]
 	if !more {
 		q.set &^= sigBit(int(sig))
 	}
-	return info, true
+	return true
 }
 
 // flush drops the signals in set.
@@ -232,10 +233,15 @@ func (s *signalState) ignores(sig int) bool {
 }
 
 // signal sends a signal to p, or to its thread t if that is not nil.
-func (p *Process) signal(t *Thread, info *sigInfo) (err Errno) {
-	sig := int(info.signo)
+func (p *Process) signal(t *Thread, info *sigInfo) Errno {
 	p.sig.mu.Lock()
-	defer p.sig.mu.Unlock()
+	err := p.signalLocked(t, info)
+	p.sig.mu.Unlock()
+	return err
+}
+
+func (p *Process) signalLocked(t *Thread, info *sigInfo) (err Errno) {
+	sig := int(info.signo)
 	if sig == SIGCONT {
 		p.flushAll(stopping)
 	} else if stopping.has(sig) {
@@ -341,9 +347,6 @@ func (t *Thread) setTempMask(mask sigSet) {
 }
 
 // nextSignal takes the next signal for t to handle.
-func (t *Thread) nextSignal(set sigSet) (info sigInfo, ok bool) {
-	if info, ok = t.sig.pending.take(set); !ok {
-		info, ok = t.proc.sig.pending.take(set)
-	}
-	return info, ok
+func (t *Thread) nextSignal(set sigSet, info *sigInfo) (ok bool) {
+	return t.sig.pending.take(set, info) || t.proc.sig.pending.take(set, info)
 }

@@ -34,13 +34,11 @@ func (s *Space) readSome(dst unsafe.Pointer, addr, n uintptr) (done uintptr) {
 	if !userRange(addr, n) {
 		return 0
 	}
-	for {
-		left := metal.Copy(uintptr(dst)+done, addr+done, n-done)
-		done = n - left
-		if left == 0 || !s.bringIn(addr+done, accessRead) {
-			return done
-		}
+	left := metal.Copy(uintptr(dst), addr, n)
+	for left != 0 && s.bringIn(addr+n-left, accessRead) {
+		left = metal.Copy(uintptr(dst)+n-left, addr+n-left, left)
 	}
+	return n - left
 }
 
 // writeSome copies up to n bytes from src to user memory and returns how many
@@ -49,13 +47,11 @@ func (s *Space) writeSome(addr uintptr, src unsafe.Pointer, n uintptr) (done uin
 	if !userRange(addr, n) {
 		return 0
 	}
-	for {
-		left := metal.Copy(addr+done, uintptr(src)+done, n-done)
-		done = n - left
-		if left == 0 || !s.bringIn(addr+done, accessWrite) {
-			return done
-		}
+	left := metal.Copy(addr, uintptr(src), n)
+	for left != 0 && s.bringIn(addr+n-left, accessWrite) {
+		left = metal.Copy(addr+n-left, uintptr(src)+n-left, left)
 	}
+	return n - left
 }
 
 // CopyIn fills dst from user memory at addr, CopyOut writes src there.

@@ -3,6 +3,7 @@ package linux
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"gosv/kernel/metal"
 )
@@ -48,7 +49,7 @@ func (t *Thread) wake() { t.parker.wake() }
 // Queue holds those who wait for something about an object to change.
 type Queue struct {
 	mu   sync.Mutex
-	head *Waiter
+	head atomic.Pointer[Waiter] // changed under mu
 	tail *Waiter
 }
 
@@ -69,7 +70,7 @@ func (q *Queue) Add(w *Waiter) {
 	if q.tail != nil {
 		q.tail.next = w
 	} else {
-		q.head = w
+		q.head.Store(w)
 	}
 	q.tail = w
 	q.mu.Unlock()
@@ -82,7 +83,7 @@ func (q *Queue) Remove(w *Waiter) {
 		if w.prev != nil {
 			w.prev.next = w.next
 		} else {
-			q.head = w.next
+			q.head.Store(w.next)
 		}
 		if w.next != nil {
 			w.next.prev = w.prev
@@ -95,10 +96,17 @@ func (q *Queue) Remove(w *Waiter) {
 }
 
 // Wake tells all who wait in q to look again. They stay in it until they
-// remove themselves.
+// remove themselves. Who adds himself looks again after that, so that one who
+// changes something first and then finds nobody here need not lock.
 func (q *Queue) Wake() {
+	if q.head.Load() != nil {
+		q.wakeAll()
+	}
+}
+
+func (q *Queue) wakeAll() {
 	q.mu.Lock()
-	for w := q.head; w != nil; w = w.next {
+	for w := q.head.Load(); w != nil; w = w.next {
 		if w.Thread != nil {
 			w.Thread.wake()
 		} else {

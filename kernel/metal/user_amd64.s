@@ -154,55 +154,60 @@ TEXT ·userReturn(SB),NOSPLIT|NOFRAME,$0
 // func Copy(dst, src, n uintptr) (left uintptr)
 //
 // In big steps first. A page fault in one of them goes on at copyRep, which
-// finds out where exactly; a page fault there, at loadWord or casWord goes on
-// at copyFault (trap.go) with CX saying what is left.
+// does the step again and finds out where exactly; a page fault there, at
+// loadWord or casWord goes on at copyFault (trap.go) with CX saying what is left.
 TEXT ·Copy(SB),NOSPLIT|NOFRAME,$0-32
 	MOVQ	dst+8(SP), DI
 	MOVQ	src+16(SP), SI
 	MOVQ	n+24(SP), CX
 	JMP	·copySteps(SB)
 TEXT ·copySteps(SB),NOSPLIT|NOFRAME,$0
-	CMPQ	CX, $64	// CX is what is left, at every instruction that may fault
-	JCS	words
+	CMPQ	CX, $16	// CX is what is left, at every instruction that may fault
+	JCS	word
+	CMPQ	CX, $128
+	JCS	two
 	TESTL	$4, ·fpMask(SB)
-	JEQ	sse
+	JEQ	two
 avx:
 	VMOVDQU	0(SI), Y0
 	VMOVDQU	32(SI), Y1
+	VMOVDQU	64(SI), Y2
+	VMOVDQU	96(SI), Y3
 	VMOVDQU	Y0, 0(DI)
 	VMOVDQU	Y1, 32(DI)
-	ADDQ	$64, SI
-	ADDQ	$64, DI
-	SUBQ	$64, CX
-	CMPQ	CX, $64
+	VMOVDQU	Y2, 64(DI)
+	VMOVDQU	Y3, 96(DI)
+	SUBQ	$-128, SI
+	SUBQ	$-128, DI
+	ADDQ	$-128, CX
+	CMPQ	CX, $128
 	JCC	avx
 	VZEROUPPER
-	JMP	words
-sse:
-	MOVOU	0(SI), X0
-	MOVOU	16(SI), X1
-	MOVOU	32(SI), X2
-	MOVOU	48(SI), X3
-	MOVOU	X0, 0(DI)
-	MOVOU	X1, 16(DI)
-	MOVOU	X2, 32(DI)
-	MOVOU	X3, 48(DI)
-	ADDQ	$64, SI
-	ADDQ	$64, DI
-	SUBQ	$64, CX
-	CMPQ	CX, $64
-	JCC	sse
-words:
+	CMPQ	CX, $16
+	JCS	word
+two:
+	MOVOU	(SI), X0
+	MOVOU	X0, (DI)
+	ADDQ	$16, SI
+	ADDQ	$16, DI
+	SUBQ	$16, CX
+	CMPQ	CX, $16
+	JCC	two
+word:
 	CMPQ	CX, $8
-	JCS	done
+	JCS	tail
 	MOVQ	(SI), AX
 	MOVQ	AX, (DI)
 	ADDQ	$8, SI
 	ADDQ	$8, DI
 	SUBQ	$8, CX
-	JMP	words
-done:
+tail:
+	TESTQ	CX, CX
+	JEQ	done	// REP takes its time to do nothing
 	JMP	·copyRep(SB)
+done:
+	MOVQ	CX, left+32(SP)
+	RET
 TEXT ·copyRep(SB),NOSPLIT|NOFRAME,$0
 	REP
 	MOVSB
