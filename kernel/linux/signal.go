@@ -2,7 +2,6 @@ package linux
 
 import (
 	"math/bits"
-	"slices"
 	"sync"
 )
 
