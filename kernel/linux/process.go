@@ -82,6 +82,7 @@ type Process struct {
 	exe         string // path of the executable
 	deathSignal int32  // PR_SET_PDEATHSIG
 	personality uint32
+	secret      atomic.Bool // PR_SET_DUMPABLE 0
 }
 
 // newID returns an id that no process or thread uses.
