@@ -39,6 +39,9 @@ func (c *Caller) Chown(n Inode, uid, gid uint32) errno.Errno {
 	}
 	if !IsDir(a.Mode) {
 		if m := a.Mode & PermMask &^ c.privileged(&a); m != a.Mode&PermMask {
+			if !c.owns(&a) { // even if nothing else changes
+				return errno.EPERM
+			}
 			ch.Set |= SetMode
 			ch.Mode = m
 		}

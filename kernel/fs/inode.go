@@ -114,6 +114,7 @@ const (
 const (
 	NoReplace = 1
 	Exchange  = 2
+	Whiteout  = 4 // a device 0:0 takes the place of what is renamed
 )
 
 // Time is a point in time since 1970.
@@ -150,6 +151,7 @@ type New struct {
 	UID, GID uint32
 	Rdev     uint32
 	Target   string // of a symbolic link
+	Private  bool   // made without a name: it never gets one
 }
 
 // Change says which attributes to set: those whose bits are in Set.
@@ -198,4 +200,8 @@ const (
 	MagicErofs = 0xe0f5e1e2
 	MagicProc  = 0x9fa0
 	MagicSysfs = 0x62656572
+
+	MagicPipefs = 0x50495045
+	MagicDevpts = 0x1cd1
+	MagicAnon   = 0x09041934
 )

@@ -18,7 +18,10 @@ func (at *At) Make(path string, a New) errno.Errno {
 	if IsDir(a.Mode) {
 		a.Mode &^= SetUID | SetGID // a directory inherits the latter, or not
 	}
-	_, err = w.make(w.place.Inode, w.last, a)
+	n, err := w.make(w.place.Inode, w.last, a)
+	if err == 0 {
+		at.created(w.place.Inode, w.last, n, false)
+	}
 	return err
 }
 
@@ -43,7 +46,11 @@ func (at *At) Link(target Place, path string) errno.Errno {
 	if IsDir(target.Inode.Mode()) {
 		return errno.EPERM
 	}
-	return w.place.Inode.Link(w.last, target.Inode)
+	if err := w.place.Inode.Link(w.last, target.Inode); err != 0 {
+		return err
+	}
+	at.created(w.place.Inode, w.last, target.Inode, true)
+	return 0
 }
 
 // Unlink takes a name away, for unlink(2).
@@ -75,7 +82,11 @@ func (at *At) Unlink(path string) errno.Errno {
 	if mounted {
 		return errno.EBUSY
 	}
-	return dir.Unlink(w.last)
+	if err := dir.Unlink(w.last); err != 0 {
+		return err
+	}
+	at.deleted(dir, w.last, w.place.Inode)
+	return 0
 }
 
 // Rmdir takes an empty directory away, for rmdir(2).
@@ -106,12 +117,16 @@ func (at *At) Rmdir(path string) errno.Errno {
 	if mounted {
 		return errno.EBUSY
 	}
-	return dir.Rmdir(w.last)
+	if err := dir.Rmdir(w.last); err != 0 {
+		return err
+	}
+	at.deleted(dir, w.last, w.place.Inode)
+	return 0
 }
 
 // Rename moves what from's path leads to, for renameat2(2).
 func (at *At) Rename(path string, to *At, toPath string, flags uint32) errno.Errno {
-	if flags&^(NoReplace|Exchange) != 0 || flags == NoReplace|Exchange {
+	if flags&^(NoReplace|Exchange|Whiteout) != 0 || flags&Exchange != 0 && flags != Exchange {
 		return errno.EINVAL
 	}
 	w, err := at.toName(path)
@@ -178,6 +193,12 @@ func (at *At) Rename(path string, to *At, toPath string, flags uint32) errno.Err
 	if err != 0 {
 		return err
 	}
+	if exists && flags&Exchange == 0 && IsDir(w.mode) != IsDir(v.mode) {
+		if IsDir(v.mode) {
+			return errno.EISDIR
+		}
+		return errno.ENOTDIR
+	}
 	// A directory that moves to another one gets another "..".
 	if IsDir(w.mode) && dir.Inode.Ino() != toDir.Inode.Ino() {
 		if err := c.Access(w.place.Inode, MayWrite); err != 0 {
@@ -187,7 +208,25 @@ func (at *At) Rename(path string, to *At, toPath string, flags uint32) errno.Err
 	if dir.Mount.mountAt(dir.Inode, w.last) != nil || dir.Mount.mountAt(toDir.Inode, v.last) != nil {
 		return errno.EBUSY
 	}
-	return dir.Inode.Rename(w.last, toDir.Inode, v.last, flags)
+	if err := dir.Inode.Rename(w.last, toDir.Inode, v.last, flags); err != 0 {
+		return err
+	}
+	switch {
+	case flags&Exchange != 0:
+		at.renamed(w.place.Inode, dir.Inode, w.last, toDir.Inode, v.last, nil)
+		at.renamed(v.place.Inode, toDir.Inode, v.last, dir.Inode, w.last, nil)
+	case exists:
+		at.renamed(w.place.Inode, dir.Inode, w.last, toDir.Inode, v.last, v.place.Inode)
+	default:
+		at.renamed(w.place.Inode, dir.Inode, w.last, toDir.Inode, v.last, nil)
+	}
+	if flags&Whiteout == 0 {
+		return 0
+	}
+	white := New{Mode: Char}
+	w.own(dir.Inode, &white)
+	_, err = dir.Inode.Create(w.last, white)
+	return err
 }
 
 // toName goes to the directory that holds, or shall hold, path's last component.

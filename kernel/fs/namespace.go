@@ -61,11 +61,13 @@ func (ns *Namespace) Mount(at Place, name, source, kind string, device uint64, r
 	return m
 }
 
-// Mounts calls f for all mounts, those that are below others after them.
+// Mounts calls f for all mounts, those that are below others after them. It asks
+// for the roots of all, since some bring mounts with them.
 func (ns *Namespace) Mounts(f func(m *Mount)) { ns.root.each(f) }
 
 func (m *Mount) each(f func(m *Mount)) {
 	f(m)
+	m.Root()
 	if list := m.below.Load(); list != nil {
 		for _, b := range *list {
 			b.each(f)

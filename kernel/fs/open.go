@@ -1,6 +1,10 @@
 package fs
 
-import "gosv/kernel/errno"
+import (
+	"strconv"
+
+	"gosv/kernel/errno"
+)
 
 // Flags of open(2), as x86-64 has them.
 const (
@@ -37,7 +41,7 @@ func (at *At) Open(path string, flags, mode uint32) (Place, errno.Errno) {
 		return Place{}, err
 	}
 	if noName {
-		return w.tmpfile(path, mode)
+		return w.tmpfile(path, flags, mode)
 	}
 	if flags&Creat != 0 {
 		return w.create(path, flags, mode)
@@ -74,6 +78,7 @@ func (w *walk) create(path string, flags, mode uint32) (Place, errno.Errno) {
 		if err == errno.ENOENT {
 			var n Inode
 			if n, err = w.make(dir.Inode, w.last, New{Mode: Regular | mode&PermMask}); err == 0 {
+				w.created(dir.Inode, w.last, n, false)
 				return Place{Mount: dir.Mount, Inode: n, dir: dir.Inode, name: w.last}, 0
 			}
 			if err == errno.EEXIST && flags&Excl == 0 { // somebody was faster
@@ -135,13 +140,16 @@ func (w *walk) own(dir Inode, a *New) {
 }
 
 // tmpfile is Open with Tmpfile: a file without a name.
-func (w *walk) tmpfile(path string, mode uint32) (Place, errno.Errno) {
+func (w *walk) tmpfile(path string, flags, mode uint32) (Place, errno.Errno) {
 	w.Flags |= OnlyDir
 	if err := w.to(path, false); err != 0 {
 		return Place{}, err
 	}
-	n, err := w.make(w.place.Inode, "", New{Mode: Regular | mode&PermMask})
-	return Place{Mount: w.place.Mount, Inode: n}, err
+	n, err := w.make(w.place.Inode, "", New{Mode: Regular | mode&PermMask, Private: flags&Excl != 0})
+	if err != 0 {
+		return Place{}, err
+	}
+	return Place{Mount: w.place.Mount, Inode: n, dir: w.place.Inode, name: "#" + strconv.FormatUint(n.Ino(), 10)}, 0
 }
 
 // opened checks that what w came to may be opened, and empties it if asked to.
@@ -189,6 +197,8 @@ func (w *walk) opened(flags uint32) (Place, errno.Errno) {
 			if err := n.Truncate(0); err != 0 {
 				return Place{}, err
 			}
+			w.Emptied = true
+			w.Caller.Written(n)
 		}
 	}
 	return w.place, 0

@@ -8,6 +8,9 @@ type At struct {
 	Root   Place // where absolute paths begin, and ".." ends
 	Base   Place // where others begin
 	Flags  uint32
+
+	Watcher Watcher // nil: nobody watches
+	Emptied bool    // set by Open if it threw a file's contents away
 }
 
 // Flags of At.
@@ -61,9 +64,10 @@ func (w *walk) start(path string) errno.Errno {
 	}
 	w.place = w.Base
 	if path[0] == '/' {
-		if err := w.toRoot(); err != 0 {
-			return err
+		if w.Flags&Beneath != 0 {
+			return errno.EXDEV
 		}
+		w.place = *w.top()
 	}
 	w.mode = w.place.Inode.Mode()
 	return 0

@@ -32,6 +32,7 @@ type Backing interface {
 type inodePages struct {
 	inode fs.Inode
 	path  string // that it was found by
+	memfd *memfd
 }
 
 func (p *inodePages) Pages(off int64, max int, write bool) ([]byte, Errno) {

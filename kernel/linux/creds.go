@@ -12,6 +12,7 @@ const (
 	capSetGID      = 6
 	capSetUID      = 7
 	capSetPCap     = 8
+	capSysChroot   = 18
 	capSysAdmin    = 21
 	capSysNice     = 23
 	capSysResource = 24

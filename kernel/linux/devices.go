@@ -65,9 +65,8 @@ func swallow(u *userIO) (int, Errno) {
 
 type nullDevice struct{ device }
 
-func (*nullDevice) read(*Thread, *File, *userIO) (int, Errno)            { return 0, 0 }
-func (*nullDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
-func (*nullDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
+func (*nullDevice) read(*Thread, *File, *userIO) (int, Errno)        { return 0, 0 }
+func (*nullDevice) write(t *Thread, f *File, u *userIO) (int, Errno) { return swallow(u) }
 
 type zeroDevice struct{ device }
 
@@ -80,13 +79,11 @@ func (*zeroDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	}
 	return done, 0
 }
-func (*zeroDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
-func (*zeroDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
+func (*zeroDevice) write(t *Thread, f *File, u *userIO) (int, Errno) { return swallow(u) }
 
 type fullDevice struct{ zeroDevice }
 
-func (*fullDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return 0, ENOSPC }
-func (*fullDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return 0, ENOSPC }
+func (*fullDevice) write(t *Thread, f *File, u *userIO) (int, Errno) { return 0, ENOSPC }
 
 type randomDevice struct{ device }
 
@@ -104,16 +101,11 @@ func (*randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
 }
 
 // write: what a program offers as entropy is not needed.
-func (*randomDevice) write(t *Thread, f *File, u *userIO) (int, Errno)     { return swallow(u) }
-func (*randomDevice) writeBytes(t *Thread, f *File, p []byte) (int, Errno) { return len(p), 0 }
+func (*randomDevice) write(t *Thread, f *File, u *userIO) (int, Errno) { return swallow(u) }
 
-func memoryFS(device uint64) *tmpfs.FS {
-	return tmpfs.New(tmpfs.Config{Device: device, Pages: new(FilePages), Now: FileTime, Memory: metal.FreeMemory, Mode: 0o755})
-}
-
-// devices is the root of /dev.
-func devices() fs.Inode {
-	root := memoryFS(devDevice).Root()
+// devices is the root of /dev, mounted as dev, with what is mounted below it.
+func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
+	root := tmpfs.New(memory(devDevice, 0o755)).Root()
 	for _, d := range [...]struct {
 		name string
 		new  fs.New
@@ -136,6 +128,9 @@ func devices() fs.Inode {
 			console.Write(metal.Message, []byte("gosv kernel: /dev/"+d.name+": "+err.Error()+"\n"))
 		}
 	}
+	ns.Mount(fs.Place{Mount: dev, Inode: root}, "shm", "tmpfs", "tmpfs", shmDevice, func() fs.Inode {
+		return tmpfs.New(memory(shmDevice, fs.Sticky|0o777)).Root()
+	})
 	return root
 }
 
@@ -143,7 +138,7 @@ func devices() fs.Inode {
 func (k *Kernel) anonymous(n fs.New) (fs.Inode, Errno) {
 	k.mu.Lock()
 	if k.anon == nil {
-		k.anon = memoryFS(anonDevice)
+		k.anon = tmpfs.New(memory(anonDevice, 0))
 	}
 	k.mu.Unlock()
 	return k.anon.File(n)

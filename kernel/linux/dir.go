@@ -58,6 +58,7 @@ func (t *Thread) getdents(a *Args, is64 bool) (uintptr, Errno) {
 		return 0, err
 	}
 	f.pos = next
+	f.told(1, inAccess) // even at the end
 	return uintptr(len(buf)), 0
 }
 
@@ -85,6 +86,9 @@ func (t *Thread) changeDir(p fs.Place, which *fs.Place) (uintptr, Errno) {
 	s := &t.proc.files
 	if err := s.caller.Access(p.Inode, fs.MayExec); err != 0 {
 		return 0, err
+	}
+	if which == &s.root && !t.can(capSysChroot) {
+		return 0, EPERM
 	}
 	s.mu.Lock()
 	*which = p

@@ -1,6 +1,9 @@
 package linux
 
-import "sync"
+import (
+	"sync"
+	"unsafe"
+)
 
 // epoll is an epoll(7) instance.
 type epoll struct {
@@ -133,7 +136,8 @@ func sysEpollCtl(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	switch op {
 	case add:
-		if ev.events&epollExclusive != 0 && (nested || ev.events&epollOneshot != 0) {
+		const goWith = pollIn | pollOut | pollErr | pollHup | epollWakeup | epollEdge | epollExclusive
+		if ev.events&epollExclusive != 0 && (nested || ev.events&^goWith != 0) {
 			return 0, EINVAL
 		}
 		if nested && (inner.reaches(e, 0) || inner.depth(0) >= epollNesting) {
@@ -160,7 +164,7 @@ func sysEpollCtl(t *Thread, a *Args) (uintptr, Errno) {
 // always ready, which it refuses.
 func (f *File) pollable() (q *Queue, err Errno) {
 	switch f.io.(type) {
-	case *inodeFile, *memoryFile:
+	case *inodeFile:
 		return nil, EPERM
 	}
 	_, q = f.io.poll(f)
@@ -335,6 +339,9 @@ func (t *Thread) epollWait(fd, addr, n uintptr, deadline uint64) (uintptr, Errno
 	const most = 1 << 30 / 12
 	if int32(n) <= 0 || n > most {
 		return 0, EINVAL
+	}
+	if !userRange(addr, n*unsafe.Sizeof(epollEvent{})) {
+		return 0, EFAULT
 	}
 	f, e, err := t.epollFile(fd)
 	if err != 0 {

@@ -86,7 +86,7 @@ func (k *Kernel) executable(path string) (*inodePages, int64, error) {
 	if e != 0 {
 		return nil, 0, &StartError{What: path + " in the image: " + e.Error()}
 	}
-	return &inodePages{inode, path}, place.Inode.Attr().Size, nil
+	return &inodePages{inode: inode, path: path}, place.Inode.Attr().Size, nil
 }
 
 // Run runs p's first thread on the calling goroutine and does not return.

@@ -1,13 +1,15 @@
 package linux
 
-import "sync"
+import "gosv/kernel/fs"
 
 func sysFcntl(t *Thread, a *Args) (uintptr, Errno) {
 	const (
 		dupFD, getFD, setFD, getFL, setFL = 0, 1, 2, 3, 4
 		getLK, setLK, setLKW              = 5, 6, 7
-		setOwn, getOwn                    = 8, 9
+		setOwn, getOwn, setSig, getSig    = 8, 9, 10, 11
 		ofdGetLK, ofdSetLK, ofdSetLKW     = 36, 37, 38
+		setOwnEx, getOwnEx                = 15, 16
+		getLease                          = 1025
 		dupFDCloexec                      = 1030
 		setPipeSize, getPipeSize          = 1031, 1032
 		addSeals, getSeals                = 1033, 1034
@@ -48,12 +50,7 @@ func sysFcntl(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	switch cmd {
 	case setFL:
-		for {
-			old := f.flags.Load()
-			if f.flags.CompareAndSwap(old, old&^oSettable|uint32(arg)&oSettable) {
-				return 0, 0
-			}
-		}
+		return 0, t.setFlags(f, uint32(arg))
 	case getLK, setLK, setLKW, ofdGetLK, ofdSetLK, ofdSetLKW:
 		var owner any = t.proc
 		if cmd >= ofdGetLK {
@@ -61,10 +58,46 @@ func sysFcntl(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		return t.recordLock(f, owner, cmd == getLK, cmd == setLKW, arg)
 	case setOwn:
-		f.owner = int32(arg)
-		return 0, 0
+		o := fileOwner{ownerProcess, int32(arg)}
+		if o.id < 0 {
+			o = fileOwner{ownerGroup, -o.id}
+		}
+		return 0, t.setOwner(f, o)
 	case getOwn:
-		return uintptr(f.owner), 0
+		o := f.owner.Load()
+		if o == nil {
+			return 0, 0
+		} else if o.kind == ownerGroup {
+			return uintptr(-o.id), 0
+		}
+		return uintptr(o.id), 0
+	case setOwnEx:
+		var o fileOwner
+		if err := copyIn(t, &o, arg); err != 0 {
+			return 0, err
+		}
+		return 0, t.setOwner(f, o)
+	case getOwnEx:
+		o := f.owner.Load()
+		if o == nil {
+			o = &fileOwner{}
+		}
+		return 0, copyOut(t, arg, o)
+	case setSig:
+		if arg > numSig {
+			return 0, EINVAL
+		}
+		f.signal.Store(uint32(arg))
+		return 0, 0
+	case getSig:
+		return uintptr(f.signal.Load()), 0
+	case getLease:
+		const none = 2 // F_UNLCK
+		return none, 0
+	case addSeals:
+		return 0, t.addSeals(f, uint32(arg))
+	case getSeals:
+		return sealsOf(f)
 	case setPipeSize, getPipeSize:
 		e, ok := f.io.(*pipeEnd)
 		if !ok {
@@ -75,192 +108,63 @@ func sysFcntl(t *Thread, a *Args) (uintptr, Errno) {
 			defer e.p.mu.Unlock()
 			return uintptr(e.p.size), 0
 		}
-		n, err := e.p.setSize(int(int32(arg)))
+		n, err := t.setPipeSize(e.p, int(int32(arg)))
 		return uintptr(n), err
 	}
 	return 0, EINVAL
 }
 
-// Locks on files: records (fcntl(2)) and whole files (flock(2)). Record locks
-// of one process never conflict with each other, so that with one process only
-// those of open file descriptions can.
-type fileLock struct {
-	key        fifoKey // which file
-	owner      any     // *Process or *File
-	write      bool
-	start, end int64 // end is the first byte behind
-	whole      bool  // flock's: another kind
-}
+// fileOwner is whom signals about a file would be sent to: struct f_owner_ex.
+type fileOwner struct{ kind, id int32 }
 
-// locks are all that are held.
-var locks struct {
-	mu    sync.Mutex
-	held  lockList
-	queue Queue
-}
+const (
+	ownerThread = iota
+	ownerProcess
+	ownerGroup
+)
 
-type lockList []fileLock
-
-//go:noinline
-func (l *lockList) add(h fileLock) { *l = append(*l, h) }
-
-// flockArg is struct flock.
-type flockArg struct {
-	typ, whence int16
-	start, len  int64
-	pid         int32
-}
-
-func (t *Thread) recordLock(f *File, owner any, query, wait bool, addr uintptr) (uintptr, Errno) {
-	const rdlck, wrlck, unlck = 0, 1, 2
-	var fl flockArg
-	if err := copyIn(t, &fl, addr); err != 0 {
-		return 0, err
-	}
-	o, ok := f.regular()
-	if !ok {
-		return 0, EINVAL
-	}
-	l := fileLock{key: fifoKey{o.inode.FS(), o.inode.Ino()}, owner: owner, write: fl.typ == wrlck, start: fl.start}
-	switch fl.whence {
-	case 0:
-	case 1:
-		l.start += f.pos
-	case 2:
-		l.start += o.inode.Attr().Size
-	default:
-		return 0, EINVAL
-	}
-	l.end = l.start + fl.len
-	if fl.len == 0 {
-		l.end = 1<<63 - 1
-	} else if fl.len < 0 {
-		l.start, l.end = l.end, l.start
-	}
-	if l.start < 0 || l.end < l.start {
-		return 0, EINVAL
-	}
+func (t *Thread) setOwner(f *File, o fileOwner) Errno {
+	k, id := t.proc.kernel, int(o.id)
 	switch {
-	case fl.typ != rdlck && fl.typ != wrlck && (fl.typ != unlck || query):
-		return 0, EINVAL
-	case !query && (fl.typ == rdlck && !f.canRead() || fl.typ == wrlck && !f.canWrite()):
-		return 0, EBADF
-	case query:
-		locks.mu.Lock()
-		c := l.conflict()
-		locks.mu.Unlock()
-		fl.typ = unlck
-		if c != nil {
-			fl = flockArg{typ: rdlck, start: c.start, pid: -1}
-			if c.write {
-				fl.typ = wrlck
-			}
-			if c.end != 1<<63-1 {
-				fl.len = c.end - c.start
-			}
-		}
-		return 0, copyOut(t, addr, &fl)
+	case o.kind < ownerThread || o.kind > ownerGroup:
+		return EINVAL
+	case o.id != 0 && (o.kind == ownerThread && k.thread(id) == nil || o.kind != ownerThread && k.process(id) == nil):
+		return ESRCH
 	}
-	return 0, t.setLock(l, fl.typ == unlck, wait)
+	f.owner.Store(&o)
+	return 0
 }
 
-// conflict returns a lock of another owner that l cannot be held beside; locks.mu is held.
-func (l *fileLock) conflict() *fileLock {
-	for i := range locks.held {
-		h := &locks.held[i]
-		if h.key == l.key && h.whole == l.whole && h.owner != l.owner && (h.write || l.write) && h.start < l.end && l.start < h.end {
-			return h
+// setFlags is F_SETFL.
+func (t *Thread) setFlags(f *File, flags uint32) Errno {
+	o, isInode := f.io.(*inodeFile)
+	_, isPipe := f.io.(*pipeEnd)
+	if flags&oDirect != 0 && !isPipe && !(isInode && fs.IsRegular(o.inode.Mode())) {
+		return EINVAL
+	}
+	if flags&^f.flags.Load()&oNoatime != 0 && isInode {
+		if c, a := t.caller(), o.inode.Attr(); c.UID != a.UID && !c.Can(fs.CapFowner) {
+			return EPERM
 		}
 	}
-	return nil
+	settable := uint32(oSettable)
+	if f.async() {
+		settable |= oAsync
+	}
+	for {
+		old := f.flags.Load()
+		if f.flags.CompareAndSwap(old, old&^settable|flags&settable) {
+			return 0
+		}
+	}
 }
 
-// setLock takes l, or gives what lies in its range back.
-func (t *Thread) setLock(l fileLock, unlock, wait bool) Errno {
-	try := func() bool {
-		locks.mu.Lock()
-		defer locks.mu.Unlock()
-		if !unlock && l.conflict() != nil {
-			return false
-		}
-		var kept lockList
-		for _, h := range locks.held {
-			if h.key != l.key || h.whole != l.whole || h.owner != l.owner || h.start >= l.end || l.start >= h.end {
-				kept.add(h)
-				continue
-			}
-			if before := h; h.start < l.start {
-				before.end = l.start
-				kept.add(before)
-			}
-			if after := h; h.end > l.end {
-				after.start = l.end
-				kept.add(after)
-			}
-		}
-		if !unlock {
-			kept.add(l)
-		}
-		locks.held = kept
+// async says whether f is of a kind that could send signals when it gets ready.
+func (f *File) async() bool {
+	switch f.io.attr().Mode & fs.TypeMask {
+	case fs.FIFO, fs.Socket:
 		return true
 	}
-	var err Errno
-	if wait {
-		err = t.Wait(&locks.queue, never, try)
-	} else if !try() {
-		err = EAGAIN
-	}
-	if err == 0 {
-		locks.queue.Wake()
-	}
-	return err
-}
-
-// dropLocks gives back what a descriptor that is closed had locked: a
-// process's records on that file, and with the last reference the description's own.
-func (t *Thread) dropLocks(f *File) {
-	locks.mu.Lock()
-	if len(locks.held) == 0 {
-		locks.mu.Unlock()
-		return
-	}
-	var key fifoKey
-	if o, ok := f.regular(); ok {
-		key = fifoKey{o.inode.FS(), o.inode.Ino()}
-	}
-	last := f.refs.Load() == 1
-	var kept lockList
-	for _, h := range locks.held {
-		if h.owner == any(t.proc) && h.key == key || last && h.owner == any(f) {
-			continue
-		}
-		kept.add(h)
-	}
-	locks.held = kept
-	locks.mu.Unlock()
-	locks.queue.Wake()
-}
-
-func sysFlock(t *Thread, a *Args) (uintptr, Errno) {
-	const shared, exclusive, nonblock, unlock = 1, 2, 4, 8
-	op := a.Arg2()
-	f, err := t.ioFile(a.Arg1())
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Release()
-	if f.place.Inode == nil {
-		return 0, EBADF
-	}
-	l := fileLock{key: fifoKey{f.place.Inode.FS(), f.place.Inode.Ino()}, owner: f, whole: true, end: 1<<63 - 1}
-	switch op &^ nonblock {
-	case shared:
-	case exclusive:
-		l.write = true
-	case unlock:
-		return 0, t.setLock(l, true, false)
-	default:
-		return 0, EINVAL
-	}
-	return 0, t.setLock(l, false, op&nonblock == 0)
+	_, ok := f.io.(*terminal)
+	return ok
 }

@@ -9,16 +9,20 @@ import (
 
 // File is an open file description: what descriptors refer to (open(2)).
 type File struct {
-	refs  atomic.Int32
-	flags atomic.Uint32 // access mode and status flags of open(2)
-	io    object
-	place fs.Place // where it was opened; without an Inode if that is nowhere
+	refs    atomic.Int32
+	flags   atomic.Uint32 // access mode and status flags of open(2)
+	io      object
+	place   fs.Place                 // where it was opened; without an Inode if that is nowhere
+	inotify *inotifyTable            // who is told of what happens to it; nil: nobody
+	moved   atomic.Pointer[fs.Place] // where it went since; nil: nowhere
 
 	mu  sync.Mutex // guards pos, and makes reads and writes at it one after the other
 	pos int64
 
-	watchers []*epollItem // under mu
-	owner    int32        // F_SETOWN; nothing is sent there
+	watchers []*epollItem              // under mu
+	locks    atomic.Pointer[lockTable] // nil: it never had any
+	owner    atomic.Pointer[fileOwner] // nil: nobody
+	signal   atomic.Uint32             // F_SETSIG
 }
 
 // object is what a file description is about. Calls that wait look at the
@@ -71,7 +75,7 @@ const (
 	oPath     = 0o10000000
 	oTmpfile  = 0o20000000 | oDir
 
-	oSettable = oAppend | oAsync | oDirect | oNoatime | oNonblock
+	oSettable = oAppend | oDirect | oNoatime | oNonblock // by F_SETFL
 )
 
 func newFile(io object, flags uint32) *File {
@@ -108,7 +112,27 @@ func (f *File) end() {
 	for _, w := range watchers {
 		w.ep.remove(w)
 	}
+	if x := f.locks.Load(); x != nil {
+		x.drop(func(l *fileLock) bool { return l.owner == any(f) })
+	}
+	if f.inotify != nil && f.inotify.inUse.Load() {
+		f.closeWatched()
+		return
+	}
 	f.io.close(f)
+}
+
+// closeWatched tells of the end of f, and perhaps of the file.
+func (f *File) closeWatched() {
+	mask := uint32(inCloseNowrite)
+	if f.canWrite() {
+		mask = inCloseWrite
+	}
+	f.tell(mask)
+	f.io.close(f)
+	if n := f.place.Inode; n != nil {
+		f.inotify.gone(n)
+	}
 }
 
 // fileState is what a process's threads share of files: descriptors,
@@ -126,6 +150,26 @@ type fileState struct {
 type descriptor struct {
 	file    *File // nil: not open
 	cloexec bool
+}
+
+// slots is how many descriptors the table has room for, as Linux lets it grow;
+// s.mu is held.
+func (s *fileState) slots() int {
+	n := 64
+	for ; n < len(s.fds); n *= 2 {
+		n = max(n, 128)
+	}
+	return n
+}
+
+// full says that no descriptor is free below the limit.
+func (s *fileState) full(limit uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.unused < len(s.fds) && s.fds[s.unused].file != nil {
+		s.unused++
+	}
+	return uint64(s.unused) >= limit
 }
 
 // file returns the file open as fd with a reference, for Release.
@@ -199,8 +243,7 @@ func sysClose(t *Thread, a *Args) (uintptr, Errno) {
 	if f == nil {
 		return 0, EBADF
 	}
-	t.dropLocks(f)
-	f.Release()
+	t.proc.closed(f)
 	return 0, 0
 }
 
@@ -221,7 +264,7 @@ func sysCloseRange(t *Thread, a *Args) (uintptr, Errno) {
 	s.mu.Unlock()
 	for fd := first; fd < end && flags&cloexec == 0; fd++ {
 		if f := s.take(uintptr(fd)); f != nil {
-			f.Release()
+			t.proc.closed(f)
 		}
 	}
 	return 0, 0
@@ -274,7 +317,7 @@ func (t *Thread) dupTo(from, to uintptr, cloexec bool) (uintptr, Errno) {
 	s.fds[n] = descriptor{f, cloexec}
 	s.mu.Unlock()
 	if old != nil {
-		old.Release()
+		t.proc.closed(old)
 	}
 	return uintptr(n), 0
 }
@@ -293,12 +336,12 @@ func (f *fileState) backing(fd int32) (b Backing, canRead, canWrite bool, err Er
 		if !fs.IsRegular(io.inode.Mode()) {
 			return nil, false, false, ENODEV
 		}
-		path, _ := file.place.Path(f.root)
-		m := &inodePages{io.inode, path}
-		m.Retain()
-		return m, file.canRead(), file.canWrite(), 0
-	case *memoryFile:
-		m := &inodePages{io.inode, io.name()}
+		path := io.name()
+		if path == "" {
+			at := file.at()
+			path, _ = at.Path(f.root)
+		}
+		m := &inodePages{io.inode, path, io.memfd}
 		m.Retain()
 		return m, file.canRead(), file.canWrite(), 0
 	case *zeroDevice:

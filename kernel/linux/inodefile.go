@@ -6,6 +6,7 @@ import "gosv/kernel/fs"
 type inodeFile struct {
 	noObject
 	inode fs.Inode // what Open returned; a directory's place is File.pos too
+	memfd *memfd   // nil for what has or had a name
 }
 
 func (o *inodeFile) read(t *Thread, f *File, u *userIO) (int, Errno) {
@@ -17,6 +18,9 @@ func (o *inodeFile) read(t *Thread, f *File, u *userIO) (int, Errno) {
 }
 
 func (o *inodeFile) readAt(u *userIO, off int64) (n int, err Errno) {
+	if off+int64(u.left) < 0 {
+		return 0, EINVAL
+	}
 	if fs.IsDir(o.inode.Mode()) {
 		return 0, EISDIR
 	}
@@ -33,37 +37,61 @@ func (o *inodeFile) write(t *Thread, f *File, u *userIO) (int, Errno) {
 	return n, err
 }
 
-// writeAt writes at off, or at the file's end, and returns where what was
-// written ends.
+// writeAt writes at off, or with atEnd at the file's end, and returns where it
+// came to.
 func (o *inodeFile) writeAt(t *Thread, u *userIO, off int64, atEnd bool) (n int, end int64, err Errno) {
 	n = u.left
-	if limit := t.proc.limit(rlimitFsize); limit < 1<<63 {
+	switch {
+	case off+int64(n) < 0:
+		return 0, off, EINVAL
+	case n == 0:
+		return 0, off, 0
+	}
+	at := off
+	if limit := t.proc.limit(rlimitFsize); limit < 1<<63 || o.memfd != nil {
+		size := o.inode.Attr().Size
 		if atEnd {
-			off = o.inode.Attr().Size
+			at = size
 		}
-		if uint64(off) >= limit && n > 0 {
-			t.proc.signal(t, ptr(killInfo(SIGXFSZ, siKernel, 0)))
-			return 0, 0, EFBIG
+		if uint64(at) >= limit {
+			return 0, off, t.tooLarge()
 		}
-		n = int(min(uint64(n), limit-uint64(off)))
+		n = int(min(uint64(n), limit-uint64(at)))
+		if err = o.memfd.mayWrite(at+int64(n) > size); err != 0 {
+			return 0, off, err
+		}
 	}
+	t.proc.files.caller.Written(o.inode)
 	if atEnd {
-		n, end, err = o.inode.Append(u, n)
-	} else {
-		n, err = o.inode.WriteAt(u, off, n)
-		end = off + int64(n)
+		return o.inode.Append(u, n)
 	}
-	if n > 0 {
-		t.proc.files.caller.Written(o.inode)
+	n, err = o.inode.WriteAt(u, off, n)
+	return n, off + int64(n), err
+}
+
+// tooLarge tells t's process that RLIMIT_FSIZE is in its way.
+func (t *Thread) tooLarge() Errno {
+	t.proc.signal(t, ptr(killInfo(SIGXFSZ, siKernel, 0)))
+	return EFBIG
+}
+
+// resize sets the size of a file for truncate(2) and its kin.
+func (t *Thread) resize(size int64, m *memfd, n fs.Inode, truncate func(size int64) Errno) Errno {
+	was := n.Attr().Size
+	if size > was && uint64(size) > t.proc.limit(rlimitFsize) {
+		return t.tooLarge()
 	}
-	return n, end, err
+	if err := m.mayResize(was, size); err != 0 {
+		return err
+	}
+	return truncate(size)
 }
 
 func ptr[T any](v T) *T { return &v }
 
 func (o *inodeFile) attr() fs.Attr { return o.inode.Attr() }
 
-func (o *inodeFile) name() string { return "" }
+func (o *inodeFile) name() string { return o.memfd.path() }
 
 func (o *inodeFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
 	if req == fioNRead && fs.IsRegular(o.inode.Mode()) {

@@ -37,6 +37,9 @@ func sysIoctl(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		for {
 			old := f.flags.Load()
+			if bit == oAsync && (old&oAsync != 0) != (on != 0) && !f.async() {
+				return 0, ENOTTY
+			}
 			flags := old &^ bit
 			if on != 0 {
 				flags |= bit

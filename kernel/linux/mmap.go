@@ -64,6 +64,12 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 			if v.prot&protWrite != 0 && !canWrite || !canRead {
 				return 0, EACCES
 			}
+			if p, ok := file.(*inodePages); ok && p.memfd.sealed(sealWrite|sealFutureWrite) {
+				if v.prot&protWrite != 0 {
+					return 0, EPERM
+				}
+				canWrite = false
+			}
 			if canWrite {
 				v.flags |= vmaMayWrite
 			}

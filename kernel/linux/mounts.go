@@ -1,6 +1,10 @@
 package linux
 
-import "gosv/kernel/fs"
+import (
+	"gosv/kernel/fs"
+	"gosv/kernel/fs/tmpfs"
+	"gosv/kernel/metal"
+)
 
 // Device numbers of the file systems that are made here, in the order of their
 // mounts; those of the root are below.
@@ -9,6 +13,9 @@ const (
 	sysDevice
 	devDevice
 	anonDevice
+	shmDevice
+	tmpDevice
+	ptsDevice
 )
 
 // Namespace is a tree with root at its top, and /dev, /proc and /sys, which cost
@@ -16,8 +23,55 @@ const (
 func (k *Kernel) Namespace(root fs.Inode) *fs.Namespace {
 	ns := fs.NewNamespace("overlay", "overlay", root)
 	top := ns.Root()
-	ns.Mount(top, "dev", "devtmpfs", "devtmpfs", devDevice, devices)
+	var dev *fs.Mount
+	dev = ns.Mount(top, "dev", "devtmpfs", "devtmpfs", devDevice, func() fs.Inode { return k.devices(ns, dev) })
 	ns.Mount(top, "proc", "proc", "proc", procDevice, k.processes)
 	ns.Mount(top, "sys", "sysfs", "sysfs", sysDevice, k.system)
+	ns.Mount(top, "tmp", "tmpfs", "tmpfs", tmpDevice, func() fs.Inode { return temporary(root) })
 	return ns
+}
+
+// temporary is the root of /tmp, on top of what the image has there.
+func temporary(root fs.Inode) fs.Inode {
+	c := memory(tmpDevice, fs.Sticky|0o777)
+	if n, err := root.Lookup("tmp"); err == 0 && fs.IsDir(n.Mode()) {
+		c.Lower = n
+	}
+	return tmpfs.New(c).Root()
+}
+
+// memory is how a file system in memory is made.
+func memory(device uint64, mode uint32) tmpfs.Config {
+	return tmpfs.Config{Device: device, Pages: new(FilePages), Now: FileTime, Memory: metal.FreeMemory, Mode: mode}
+}
+
+// Mounts stay as they are.
+
+func sysMount(t *Thread, a *Args) (uintptr, Errno) {
+	for _, p := range [...]uintptr{a.Arg3(), a.Arg1()} { // the type, the source
+		if p != 0 {
+			if _, err := t.copyInPath(p); err != 0 {
+				return 0, err
+			}
+		}
+	}
+	if _, _, err := t.place(cwdFD, a.Arg2(), 0); err != 0 {
+		return 0, err
+	}
+	return 0, EPERM
+}
+
+func sysUmount2(t *Thread, a *Args) (uintptr, Errno) {
+	const nofollow, known = 8, 15
+	if a.Arg2()&^known != 0 {
+		return 0, EINVAL
+	}
+	flags := uintptr(0)
+	if a.Arg2()&nofollow != 0 {
+		flags = atSymlinkNofollow
+	}
+	if _, _, err := t.place(cwdFD, a.Arg1(), flags); err != 0 {
+		return 0, err
+	}
+	return 0, EPERM
 }

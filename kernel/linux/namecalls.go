@@ -6,7 +6,7 @@ import "gosv/kernel/fs"
 // inode says of itself.
 
 func (t *Thread) makeNode(dirfd, addr uintptr, n fs.New) (uintptr, Errno) {
-	at, path, err := t.path(dirfd, addr)
+	at, path, err := t.path(dirfd, addr, 0)
 	if err != 0 {
 		return 0, err
 	}
@@ -84,7 +84,7 @@ func (t *Thread) link(fromfd, from, tofd, to, flags uintptr) (uintptr, Errno) {
 	if p.Inode == nil {
 		return 0, EXDEV
 	}
-	at, path, err := t.path(tofd, to)
+	at, path, err := t.path(tofd, to, 0)
 	if err != 0 {
 		return 0, err
 	}
@@ -101,7 +101,7 @@ func (t *Thread) unlink(dirfd, addr, flags uintptr) (uintptr, Errno) {
 	if flags&^atRemoveDir != 0 {
 		return 0, EINVAL
 	}
-	at, path, err := t.path(dirfd, addr)
+	at, path, err := t.path(dirfd, addr, 0)
 	if err != 0 {
 		return 0, err
 	}
@@ -122,22 +122,23 @@ func sysRenameat2(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func (t *Thread) rename(fromfd, from, tofd, to, flags uintptr) (uintptr, Errno) {
-	if flags&^(fs.NoReplace|fs.Exchange) != 0 || flags == fs.NoReplace|fs.Exchange {
+	if flags&^(fs.NoReplace|fs.Exchange|fs.Whiteout) != 0 || flags&fs.Exchange != 0 && flags != fs.Exchange {
 		return 0, EINVAL
 	}
-	src, srcPath, err := t.path(fromfd, from)
+	src, srcPath, err := t.path(fromfd, from, 0)
 	if err != 0 {
 		return 0, err
 	}
-	dst, dstPath, err := t.path(tofd, to)
+	dst, dstPath, err := t.path(tofd, to, 0)
 	if err != 0 {
 		return 0, err
 	}
 	return 0, src.Rename(srcPath, &dst, dstPath, uint32(flags))
 }
 
-// withInode calls f with the inode that a path, or dirfd itself, stands for.
-func (t *Thread) withInode(dirfd, path, flags uintptr, f func(c *fs.Caller, n fs.Inode) Errno) (uintptr, Errno) {
+// withInode calls f with the inode that a path, or dirfd itself, stands for, and
+// tells who watches it that event happened.
+func (t *Thread) withInode(dirfd, path, flags uintptr, event uint32, f func(c *fs.Caller, n fs.Inode) Errno) (uintptr, Errno) {
 	p, file, err := t.place(dirfd, path, flags)
 	if file != nil {
 		defer file.Release()
@@ -148,11 +149,15 @@ func (t *Thread) withInode(dirfd, path, flags uintptr, f func(c *fs.Caller, n fs
 	if p.Inode == nil {
 		return 0, 0 // what has no place has nothing that would remember it
 	}
-	return 0, f(&t.proc.files.caller, p.Inode)
+	if err := f(&t.proc.files.caller, p.Inode); err != 0 {
+		return 0, err
+	}
+	t.proc.kernel.inotify.happened(&p, event)
+	return 0, 0
 }
 
 // withOpenInode is withInode for an open file.
-func (t *Thread) withOpenInode(fd uintptr, f func(c *fs.Caller, n fs.Inode) Errno) (uintptr, Errno) {
+func (t *Thread) withOpenInode(fd uintptr, event uint32, f func(c *fs.Caller, n fs.Inode) Errno) (uintptr, Errno) {
 	file, err := t.ioFile(fd)
 	if err != 0 {
 		return 0, err
@@ -161,7 +166,11 @@ func (t *Thread) withOpenInode(fd uintptr, f func(c *fs.Caller, n fs.Inode) Errn
 	if file.place.Inode == nil {
 		return 0, 0
 	}
-	return 0, f(&t.proc.files.caller, file.place.Inode)
+	if err := f(&t.proc.files.caller, file.place.Inode); err != 0 {
+		return 0, err
+	}
+	file.tell(event)
+	return 0, 0
 }
 
 func chmodTo(mode uintptr) func(c *fs.Caller, n fs.Inode) Errno {
@@ -169,13 +178,19 @@ func chmodTo(mode uintptr) func(c *fs.Caller, n fs.Inode) Errno {
 }
 
 func sysChmod(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withInode(cwdFD, a.Arg1(), 0, chmodTo(a.Arg2()))
+	return t.withInode(cwdFD, a.Arg1(), 0, inAttrib, chmodTo(a.Arg2()))
 }
 func sysFchmod(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withOpenInode(a.Arg1(), chmodTo(a.Arg2()))
+	return t.withOpenInode(a.Arg1(), inAttrib, chmodTo(a.Arg2()))
 }
 func sysFchmodat(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withInode(a.Arg1(), a.Arg2(), 0, chmodTo(a.Arg3()))
+	return t.withInode(a.Arg1(), a.Arg2(), 0, inAttrib, chmodTo(a.Arg3()))
+}
+func sysFchmodat2(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Arg4()&^(atSymlinkNofollow|atEmptyPath) != 0 {
+		return 0, EINVAL
+	}
+	return t.withInode(a.Arg1(), a.Arg2(), a.Arg4(), inAttrib, chmodTo(a.Arg3()))
 }
 
 func chownTo(uid, gid uintptr) func(c *fs.Caller, n fs.Inode) Errno {
@@ -183,19 +198,19 @@ func chownTo(uid, gid uintptr) func(c *fs.Caller, n fs.Inode) Errno {
 }
 
 func sysChown(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withInode(cwdFD, a.Arg1(), 0, chownTo(a.Arg2(), a.Arg3()))
+	return t.withInode(cwdFD, a.Arg1(), 0, inAttrib, chownTo(a.Arg2(), a.Arg3()))
 }
 func sysLchown(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withInode(cwdFD, a.Arg1(), atSymlinkNofollow, chownTo(a.Arg2(), a.Arg3()))
+	return t.withInode(cwdFD, a.Arg1(), atSymlinkNofollow, inAttrib, chownTo(a.Arg2(), a.Arg3()))
 }
 func sysFchown(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withOpenInode(a.Arg1(), chownTo(a.Arg2(), a.Arg3()))
+	return t.withOpenInode(a.Arg1(), inAttrib, chownTo(a.Arg2(), a.Arg3()))
 }
 func sysFchownat(t *Thread, a *Args) (uintptr, Errno) {
 	if a.Arg5()&^(atSymlinkNofollow|atEmptyPath) != 0 {
 		return 0, EINVAL
 	}
-	return t.withInode(a.Arg1(), a.Arg2(), a.Arg5(), chownTo(a.Arg3(), a.Arg4()))
+	return t.withInode(a.Arg1(), a.Arg2(), a.Arg5(), inAttrib, chownTo(a.Arg3(), a.Arg4()))
 }
 
 func sysTruncate(t *Thread, a *Args) (uintptr, Errno) {
@@ -203,7 +218,9 @@ func sysTruncate(t *Thread, a *Args) (uintptr, Errno) {
 	if size < 0 {
 		return 0, EINVAL
 	}
-	return t.withInode(cwdFD, a.Arg1(), 0, func(c *fs.Caller, n fs.Inode) Errno { return c.Truncate(n, size) })
+	return t.withInode(cwdFD, a.Arg1(), 0, inModify, func(c *fs.Caller, n fs.Inode) Errno {
+		return t.resize(size, nil, n, func(size int64) Errno { return c.Truncate(n, size) })
+	})
 }
 
 func sysFtruncate(t *Thread, a *Args) (uintptr, Errno) {
@@ -217,18 +234,18 @@ func sysFtruncate(t *Thread, a *Args) (uintptr, Errno) {
 	if size < 0 || !ok || !f.canWrite() {
 		return 0, EINVAL
 	}
-	return 0, o.inode.Truncate(size)
+	t.proc.files.caller.Written(o.inode)
+	if err := t.resize(size, o.memfd, o.inode, o.inode.Truncate); err != 0 {
+		return 0, err
+	}
+	f.tell(inModify)
+	return 0, 0
 }
 
 // regular returns f's object if it is a regular file.
 func (f *File) regular() (*inodeFile, bool) {
-	switch o := f.io.(type) {
-	case *inodeFile:
-		return o, fs.IsRegular(o.inode.Mode())
-	case *memoryFile:
-		return &o.inodeFile, true
-	}
-	return nil, false
+	o, ok := f.io.(*inodeFile)
+	return o, ok && fs.IsRegular(o.inode.Mode())
 }
 
 func sysFallocate(t *Thread, a *Args) (uintptr, Errno) {
@@ -241,8 +258,6 @@ func sysFallocate(t *Thread, a *Args) (uintptr, Errno) {
 	switch {
 	case off < 0 || n <= 0:
 		return 0, EINVAL
-	case off+n < 0:
-		return 0, EFBIG
 	case mode != 0 && mode != fs.KeepSize && mode != fs.KeepSize|fs.PunchHole:
 		return 0, EOPNOTSUPP
 	case !f.canWrite():
@@ -250,12 +265,32 @@ func sysFallocate(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	o, ok := f.regular()
 	if !ok {
-		if d, isInode := f.io.(*inodeFile); isInode && fs.IsDir(d.inode.Mode()) {
-			return 0, EISDIR
+		if f.io.attr().Mode&fs.TypeMask == fs.FIFO {
+			return 0, ESPIPE
 		}
-		return 0, ESPIPE
+		return 0, ENODEV // a directory cannot be open for writing
 	}
-	return 0, o.inode.Allocate(mode, off, n)
+	size := o.inode.Attr().Size
+	switch {
+	case off+n < 0:
+		return 0, EFBIG
+	case mode&fs.PunchHole != 0:
+		if err := o.memfd.mayWrite(false); err != 0 {
+			return 0, err
+		}
+	case off+n > size && uint64(off+n) > t.proc.limit(rlimitFsize):
+		return 0, t.tooLarge()
+	default:
+		if err := o.memfd.mayResize(0, max(off+n-size, 0)); err != 0 {
+			return 0, err
+		}
+	}
+	t.proc.files.caller.Written(o.inode)
+	if err := o.inode.Allocate(mode, off, n); err != 0 {
+		return 0, err
+	}
+	f.tell(inModify)
+	return 0, 0
 }
 
 // Values of a nanosecond field in utimensat(2).
@@ -264,11 +299,13 @@ const (
 	utimeOmit = 1<<30 - 2
 )
 
-// setTimes sets the access and modification times as utimensat(2) gives them; nil means now.
-func (t *Thread) setTimes(ts *[2]timespec) (func(c *fs.Caller, n fs.Inode) Errno, Errno) {
+// setTimes returns what sets the access and modification times as utimensat(2) gives
+// them, where nil means now, and which event that is. It returns nil if both stay,
+// whatever the file.
+func (t *Thread) setTimes(ts *[2]timespec) (set func(c *fs.Caller, n fs.Inode) Errno, event uint32) {
 	present := FileTime()
 	ch := fs.Change{Set: fs.SetAtime | fs.SetMtime, Atime: present, Mtime: present}
-	isNow := true
+	isNow, valid := true, true
 	if ts != nil {
 		for i, s := range ts {
 			at, bit := &ch.Atime, uint32(fs.SetAtime)
@@ -281,19 +318,29 @@ func (t *Thread) setTimes(ts *[2]timespec) (func(c *fs.Caller, n fs.Inode) Errno
 				ch.Set &^= bit
 				isNow = false
 			case s.nsec < 0 || s.nsec >= 1e9:
-				return nil, EINVAL
+				valid = false
 			default:
 				*at = fs.Time{Sec: s.sec, Nsec: uint32(s.nsec)}
 				isNow = false
 			}
 		}
 	}
+	switch ch.Set {
+	case 0:
+		return nil, 0
+	case fs.SetAtime:
+		event = inAccess
+	case fs.SetMtime:
+		event = inModify
+	default:
+		event = inAttrib
+	}
 	return func(c *fs.Caller, n fs.Inode) Errno {
-		if ch.Set == 0 {
-			return 0
+		if !valid {
+			return EINVAL
 		}
 		return c.SetTimes(n, ch, isNow)
-	}, 0
+	}, event
 }
 
 func sysUtimensat(t *Thread, a *Args) (uintptr, Errno) {
@@ -304,20 +351,24 @@ func sysUtimensat(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, err
 		}
 	}
-	set, err := t.setTimes(ts)
-	if err != 0 {
-		return 0, err
-	}
-	if a.Arg2() == 0 { // futimens
-		if int32(a.Arg1()) == atFDCWD {
-			return 0, EFAULT
+	return t.setTimesOf(a.Arg1(), a.Arg2(), a.Arg4(), ts)
+}
+
+// setTimesOf sets the times of a path, or without one of an open file.
+func (t *Thread) setTimesOf(dirfd, path, flags uintptr, ts *[2]timespec) (uintptr, Errno) {
+	set, event := t.setTimes(ts)
+	switch {
+	case set == nil:
+		return 0, 0
+	case path == 0 && int32(dirfd) != atFDCWD: // futimens
+		if flags != 0 {
+			return 0, EINVAL
 		}
-		return t.withOpenInode(a.Arg1(), set)
-	}
-	if a.Arg4()&^(atSymlinkNofollow|atEmptyPath) != 0 {
+		return t.withOpenInode(dirfd, event, set)
+	case flags&^(atSymlinkNofollow|atEmptyPath) != 0:
 		return 0, EINVAL
 	}
-	return t.withInode(a.Arg1(), a.Arg2(), a.Arg4(), set)
+	return t.withInode(dirfd, path, flags, event, set)
 }
 
 // utimes is the older calls, with times in microseconds.
@@ -336,11 +387,7 @@ func (t *Thread) utimes(dirfd, path, times uintptr) (uintptr, Errno) {
 			ts[i] = timespec{v.sec, v.usec * 1000}
 		}
 	}
-	set, err := t.setTimes(ts)
-	if err != 0 {
-		return 0, err
-	}
-	return t.withInode(dirfd, path, 0, set)
+	return t.setTimesOf(dirfd, path, 0, ts)
 }
 
 func sysUtimes(t *Thread, a *Args) (uintptr, Errno) { return t.utimes(cwdFD, a.Arg1(), a.Arg2()) }
@@ -357,42 +404,5 @@ func sysUtime(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		ts = &[2]timespec{{v[0], 0}, {v[1], 0}}
 	}
-	set, err := t.setTimes(ts)
-	if err != 0 {
-		return 0, err
-	}
-	return t.withInode(cwdFD, a.Arg1(), 0, set)
-}
-
-// sysSync and its kin: everything is where it will ever be.
-func sysSync(t *Thread, a *Args) (uintptr, Errno) { return 0, 0 }
-
-func sysFsync(t *Thread, a *Args) (uintptr, Errno) {
-	f, err := t.ioFile(a.Arg1())
-	if err != 0 {
-		return 0, err
-	}
-	defer f.Release()
-	switch f.io.(type) {
-	case *inodeFile, *memoryFile:
-		return 0, 0
-	}
-	return 0, EINVAL
-}
-
-// Extended attributes: as on a file system without them.
-func sysXattrPath(t *Thread, a *Args) (uintptr, Errno) {
-	if _, _, err := t.place(cwdFD, a.Arg1(), 0); err != 0 {
-		return 0, err
-	}
-	return 0, EOPNOTSUPP
-}
-
-func sysXattrFD(t *Thread, a *Args) (uintptr, Errno) {
-	f, err := t.ioFile(a.Arg1())
-	if err != 0 {
-		return 0, err
-	}
-	f.Release()
-	return 0, EOPNOTSUPP
+	return t.setTimesOf(cwdFD, a.Arg1(), 0, ts)
 }

@@ -20,7 +20,7 @@ const (
 func (t *Thread) at(dirfd uintptr, path string) (fs.At, Errno) {
 	s := &t.proc.files
 	s.mu.Lock()
-	at := fs.At{Caller: &s.caller, Root: s.root, Base: s.cwd}
+	at := fs.At{Caller: &s.caller, Root: s.root, Base: s.cwd, Watcher: t.proc.kernel}
 	s.mu.Unlock()
 	if int32(dirfd) == atFDCWD || path != "" && path[0] == '/' {
 		return at, 0
@@ -37,21 +37,30 @@ func (t *Thread) at(dirfd uintptr, path string) (fs.At, Errno) {
 	return at, 0
 }
 
-// path copies a path in and returns from where it is resolved.
-func (t *Thread) path(dirfd, addr uintptr) (at fs.At, path string, err Errno) {
+// path copies a path in and returns from where it is resolved, which may be under
+// flags of fs.At.
+func (t *Thread) path(dirfd, addr uintptr, resolve uint32) (at fs.At, path string, err Errno) {
 	if path, err = t.copyInPath(addr); err != 0 {
 		return
 	}
 	if path == "" {
 		return at, "", ENOENT
 	}
+	if resolve&fs.InRoot != 0 && path[0] == '/' { // which is dirfd
+		path = "." + path
+	}
 	at, err = t.at(dirfd, path)
 	return
 }
 
-// place resolves a path; with atEmptyPath in flags an empty one means dirfd
-// itself, which the file that is returned with a reference stands for.
+// place is placeFor with t's usual permissions.
 func (t *Thread) place(dirfd, addr, flags uintptr) (fs.Place, *File, Errno) {
+	return t.placeFor(nil, dirfd, addr, flags)
+}
+
+// placeFor resolves a path for c; with atEmptyPath in flags an empty one means dirfd
+// itself, which the file that is returned with a reference stands for.
+func (t *Thread) placeFor(c *fs.Caller, dirfd, addr, flags uintptr) (fs.Place, *File, Errno) {
 	path, err := t.copyInPath(addr)
 	if err != 0 {
 		if err == EFAULT && addr == 0 && flags&atEmptyPath != 0 {
@@ -81,6 +90,9 @@ func (t *Thread) place(dirfd, addr, flags uintptr) (fs.Place, *File, Errno) {
 	}
 	if flags&atSymlinkNofollow != 0 {
 		at.Flags |= fs.NoFollow
+	}
+	if c != nil {
+		at.Caller = c
 	}
 	p, err := at.Lookup(path)
 	return p, nil, err
@@ -146,7 +158,10 @@ func sysOpenat2(t *Thread, a *Args) (uintptr, Errno) {
 
 // open is all of open(2)'s kin; resolve has flags of fs.At.
 func (t *Thread) open(dirfd *uintptr, addr uintptr, flags, mode, resolve uint32) (uintptr, Errno) {
-	at, path, err := t.path(*dirfd, addr)
+	at, path, err := t.path(*dirfd, addr, resolve)
+	if t.proc.files.full(t.proc.limit(rlimitNofile)) && err != ENOENT && err != EFAULT && err != ENAMETOOLONG {
+		err = EMFILE // before anything is made
+	}
 	if err != 0 {
 		return 0, err
 	}
@@ -158,6 +173,13 @@ func (t *Thread) open(dirfd *uintptr, addr uintptr, flags, mode, resolve uint32)
 	f, err := t.openPlace(p, flags)
 	if err != 0 {
 		return 0, err
+	}
+	if flags&oPath == 0 {
+		f.inotify = &t.proc.kernel.inotify
+		f.tell(inOpen)
+		if at.Emptied {
+			f.tell(inModify)
+		}
 	}
 	return t.install(f, 0, flags&oCloexec != 0)
 }
@@ -223,32 +245,3 @@ func sysUmask(t *Thread, a *Args) (uintptr, Errno) {
 	s.umask = uint32(a.Arg1()) & 0o777
 	return uintptr(old), 0
 }
-
-func sysMemfdCreate(t *Thread, a *Args) (uintptr, Errno) {
-	const cloexec, allowSealing, noExecSeal, exec = 1, 2, 8, 16
-	if a.Arg2()&^(cloexec|allowSealing|noExecSeal|exec) != 0 {
-		return 0, EINVAL
-	}
-	const maxName = 249 // NAME_MAX less the prefix "memfd:"
-	name, err := t.copyInString(a.Arg1(), maxName+1, EINVAL)
-	if err != 0 {
-		return 0, err
-	}
-	n, err := t.proc.kernel.anonymous(fs.New{Mode: fs.Regular | 0o777})
-	if err != 0 {
-		return 0, err
-	}
-	if n, err = n.Open(); err != 0 {
-		return 0, err
-	}
-	f := newFile(&memoryFile{inodeFile{inode: n}, name}, oRdwr|oLarge)
-	return t.install(f, 0, a.Arg2()&cloexec != 0)
-}
-
-// memoryFile is a file of memfd_create(2).
-type memoryFile struct {
-	inodeFile
-	label string
-}
-
-func (o *memoryFile) name() string { return "/memfd:" + o.label + " (deleted)" }

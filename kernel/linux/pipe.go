@@ -20,6 +20,8 @@ type pipe struct {
 	buf              []byte // a ring; it grows to size as it is needed
 	start, n         int
 	size             int
+	written          uint64   // how many bytes ever went in
+	packets          []packet // of those that are there
 	readers, writers int
 	opened           [2]uint64 // how often it was opened for reading, writing: for open of a FIFO
 	queue            Queue
@@ -63,12 +65,9 @@ func (t *Thread) pipe(addr uintptr, flags uint32) (uintptr, Errno) {
 	if flags&^(oCloexec|oNonblock|oDirect) != 0 {
 		return 0, EINVAL
 	}
-	if flags&oDirect != 0 {
-		return 0, EINVAL // packets: not there, which is how old kernels say so
-	}
 	p := newPipe()
-	status := flags & oNonblock
-	r, err := t.install(p.open(oRdonly|status, nil), 0, flags&oCloexec != 0)
+	status := flags & (oNonblock | oDirect)
+	r, err := t.install(p.open(oRdonly|status&oNonblock, nil), 0, flags&oCloexec != 0)
 	w := p.open(oWronly|status, nil)
 	if err != 0 {
 		w.Release()
@@ -88,24 +87,19 @@ func (t *Thread) pipe(addr uintptr, flags uint32) (uintptr, Errno) {
 // theFIFOs are the pipes of FIFOs that are open, by their inodes.
 var theFIFOs struct {
 	mu   sync.Mutex
-	open map[fifoKey]*pipe
-}
-
-type fifoKey struct {
-	fs  fs.FileSystem
-	ino uint64
+	open map[inodeKey]*pipe
 }
 
 // openFIFO opens one end, and waits for somebody at the other (fifo(7)).
 func (t *Thread) openFIFO(place fs.Place, flags uint32) (*File, Errno) {
-	k := fifoKey{place.Inode.FS(), place.Inode.Ino()}
+	k := inodeKey{place.Inode.FS(), place.Inode.Ino()}
 	all := &theFIFOs
 	all.mu.Lock()
 	p := all.open[k]
 	if p == nil {
 		p = newPipe()
 		if all.open == nil {
-			all.open = map[fifoKey]*pipe{}
+			all.open = map[inodeKey]*pipe{}
 		}
 		all.open[k] = p
 	}
@@ -137,22 +131,48 @@ func (t *Thread) openFIFO(place fs.Place, flags uint32) (*File, Errno) {
 	return f, 0
 }
 
+// packet is what was written at once with O_DIRECT, from one byte to another that
+// ever went into the pipe: a read gets no more than one, and loses what it has no
+// room for.
+type packet struct{ start, end uint64 }
+
+// room is how many bytes may be put into the pipe. Each packet takes a page, as on Linux.
+func (p *pipe) room() int {
+	if len(p.packets) >= p.size/pageSize {
+		return 0
+	}
+	return p.size - p.n
+}
+
 // take moves bytes out of the ring, put into it; both with p.mu held.
-func (p *pipe) take(u *userIO) (done int) {
-	for p.n > 0 && u.left > 0 {
-		end := min(p.start+p.n, len(p.buf))
-		k := u.Put(p.buf[p.start:end])
-		if k == 0 {
+func (p *pipe) take(dst fs.Sink, n int) (done int) {
+	n = min(n, p.n)
+	read := p.written - uint64(p.n)
+	if len(p.packets) > 0 {
+		n = int(min(uint64(n), p.packets[0].end-read))
+	}
+	for done < n {
+		end := min(p.start+n-done, len(p.buf))
+		k := dst.Put(p.buf[p.start:end])
+		p.skip(k)
+		if done += k; k == 0 {
 			break
 		}
-		p.start = (p.start + k) % len(p.buf)
-		p.n -= k
-		done += k
 	}
-	if p.n == 0 {
-		p.start = 0
+	if len(p.packets) > 0 && read+uint64(done) > p.packets[0].start {
+		p.skip(int(p.packets[0].end - read - uint64(done)))
+		p.packets = p.packets[1:]
 	}
 	return done
+}
+
+// skip takes n bytes away.
+func (p *pipe) skip(n int) {
+	if p.n -= n; p.n == 0 {
+		p.start = 0
+	} else {
+		p.start = (p.start + n) % len(p.buf)
+	}
 }
 
 func (p *pipe) put(src fs.Source, n int) (done int) {
@@ -162,12 +182,50 @@ func (p *pipe) put(src fs.Source, n int) (done int) {
 		end := min(len(p.buf), at+min(n-done, len(p.buf)-p.n))
 		k := src.Get(p.buf[at:end])
 		p.n += k
+		p.written += uint64(k)
 		done += k
 		if at+k < end {
 			break
 		}
 	}
 	return done
+}
+
+// takeBytes, peek and putBytes are for the bytes that the kernel moves between
+// pipes and files.
+func (p *pipe) takeBytes(b []byte) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.take(&fs.Buffer{Bytes: b[:0]}, len(b))
+}
+
+func (p *pipe) peek(b []byte) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := min(len(b), p.n)
+	k := copy(b[:n], p.buf[p.start:min(p.start+n, len(p.buf))])
+	copy(b[k:n], p.buf)
+	return n
+}
+
+func (p *pipe) putBytes(b []byte) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.put(&fs.Buffer{Bytes: b}, len(b))
+}
+
+// unread puts bytes back to where they were read from.
+func (p *pipe) unread(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	buf := make([]byte, max(len(p.buf), p.n+len(b)))
+	k := copy(buf, b)
+	k += copy(buf[k:], p.buf[p.start:min(p.start+p.n, len(p.buf))])
+	copy(buf[k:], p.buf[:p.n+len(b)-k])
+	p.buf, p.start, p.n = buf, 0, p.n+len(b)
 }
 
 // grow makes room for n bytes, as far as the pipe's size allows.
@@ -201,7 +259,7 @@ func (e *pipeEnd) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 		if p.n == 0 {
 			return p.writers == 0
 		}
-		n = p.take(u)
+		n = p.take(u, u.left)
 		return true
 	})
 	if n > 0 {
@@ -210,31 +268,38 @@ func (e *pipeEnd) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 	return n, err
 }
 
-func (e *pipeEnd) write(t *Thread, f *File, u *userIO) (int, Errno) {
-	return e.writeFrom(t, f, u, u.left, func() bool { return u.fault })
-}
-
-func (e *pipeEnd) writeBytes(t *Thread, f *File, b []byte) (int, Errno) {
-	return e.writeFrom(t, f, &fs.Buffer{Bytes: b}, len(b), func() bool { return false })
-}
-
-// writeFrom writes n bytes: up to pipeBuf all at once, more as there is room.
-func (e *pipeEnd) writeFrom(t *Thread, f *File, src fs.Source, n int, failed func() bool) (done int, err Errno) {
-	p := e.p
+// write writes up to pipeBuf bytes all at once, more as there is room. With
+// O_DIRECT each write is a packet, or some.
+func (e *pipeEnd) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
+	p, n := e.p, u.left
 	broken := false
-	for done < n && err == 0 && !broken && !failed() {
+	for done < n && err == 0 && !broken && !u.fault {
 		moved := 0
+		packets := f.flags.Load()&oDirect != 0
 		err = t.block(f, &p.queue, func() bool {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if broken = p.readers == 0; broken {
 				return true
 			}
-			room := p.size - p.n
+			room := p.room()
 			if room == 0 || n <= pipeBuf && room < n {
 				return false
 			}
-			moved = p.put(src, min(room, n-done))
+			most := min(room, n-done)
+			if packets {
+				most = min(most, pipeBuf)
+			}
+			moved = p.put(u, most)
+			if u.fault { // as on Linux, of pages only whole ones are kept
+				keep := max((done+moved)&^pageMask-done, 0)
+				p.n -= moved - keep
+				p.written -= uint64(moved - keep)
+				moved = keep
+			}
+			if packets && moved > 0 {
+				p.packets = append(p.packets, packet{p.written - uint64(moved), p.written})
+			}
 			return true
 		})
 		done += moved
@@ -246,10 +311,15 @@ func (e *pipeEnd) writeFrom(t *Thread, f *File, src fs.Source, n int, failed fun
 	case done > 0:
 		return done, 0
 	case broken:
-		t.proc.signal(t, ptr(killInfo(SIGPIPE, siUser, t.proc.pid)))
-		return 0, EPIPE
+		return 0, t.brokenPipe()
 	}
 	return 0, err
+}
+
+// brokenPipe tells t that nobody will read what it writes.
+func (t *Thread) brokenPipe() Errno {
+	t.proc.signal(t, ptr(killInfo(SIGPIPE, siUser, t.proc.pid)))
+	return EPIPE
 }
 
 func (e *pipeEnd) poll(*File) (ready uint32, q *Queue) {
@@ -308,14 +378,14 @@ func (e *pipeEnd) close(f *File) {
 	if unused && e.fifo != nil {
 		all := &theFIFOs
 		all.mu.Lock()
-		delete(all.open, fifoKey{e.fifo.FS(), e.fifo.Ino()})
+		delete(all.open, inodeKey{e.fifo.FS(), e.fifo.Ino()})
 		all.mu.Unlock()
 	}
 	p.queue.Wake()
 }
 
-// setSize is F_SETPIPE_SZ.
-func (p *pipe) setSize(n int) (int, Errno) {
+// setPipeSize is F_SETPIPE_SZ.
+func (t *Thread) setPipeSize(p *pipe, n int) (int, Errno) {
 	size := pageSize
 	for size < n && size < 1<<31 {
 		size *= 2
@@ -325,7 +395,7 @@ func (p *pipe) setSize(n int) (int, Errno) {
 	switch {
 	case n < 0:
 		return 0, EINVAL
-	case size > pipeMost:
+	case size > pipeMost && !t.can(capSysResource):
 		return 0, EPERM
 	case size < p.n:
 		return 0, EBUSY

@@ -209,7 +209,10 @@ func (t *Thread) doSelect(nfds uintptr, sets [3]uintptr, deadline uint64) (uintp
 	if n < 0 {
 		return 0, EINVAL
 	}
-	n = min(n, int(min(t.proc.limit(rlimitNofile), 1<<20)))
+	s := &t.proc.files
+	s.mu.Lock()
+	n = min(n, s.slots()) // as on Linux: those beyond are nobody's
+	s.mu.Unlock()
 	words := (n + 63) / 64
 	var in, out [3][]uint64
 	for i, addr := range sets {

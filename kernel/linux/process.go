@@ -43,6 +43,9 @@ type Kernel struct {
 	procs  []*Process // by pid
 	init   *Process   // the first one: the machine ends with it
 
+	locks   lockTable    // on files
+	inotify inotifyTable // what is watched
+
 	anon       *tmpfs.FS // files without names, nil until the first
 	domainName string
 	calls      *[numCalls]call

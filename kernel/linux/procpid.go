@@ -141,7 +141,7 @@ func (p *Process) describe(fd int) (string, Errno) {
 	p.files.mu.Lock()
 	root := p.files.root
 	p.files.mu.Unlock()
-	return f.place.Path(root)
+	return f.at().Path(root)
 }
 
 // placeOf is where /proc/PID/fd/N leads to.
@@ -151,7 +151,7 @@ func (p *Process) placeOf(fd int) (fs.Place, Errno) {
 	case f == nil:
 		return fs.Place{}, ENOENT
 	case f.place.Inode != nil:
-		return f.place, 0
+		return f.at(), 0
 	}
 	return fs.Place{Mount: p.files.root.Mount, Inode: &fileInode{file: f}}, 0
 }
@@ -167,7 +167,7 @@ type fileInode struct {
 type anonymousFS struct{}
 
 func (anonymousFS) Device() uint64  { return anonymous }
-func (anonymousFS) Usage() fs.Usage { return fs.Usage{Magic: 0x09041934} } // ANON_INODE_FS_MAGIC
+func (anonymousFS) Usage() fs.Usage { return fs.Usage{Magic: fs.MagicAnon} }
 
 func (n *fileInode) FS() fs.FileSystem       { return anonymousFS{} }
 func (n *fileInode) Ino() uint64             { return n.file.io.attr().Ino }
@@ -180,12 +180,12 @@ func (n *fileInode) reopen(flags uint32) (*File, Errno) {
 	switch io := n.file.io.(type) {
 	case *pipeEnd:
 		return io.p.open(flags, nil), 0
-	case *memoryFile:
+	case *inodeFile: // of memfd_create
 		again, err := io.inode.Open()
 		if err != 0 {
 			return nil, err
 		}
-		return newFile(&memoryFile{inodeFile{inode: again}, io.label}, flags), 0
+		return newFile(&inodeFile{inode: again, memfd: io.memfd}, flags), 0
 	case *consoleInput, *consoleOutput, *terminal:
 		return newFile(io.(object), flags), 0
 	}
@@ -424,7 +424,7 @@ func (p *Process) countThreads() int {
 func procStatus(s *subject, b *text) {
 	t, p, u := s.t, s.p, s.p.space.usage()
 	p.files.mu.Lock()
-	umask, slots := p.files.umask, len(p.files.fds)
+	umask, slots := p.files.umask, p.files.slots()
 	p.files.mu.Unlock()
 	b.str("Name:\t", t.comm(), "\nUmask:\t0", strconv.FormatUint(uint64(umask)|0o1000, 8)[1:], "\nState:\t", t.state())
 	b.lineNumber("Tgid", uint64(p.pid))
@@ -440,7 +440,7 @@ func procStatus(s *subject, b *text) {
 	c.mu.Unlock()
 	b.lineIDs("Uid", uid)
 	b.lineIDs("Gid", gid)
-	b.lineNumber("FDSize", uint64(max(slots, 64)))
+	b.lineNumber("FDSize", uint64(slots))
 	b.line("Groups")
 	for _, g := range groups {
 		b.num(uint64(g))

@@ -135,13 +135,17 @@ func sysFaccessat2(t *Thread, a *Args) (uintptr, Errno) {
 	return t.access(a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4())
 }
 
-// access checks permissions for the real ids, which are the effective ones as
-// long as nobody can change them.
+// access checks permissions, those of the real ids unless asked for the effective
+// ones.
 func (t *Thread) access(dirfd, path, mode, flags uintptr) (uintptr, Errno) {
 	if mode&^7 != 0 || flags&^(atEaccess|atSymlinkNofollow|atEmptyPath) != 0 {
 		return 0, EINVAL
 	}
-	p, f, err := t.place(dirfd, path, flags)
+	c := t.caller()
+	if flags&atEaccess == 0 {
+		c = t.realCaller(c)
+	}
+	p, f, err := t.placeFor(&c, dirfd, path, flags)
 	if f != nil {
 		defer f.Release()
 	}
@@ -154,7 +158,7 @@ func (t *Thread) access(dirfd, path, mode, flags uintptr) (uintptr, Errno) {
 	if mode&fs.MayWrite != 0 && p.Inode.FS().(fs.FileSystem).Usage().ReadOnly {
 		return 0, EROFS
 	}
-	return 0, t.proc.files.caller.Access(p.Inode, uint32(mode))
+	return 0, c.Access(p.Inode, uint32(mode))
 }
 
 func sysReadlink(t *Thread, a *Args) (uintptr, Errno) {
@@ -176,7 +180,8 @@ func (t *Thread) readlink(dirfd, path, buf, n uintptr) (uintptr, Errno) {
 		return 0, err
 	}
 	if p.Inode == nil || !fs.IsSymlink(p.Inode.Mode()) {
-		if f != nil || p.Inode == nil {
+		var first [1]byte
+		if t.CopyIn(first[:], path); first[0] == 0 { // the path is empty
 			return 0, ENOENT
 		}
 		return 0, EINVAL
@@ -189,6 +194,19 @@ func (t *Thread) readlink(dirfd, path, buf, n uintptr) (uintptr, Errno) {
 	b := []byte(target)
 	b = b[:min(len(b), int(int32(n)))]
 	return uintptr(len(b)), t.CopyOut(buf, b)
+}
+
+// realCaller is c with the real ids, and the capabilities that they would have
+// (access_override_creds, fs/open.c).
+func (t *Thread) realCaller(c fs.Caller) fs.Caller {
+	k := &t.proc.cred
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c.UID, c.GID, c.Caps = k.uid.real, k.gid.real, 0
+	if c.UID == 0 {
+		c.Caps = k.permitted
+	}
+	return c
 }
 
 // caller is t as file systems know it, with its ids.
@@ -209,11 +227,7 @@ type statfs struct {
 	_                      [4]int64
 }
 
-func (t *Thread) statfsOf(p fs.Place, buf uintptr) (uintptr, Errno) {
-	if p.Inode == nil {
-		return 0, ENOSYS
-	}
-	u := p.Inode.FS().Usage()
+func (t *Thread) statfsOf(u fs.Usage, buf uintptr) (uintptr, Errno) {
 	const readOnly, valid = 1, 0x20
 	s := statfs{typ: int64(u.Magic), bsize: pageSize, blocks: u.Blocks, bfree: u.Free, bavail: u.Free, files: u.Files,
 		ffree: u.FilesFree, namelen: fs.MaxName, frsize: pageSize, flags: valid}
@@ -228,7 +242,7 @@ func sysStatfs(t *Thread, a *Args) (uintptr, Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	return t.statfsOf(p, a.Arg2())
+	return t.statfsOf(p.Inode.FS().Usage(), a.Arg2())
 }
 
 func sysFstatfs(t *Thread, a *Args) (uintptr, Errno) {
@@ -237,5 +251,38 @@ func sysFstatfs(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, err
 	}
 	defer f.Release()
-	return t.statfsOf(f.place, a.Arg2())
+	return t.statfsOf(f.usage(), a.Arg2())
+}
+
+// usage is what there is to say of the file system that f is in.
+func (f *File) usage() fs.Usage {
+	if n := f.place.Inode; n != nil {
+		return n.FS().Usage()
+	}
+	if o, ok := f.io.(*inodeFile); ok {
+		return o.inode.FS().Usage()
+	}
+	if f.io.attr().Mode&fs.TypeMask == fs.FIFO {
+		return fs.Usage{Magic: fs.MagicPipefs}
+	}
+	return anonymousFS{}.Usage()
+}
+
+// sysNameToHandleAt is name_to_handle_at(2).
+func sysNameToHandleAt(t *Thread, a *Args) (uintptr, Errno) {
+	flags := a.Arg5()
+	if flags&^(atSymlinkFollow|atEmptyPath) != 0 {
+		return 0, EINVAL
+	}
+	if flags&atSymlinkFollow == 0 {
+		flags |= atSymlinkNofollow
+	}
+	_, f, err := t.place(a.Arg1(), a.Arg2(), flags)
+	if err != 0 {
+		return 0, err
+	}
+	if f != nil {
+		f.Release()
+	}
+	return 0, EOPNOTSUPP
 }

@@ -160,11 +160,6 @@ func (c *consoleOutput) write(t *Thread, f *File, u *userIO) (done int, err Errn
 	return done, 0
 }
 
-func (c *consoleOutput) writeBytes(t *Thread, f *File, p []byte) (int, Errno) {
-	console.Write(c.stream, p)
-	return len(p), 0
-}
-
 func (c *consoleOutput) poll(*File) (uint32, *Queue) { return pollOut | pollWrNorm, nil }
 
 func (c *consoleOutput) attr() fs.Attr {

@@ -3,6 +3,11 @@ package linux
 // The directory /proc/sys.
 var sysctls = [...]procFile{
 	{name: "fs", mode: procDir, files: []procFile{
+		{name: "inotify", mode: procDir, files: []procFile{
+			{name: "max_queued_events", mode: procRead, read: func(s *subject, b *text) { b.num(inotifyEvents); b.str("\n") }},
+			{name: "max_user_instances", mode: procRead, read: func(s *subject, b *text) { b.num(inotifyInstances); b.str("\n") }},
+			{name: "max_user_watches", mode: procRead, read: func(s *subject, b *text) { b.num(inotifyWatches); b.str("\n") }},
+		}},
 		{name: "file-max", mode: procRead, read: func(s *subject, b *text) { b.str("9223372036854775807\n") }},
 		{name: "nr_open", mode: procRead, read: func(s *subject, b *text) { b.num(maxOpenFiles); b.str("\n") }},
 		{name: "pipe-max-size", mode: procRead, read: func(s *subject, b *text) { b.num(pipeMost); b.str("\n") }},

@@ -11,10 +11,18 @@ type userIO struct {
 	left  int  // bytes in parts
 	fault bool // a part could not be accessed
 	few   [8]iovec
+
+	kernel []byte // the one part, where it is the kernel's own memory; nil if not
 }
+
+// kernelIO is a buffer of the kernel's, for calls that move bytes between files.
+func (t *Thread) kernelIO(b []byte) *userIO { return &userIO{t: t, left: len(b), kernel: b} }
 
 // Put implements fs.Sink.
 func (u *userIO) Put(p []byte) int {
+	if u.kernel != nil {
+		return u.advanceKernel(copy(u.kernel, p))
+	}
 	done := 0
 	for done < len(p) && u.left > 0 && !u.fault {
 		v := u.part()
@@ -26,6 +34,9 @@ func (u *userIO) Put(p []byte) int {
 
 // Get implements fs.Source.
 func (u *userIO) Get(p []byte) int {
+	if u.kernel != nil {
+		return u.advanceKernel(copy(p, u.kernel[:u.left]))
+	}
 	done := 0
 	for done < len(p) && u.left > 0 && !u.fault {
 		v := u.part()
@@ -41,6 +52,12 @@ func (u *userIO) part() *iovec {
 		u.parts = u.parts[1:]
 	}
 	return &u.parts[0]
+}
+
+func (u *userIO) advanceKernel(n int) int {
+	u.kernel = u.kernel[n:]
+	u.left -= n
+	return n
 }
 
 func (u *userIO) advance(v *iovec, wanted, got uintptr) int {
@@ -61,14 +78,11 @@ func (u *userIO) result(n int, err Errno) (int, Errno) {
 
 // buffer makes t.io the one buffer of a call.
 func (t *Thread) buffer(addr, n uintptr) (*userIO, Errno) {
-	if int(n) < 0 {
-		return nil, EINVAL
-	}
 	if !userRange(addr, n) {
 		return nil, EFAULT
 	}
 	u := &t.io
-	u.t, u.fault = t, false
+	u.t, u.fault, u.kernel = t, false, nil
 	u.few[0] = iovec{addr, min(n, maxRW)}
 	u.parts, u.left = u.few[:1], int(u.few[0].len)
 	return u, 0
@@ -81,6 +95,6 @@ func (t *Thread) vector(addr, n uintptr) (*userIO, Errno) {
 	if err != 0 {
 		return nil, err
 	}
-	u.t, u.fault, u.parts, u.left = t, false, parts, int(total)
+	u.t, u.fault, u.kernel, u.parts, u.left = t, false, nil, parts, int(total)
 	return u, 0
 }

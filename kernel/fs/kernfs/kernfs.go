@@ -84,13 +84,18 @@ func (n *node) Attr() fs.Attr {
 
 // Nothing here can be changed, made or removed.
 
-func (n *node) SetAttr(fs.Change) errno.Errno                       { return errno.EPERM }
-func (n *node) Truncate(int64) errno.Errno                          { return 0 } // as open(2) with O_TRUNC wants it
-func (n *node) Create(string, fs.New) (fs.Inode, errno.Errno)       { return nil, errno.ENOENT }
-func (n *node) Link(string, fs.Inode) errno.Errno                   { return errno.EPERM }
-func (n *node) Unlink(string) errno.Errno                           { return errno.EPERM }
-func (n *node) Rmdir(string) errno.Errno                            { return errno.EPERM }
-func (n *node) Rename(string, fs.Inode, string, uint32) errno.Errno { return errno.EPERM }
+func (n *node) SetAttr(fs.Change) errno.Errno                 { return errno.EPERM }
+func (n *node) Truncate(int64) errno.Errno                    { return 0 } // as open(2) with O_TRUNC wants it
+func (n *node) Create(string, fs.New) (fs.Inode, errno.Errno) { return nil, errno.ENOENT }
+func (n *node) Link(string, fs.Inode) errno.Errno             { return errno.EPERM }
+func (n *node) Unlink(string) errno.Errno                     { return errno.EPERM }
+func (n *node) Rmdir(string) errno.Errno                      { return errno.EPERM }
+func (n *node) Rename(_ string, to fs.Inode, name string, _ uint32) errno.Errno {
+	if _, err := to.Lookup(name); err != 0 {
+		return err
+	}
+	return errno.EPERM
+}
 
 // child makes the inode of an entry. Numbers are made of names, so that they stay
 // the same: FNV-1a over the directory's number and the name.

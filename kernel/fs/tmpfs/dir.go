@@ -250,7 +250,7 @@ func (n *node) Create(name string, a fs.New) (fs.Inode, errno.Errno) {
 	}
 	if name == "" {
 		c := n.vol.node(a)
-		c.own.Load().noName = true
+		c.own.Load().noName = !a.Private
 		return c, 0
 	}
 	if _, err := n.child(s.dir, name); err != errno.ENOENT {

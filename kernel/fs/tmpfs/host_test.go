@@ -102,6 +102,9 @@ func (o *ours) open(path string, flags, mode uint32) (file, errno.Errno) {
 	if err != 0 {
 		return nil, err
 	}
+	if a := p.Inode.Attr(); a.Mode&fs.TypeMask == fs.Char && a.Rdev == 0 && flags&fs.PathOnly == 0 {
+		return nil, errno.ENXIO // a whiteout: there is no such device
+	}
 	n, err := p.Inode.Open()
 	if err != 0 {
 		return nil, err
@@ -202,6 +205,9 @@ func (o *ours) utimes(path string, now bool) errno.Errno {
 	return o.at.Caller.SetTimes(p.Inode, fs.Change{Set: fs.SetMtime, Mtime: fs.Time{Sec: 1}}, now)
 }
 func (o *ours) path(path string) (string, errno.Errno) {
+	if _, err := o.lookup(".", true); err != 0 { // the host has to come back here
+		return "", err
+	}
 	p, err := o.where(fs.OnlyDir).Lookup(path)
 	if err == 0 {
 		err = o.at.Caller.Access(p.Inode, fs.MayExec) // chdir(2) wants that
@@ -522,7 +528,7 @@ func (s *script) call(w world) string {
 		path := s.path()
 		return fmt.Sprintf("rmdir %q: %v", path, w.rmdir(path))
 	case op < 14:
-		from, to, flags := s.path(), s.path(), pick[uint32](s, 0, 0, 0, fs.NoReplace, fs.Exchange, 3, 8)
+		from, to, flags := s.path(), s.path(), pick[uint32](s, 0, 0, 0, 0, fs.NoReplace, fs.Exchange, fs.Whiteout, fs.Whiteout|fs.NoReplace, 3, 8)
 		return fmt.Sprintf("rename %q %q %d: %v", from, to, flags, w.rename(from, to, flags))
 	case op == 14:
 		path := s.path()

@@ -369,6 +369,18 @@ func (n *node) Close() {
 	}
 }
 
+// Gone says whether n has no name and is not open: nothing will happen to it any
+// more.
+func (n *node) Gone() bool {
+	s := n.ours()
+	if s == nil {
+		return false
+	}
+	s.attr.Lock()
+	defer s.attr.Unlock()
+	return s.dead
+}
+
 // reap gives the contents back of what has no name and is not open.
 func (s *inode) reap() {
 	s.attr.Lock()

@@ -1,0 +1,398 @@
+package linux
+
+import "gosv/kernel/fs"
+
+// Calls that move bytes from one file to another without showing them to the
+// program: sendfile(2), copy_file_range(2), splice(2), tee(2), vmsplice(2).
+
+const copyChunk = 64 << 10 // at a time
+
+// An end is one side of such a move: a file, and the offset there that the
+// program named instead of the file's own position.
+type end struct {
+	f   *File
+	off *int64
+}
+
+// userEnd reads the offset at addr, if there is one; done writes it back.
+func (t *Thread) userEnd(f *File, addr uintptr) (end, Errno) {
+	e := end{f: f}
+	if addr == 0 {
+		return e, 0
+	}
+	e.off = new(int64)
+	return e, copyIn(t, e.off, addr)
+}
+
+func (t *Thread) done(e end, addr uintptr, err Errno) Errno {
+	if addr != 0 && err == 0 {
+		return copyOut(t, addr, e.off)
+	}
+	return err
+}
+
+// check verifies that n bytes from the end's offset on can be.
+func (e *end) check(n uintptr) Errno {
+	off := int64(0)
+	if e.off != nil {
+		if _, ok := e.f.io.(*inodeFile); !ok {
+			return ESPIPE
+		}
+		off = *e.off
+	} else if _, ok := e.f.io.(*inodeFile); ok {
+		e.f.mu.Lock()
+		off = e.f.pos
+		e.f.mu.Unlock()
+	}
+	if int64(n) < 0 || off < 0 || off+int64(n) < 0 {
+		return EINVAL
+	}
+	return 0
+}
+
+// read and write move bytes at the offset, or at the file's position.
+func (e *end) read(t *Thread, b []byte) (n int, err Errno) {
+	u := t.kernelIO(b)
+	if e.off == nil {
+		return t.readFile(e.f, u)
+	}
+	n, err = t.positioned(e.f, u, *e.off, false, false)
+	*e.off += int64(n)
+	return n, err
+}
+
+func (e *end) write(t *Thread, b []byte) (n int, err Errno) {
+	u := t.kernelIO(b)
+	if e.off == nil {
+		return t.writeFile(e.f, u)
+	}
+	n, err = t.positioned(e.f, u, *e.off, true, false)
+	*e.off += int64(n)
+	return n, err
+}
+
+// back makes what was read last and had no place be read again.
+func (e *end) back(t *Thread, rest []byte) {
+	if e.off != nil {
+		*e.off -= int64(len(rest))
+		return
+	}
+	switch io := e.f.io.(type) {
+	case *inodeFile:
+		e.f.mu.Lock()
+		e.f.pos -= int64(len(rest))
+		e.f.mu.Unlock()
+	case *pipeEnd:
+		io.p.unread(rest)
+	}
+}
+
+// pump moves up to n bytes, until there are no more or no room is left.
+func (t *Thread) pump(out, in end, n int) (done int, err Errno) {
+	buf := make([]byte, min(n, copyChunk))
+	for done < n {
+		var k, w int
+		if k, err = in.read(t, buf[:min(n-done, len(buf))]); k == 0 || err != 0 {
+			break
+		}
+		w, err = out.write(t, buf[:k])
+		done += w
+		if w < k {
+			in.back(t, buf[w:k])
+			break
+		}
+		if t.interrupted() {
+			break
+		}
+	}
+	if done > 0 {
+		err = 0
+	}
+	return done, err
+}
+
+// twoFiles calls f with two open files, of which the first can be read and the
+// second written.
+func (t *Thread) twoFiles(infd, outfd uintptr, f func(in, out *File) (int, Errno)) (uintptr, Errno) {
+	return t.withFile(infd, func(in *File) (int, Errno) {
+		n, err := t.withFile(outfd, func(out *File) (int, Errno) {
+			if !in.canRead() || !out.canWrite() {
+				return 0, EBADF
+			}
+			return f(in, out)
+		})
+		return int(n), err
+	})
+}
+
+func sysSendfile(t *Thread, a *Args) (uintptr, Errno) {
+	var pos int64
+	if p := a.Arg3(); p != 0 {
+		if err := copyIn(t, &pos, p); err != 0 {
+			return 0, err
+		}
+	}
+	return t.twoFiles(a.Arg2(), a.Arg1(), func(in, out *File) (int, Errno) {
+		src := end{f: in}
+		if a.Arg3() != 0 {
+			src.off = &pos
+		}
+		if err := src.check(a.Arg4()); err != 0 {
+			return 0, err
+		}
+		_, toPipe := out.io.(*pipeEnd)
+		if _, ok := in.regular(); !ok || out.flags.Load()&oAppend != 0 && !toPipe {
+			return 0, EINVAL
+		}
+		n, err := t.pump(end{f: out}, src, int(min(a.Arg4(), maxRW)))
+		return n, t.done(src, a.Arg3(), err)
+	})
+}
+
+func sysCopyFileRange(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withFile(a.Arg1(), func(in *File) (int, Errno) {
+		n, err := t.withFile(a.Arg3(), func(out *File) (int, Errno) {
+			src, err := t.userEnd(in, a.Arg2())
+			if err != 0 {
+				return 0, err
+			}
+			dst, err := t.userEnd(out, a.Arg4())
+			if err != 0 {
+				return 0, err
+			}
+			n, err := t.copyRange(dst, src, a.Arg5(), a.Arg6())
+			if err == 0 {
+				err = t.done(src, a.Arg2(), 0)
+			}
+			return n, t.done(dst, a.Arg4(), err)
+		})
+		return int(n), err
+	})
+}
+
+func (t *Thread) copyRange(out, in end, n, flags uintptr) (int, Errno) {
+	src, ok := in.f.regular()
+	dst, ok2 := out.f.regular()
+	switch {
+	case flags != 0:
+		return 0, EINVAL
+	case fs.IsDir(in.f.io.attr().Mode), fs.IsDir(out.f.io.attr().Mode):
+		return 0, EISDIR
+	case !ok || !ok2:
+		return 0, EINVAL
+	case !in.f.canRead() || !out.f.canWrite() || out.f.flags.Load()&oAppend != 0:
+		return 0, EBADF
+	case src.inode.FS() != dst.inode.FS():
+		return 0, EXDEV
+	}
+	from, to := in.at(), out.at()
+	switch { // unsigned, as Linux adds them
+	case uint64(from)+uint64(n) < uint64(from), uint64(to)+uint64(n) < uint64(to):
+		return 0, EOVERFLOW
+	case from < 0 || to < 0:
+		return 0, EINVAL
+	}
+	count := max(min(int64(min(n, maxRW)), src.inode.Attr().Size-from), 0)
+	if src.inode.Ino() == dst.inode.Ino() && to+count > from && to < from+count {
+		return 0, EINVAL
+	}
+	return t.pump(out, in, int(count))
+}
+
+// at is where the end stands.
+func (e *end) at() int64 {
+	if e.off != nil {
+		return *e.off
+	}
+	e.f.mu.Lock()
+	defer e.f.mu.Unlock()
+	return e.f.pos
+}
+
+// Flags of splice, tee and vmsplice.
+const (
+	spliceNonblock = 2
+	spliceKnown    = 15 // MOVE, MORE and GIFT too, which are hints
+)
+
+func sysSplice(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Arg5() == 0 {
+		return 0, 0
+	}
+	if a.Arg6()&^spliceKnown != 0 {
+		return 0, EINVAL
+	}
+	return t.twoFiles(a.Arg1(), a.Arg3(), func(in, out *File) (int, Errno) {
+		from, fromPipe := in.io.(*pipeEnd)
+		to, toPipe := out.io.(*pipeEnd)
+		if fromPipe && a.Arg2() != 0 || toPipe && a.Arg4() != 0 {
+			return 0, ESPIPE
+		}
+		src, err := t.userEnd(in, a.Arg2())
+		if err != 0 {
+			return 0, err
+		}
+		dst, err := t.userEnd(out, a.Arg4())
+		if err != 0 {
+			return 0, err
+		}
+		wait := a.Arg6()&spliceNonblock == 0
+		n := int(min(a.Arg5(), maxRW))
+		switch {
+		case fromPipe && toPipe:
+			if from.p == to.p {
+				return 0, EINVAL
+			}
+			wait = wait && !in.nonblock() && !out.nonblock()
+			n, err = t.spliceToPipe(to.p, wait, n, func(room int) (int, Errno) {
+				return t.splicePipe(to.p, from.p, wait, min(n, room), true)
+			})
+		case fromPipe:
+			if out.flags.Load()&oAppend != 0 {
+				return 0, EINVAL
+			}
+			if err := dst.check(uintptr(n)); err != 0 {
+				return 0, err
+			}
+			if err := t.waitData(from.p, wait && !in.nonblock()); err != 0 {
+				return 0, err
+			}
+			buf := make([]byte, min(n, copyChunk))
+			if buf = buf[:from.p.takeBytes(buf)]; len(buf) == 0 {
+				return 0, 0
+			}
+			n, err = dst.write(t, buf)
+			from.p.unread(buf[n:])
+			from.p.queue.Wake()
+		case toPipe:
+			if err := src.check(uintptr(n)); err != 0 {
+				return 0, err
+			}
+			if o, ok := in.io.(*inodeFile); ok && fs.IsDir(o.inode.Mode()) || !ok && in.io.attr().Mode&fs.TypeMask == 0 {
+				return 0, EINVAL
+			}
+			n, err = t.spliceToPipe(to.p, wait && !out.nonblock(), n, func(room int) (int, Errno) {
+				buf := make([]byte, min(n, room, copyChunk))
+				k, err := src.read(t, buf)
+				to.p.putBytes(buf[:k])
+				return k, err
+			})
+		default:
+			return 0, EINVAL
+		}
+		if err == 0 {
+			err = t.done(src, a.Arg2(), 0)
+		}
+		return n, t.done(dst, a.Arg4(), err)
+	})
+}
+
+// spliceToPipe waits for room in p and has fill fill it.
+func (t *Thread) spliceToPipe(p *pipe, wait bool, n int, fill func(room int) (int, Errno)) (int, Errno) {
+	room, broken := 0, false
+	look := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		room, broken = p.room(), p.readers == 0
+		return broken || room > 0
+	}
+	if !look() {
+		if !wait {
+			return 0, EAGAIN
+		}
+		if err := t.Wait(&p.queue, never, look); err != 0 {
+			return 0, err
+		}
+	}
+	if broken {
+		return 0, t.brokenPipe()
+	}
+	n, err := fill(room)
+	if n > 0 {
+		p.queue.Wake()
+	}
+	return n, err
+}
+
+// waitData waits until something is in p, or nobody is left who would write it.
+func (t *Thread) waitData(p *pipe, wait bool) Errno {
+	look := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.n > 0 || p.writers == 0
+	}
+	if look() {
+		return 0
+	}
+	if !wait {
+		return EAGAIN
+	}
+	return t.Wait(&p.queue, never, look)
+}
+
+// splicePipe moves up to n bytes from one pipe to another, or copies them.
+func (t *Thread) splicePipe(to, from *pipe, wait bool, n int, move bool) (int, Errno) {
+	if err := t.waitData(from, wait); err != 0 {
+		return 0, err
+	}
+	buf := make([]byte, min(n, copyChunk))
+	if move {
+		buf = buf[:from.takeBytes(buf)]
+		from.queue.Wake()
+	} else {
+		buf = buf[:from.peek(buf)]
+	}
+	to.putBytes(buf)
+	return len(buf), 0
+}
+
+func sysTee(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Arg4()&^spliceKnown != 0 {
+		return 0, EINVAL
+	}
+	if a.Arg3() == 0 {
+		return 0, 0
+	}
+	return t.twoFiles(a.Arg1(), a.Arg2(), func(in, out *File) (int, Errno) {
+		from, ok := in.io.(*pipeEnd)
+		to, ok2 := out.io.(*pipeEnd)
+		if !ok || !ok2 || from.p == to.p {
+			return 0, EINVAL
+		}
+		wait := a.Arg4()&spliceNonblock == 0 && !in.nonblock() && !out.nonblock()
+		n := int(min(a.Arg3(), maxRW))
+		return t.spliceToPipe(to.p, wait, n, func(room int) (int, Errno) {
+			return t.splicePipe(to.p, from.p, wait, min(n, room), false)
+		})
+	})
+}
+
+// sysVmsplice is vmsplice(2). The pages stay the program's: they are copied, which
+// only shows if it changes them before they are read.
+func sysVmsplice(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Arg4()&^spliceKnown != 0 {
+		return 0, EINVAL
+	}
+	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
+		u, err := t.vector(a.Arg2(), a.Arg3())
+		if err != 0 {
+			return 0, err
+		}
+		e, ok := f.io.(*pipeEnd)
+		switch {
+		case u.left == 0:
+			return 0, 0
+		case !ok:
+			return 0, EBADF
+		}
+		if a.Arg4()&spliceNonblock != 0 {
+			flags := f.flags.Load() | oNonblock
+			f = &File{io: f.io}
+			f.flags.Store(flags)
+		}
+		if e.writes {
+			return t.writeFile(f, u)
+		}
+		return t.readFile(f, u)
+	})
+}

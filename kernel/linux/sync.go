@@ -1,0 +1,66 @@
+package linux
+
+import "gosv/kernel/fs"
+
+// Calls about where a file's bytes are: everything is in memory for good, so
+// that they only check what they are given.
+
+// sysSync is sync(2).
+func sysSync(t *Thread, a *Args) (uintptr, Errno) { return 0, 0 }
+
+// sysSyncfs is syncfs(2): of any file.
+func sysSyncfs(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withFile(a.Arg1(), func(f *File) (int, Errno) { return 0, 0 })
+}
+
+// sysFsync is fsync(2) and fdatasync(2).
+func sysFsync(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
+		if _, ok := f.io.(*inodeFile); !ok {
+			return 0, EINVAL
+		}
+		return 0, 0
+	})
+}
+
+// sysSyncFileRange is sync_file_range(2).
+func sysSyncFileRange(t *Thread, a *Args) (uintptr, Errno) {
+	const known = 7
+	off, n := int64(a.Arg2()), int64(a.Arg3())
+	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
+		if a.Arg4()&^known != 0 || off < 0 || n < 0 || off+n < 0 {
+			return 0, EINVAL
+		}
+		if _, ok := f.io.(*inodeFile); !ok {
+			return 0, ESPIPE
+		}
+		return 0, 0
+	})
+}
+
+// sysReadahead is readahead(2).
+func sysReadahead(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
+		if !f.canRead() {
+			return 0, EBADF
+		}
+		if _, ok := f.regular(); !ok {
+			return 0, EINVAL
+		}
+		return 0, 0
+	})
+}
+
+// sysFadvise64 is posix_fadvise(2).
+func sysFadvise64(t *Thread, a *Args) (uintptr, Errno) {
+	const last = 5 // POSIX_FADV_NOREUSE
+	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
+		if f.io.attr().Mode&fs.TypeMask == fs.FIFO {
+			return 0, ESPIPE
+		}
+		if int64(a.Arg3()) < 0 || uint32(a.Arg4()) > last {
+			return 0, EINVAL
+		}
+		return 0, 0
+	})
+}

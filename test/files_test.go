@@ -1,0 +1,21 @@
+package test
+
+import (
+	"os"
+	"testing"
+)
+
+// TestFiles: what calls about files and readiness return, and which errors, is
+// what the host's Linux says.
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: the programs do what only root may, on the host too")
+	}
+	for _, name := range []string{"wrong", "files", "watch"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			same(t, options{}, cProgram(t, glibc, name))
+		})
+	}
+}
