@@ -117,6 +117,8 @@ func (d *Demux) obey(command string) {
 		d.to = d.Kernel
 	case command == "d":
 		d.to = d.Records
+	case command == "x":
+		d.code, d.exited = 0, true
 	case len(command) > 1 && command[0] == 'x':
 		if code, err := strconv.Atoi(command[1:]); err == nil {
 			d.code, d.exited = code&255, true

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"io"
 	"testing"
 )
 
@@ -20,6 +21,23 @@ func TestDemux(t *testing.T) {
 		code, ok := d.Exit()
 		if o.String() != "out\x1b[1mboldout\x1b_abxxe\x1b\\still" || e.String() != "err" || k.String() != "kernel" || r.String() != "\x00\xff" || code != 137 || !ok {
 			t.Errorf("cut at %d: %q %q %q %d %v", cut, o.String(), e.String(), k.String(), code, ok)
+		}
+	}
+}
+
+// An exit code of 0 takes no digit; what is no number is no exit.
+func TestExitCode(t *testing.T) {
+	for command, want := range map[string]int{"x": 0, "x0": 0, "x7": 7, "x255": 255, "xx": -1, "": -1, "o": -1} {
+		d := NewDemux("abcd", io.Discard, io.Discard, io.Discard)
+		if _, err := d.Write([]byte("\x1b_abcd" + command + "\x1b\\")); err != nil {
+			t.Fatal(err)
+		}
+		code, ok := d.Exit()
+		if !ok {
+			code = -1
+		}
+		if code != want {
+			t.Errorf("%q: %d, not %d", command, code, want)
 		}
 	}
 }

@@ -25,7 +25,8 @@ const (
 
 var (
 	reportToken [4]byte // of gosv.report; zero: no framing
-	stream      = Stdout
+	stream              = Stdout
+	uartRoom    uintptr = uartFIFOSize // how much the transmitter's FIFO takes for sure
 )
 
 // initConsole switches the 16550's FIFOs on, which empties them: a byte of input
@@ -84,6 +85,8 @@ func reportExit(code int) {
 	code &= 255
 	d := [4]byte{'x', byte('0' + code/100), byte('0' + code/10%10), byte('0' + code%10)}
 	switch { // each byte is a VM exit
+	case code == 0:
+		control('x')
 	case code < 10:
 		control('x', d[3])
 	case code < 100:
@@ -93,12 +96,20 @@ func reportExit(code int) {
 	}
 }
 
-// transmit sends up to n bytes at p, a FIFO's worth at a time, and returns how
-// many: QEMU's 16550 drops what comes while its own output is blocked.
+// transmit sends up to n bytes at p and returns how many: QEMU's 16550 drops
+// what comes while its own output is blocked. The status tells only when the FIFO
+// is empty, and each look at it is a VM exit: it is looked at when the FIFO may be full.
 func transmit(p, n uintptr) (sent uintptr) {
-	for sent < n && inb(uartLineStatus)&uartTransmitFree != 0 {
-		k := min(n-sent, uartFIFOSize)
+	for sent < n {
+		if uartRoom == 0 {
+			if inb(uartLineStatus)&uartTransmitFree == 0 {
+				break
+			}
+			uartRoom = uartFIFOSize
+		}
+		k := min(n-sent, uartRoom)
 		outs(uart, p+sent, k)
+		uartRoom -= k
 		sent += k
 	}
 	return sent
