@@ -101,7 +101,8 @@ func build(out string, kind entries, symbols bool) error {
 func link(out string, symbols bool) error {
 	// SYSCALL becomes LEAQ 5(IP), CX; JMP kernelsyscall: the return address in
 	// CX and nothing pushed, as by the instruction.
-	const syscall = `-asmflags=all=-D "SYSCALL=BYTE $0x48; BYTE $0x8d; BYTE $0x0d; LONG $5; JMP kernelsyscall(SB)"`
+	const instructions = `-asmflags=all=-D "SYSCALL=BYTE $0x48; BYTE $0x8d; BYTE $0x0d; LONG $5; JMP kernelsyscall(SB)" ` +
+		`-D "CPUID=CALL kernelcpuid(SB)"`
 	// -T is a signed flag: this is the text address, sign-extended.
 	const text = imagePhys + 0x1000 - (1<<64 - kernelBase)
 	strip := "-s -w"
@@ -109,7 +110,7 @@ func link(out string, symbols bool) error {
 		strip = ""
 	}
 	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
-		"-gcflags=gosv/kernel/metal=-+ -wb=false -B", syscall,
+		"-gcflags=gosv/kernel/metal=-+ -wb=false -B", instructions,
 		fmt.Sprintf("-ldflags=%s -checklinkname=0 -funcalign=16 -T=%d -E kernelentry", strip, text),
 		"-o", out, "gosv/kernel")
 	c.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "CGO_ENABLED=0", "GOFLAGS=",

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"gosv/kernel/gotimer"
+	"gosv/kernel/metal"
 )
 
 // parker is where one goroutine at a time sleeps until somebody wakes it: a
@@ -31,7 +32,11 @@ func (p *parker) park() {
 //go:norace
 //go:nosplit
 func commitPark(g uintptr, p unsafe.Pointer) bool {
-	return (*parker)(p).state.CompareAndSwap(0, g)
+	if !(*parker)(p).state.CompareAndSwap(0, g) {
+		return false
+	}
+	metal.Runnable.Add(-1)
+	return true
 }
 
 // wake ends p's park, or the next one.
@@ -46,6 +51,7 @@ func (p *parker) wake() {
 			}
 		default:
 			if p.state.CompareAndSwap(s, 0) {
+				metal.Runnable.Add(1)
 				goready(s, 1)
 				return
 			}

@@ -7,6 +7,10 @@ import "sync/atomic"
 const (
 	apicBase = 0xfee00000 // where it is after reset, and on every VMM
 
+	// Bits of MSR IA32_APIC_BASE.
+	apicBootCPU = 1 << 8
+	apicX2APIC  = 1<<11 | 1<<10 // with the one that enables it at all
+
 	apicID         = 0x20
 	apicEOI        = 0xb0
 	apicSVR        = 0xf0
@@ -44,21 +48,19 @@ func apicRead(reg uintptr) uint32 {
 	return ld32(DirectMap + apicBase + reg)
 }
 
-// initAPIC switches c's local APIC on, with its timer one-shot.
-func initAPIC(c *CPU) {
+// initAPIC switches this CPU's local APIC on, with its timer one-shot. Which is
+// apicBootCPU or 0.
+func initAPIC(which uintptr) {
 	if x2apic {
-		wrmsr(0x1b, rdmsr(0x1b)|0xc00) // IA32_APIC_BASE: enabled, x2APIC
+		wrmsr(0x1b, apicBase|apicX2APIC|which)
 	}
 	// The 8259's line, which firmware and Firecracker leave open, before the APIC
 	// itself: what the 8259 has asked for already, QEMU's APIC forgets at the
-	// next write to SVR only, and would deliver as vector -1 otherwise.
+	// next write to SVR only, and would deliver as vector -1 otherwise. The 8259
+	// need not be masked then.
 	apicWrite(apicLVTLINT0, lvtMasked)
 	apicWrite(apicSVR, 0x100|vecSpurious)
 	setTimerMode()
-	c.apic = apicRead(apicID)
-	if !x2apic {
-		c.apic >>= 24
-	}
 }
 
 // setTimerMode makes this CPU's timer one-shot: at a TSC value if it can do
@@ -85,6 +87,29 @@ func armTimer(c *CPU, t uint64) {
 		delta = t - n
 	}
 	apicWrite(apicTimerCount, uintptr(min(delta, 0xfffffff0))) // 1 ns a tick on QEMU and KVM
+}
+
+// pvEOI has a word for each CPU. KVM sets it with an interrupt whose end is told
+// by clearing it, without a VM exit (Linux, Documentation/virt/kvm/x86/msr.rst,
+// MSR_KVM_PV_EOI_EN).
+var (
+	pvEOI        [maxCPUs]uint32
+	pvEOIOffered bool
+)
+
+// enablePVEOI has KVM use c's word of pvEOI, if it can. The caller runs on c.
+func enablePVEOI(c *CPU) {
+	const msrPVEOI, enable = 0x4b564d04, 1
+	if pvEOIOffered {
+		wrmsr(msrPVEOI, addressOf(&pvEOI[c.id])-KernelBase|enable)
+	}
+}
+
+// endInterrupt tells c's local APIC, which c runs on, that its interrupt was taken.
+func endInterrupt(c *CPU) {
+	if atomic.SwapUint32(&pvEOI[c.id], 0) == 0 {
+		apicWrite(apicEOI, 0)
+	}
 }
 
 func sendIPI(d *CPU, vec uintptr) { writeICR(d.apic, 0x4000|vec) }

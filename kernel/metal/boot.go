@@ -37,7 +37,7 @@ func start() {
 	c := &cpu0
 	cpus[0], ncpu = c, 1
 	c.online = true
-	if leaf7&1 == 0 {
+	if features.leaf7.b&1 == 0 {
 		fatalBoot("this CPU has no FSGSBASE instructions: use a newer one (QEMU: -cpu max or host)")
 	}
 	fpSize = fpBytes(fpMask)
@@ -65,20 +65,17 @@ func start() {
 	}
 
 	Mark("page tables made")
-	x2apic = leaf1>>21&1 != 0
-	tscDeadline = leaf1>>24&1 != 0
+	x2apic = features.leaf1.c>>21&1 != 0
+	tscDeadline = features.leaf1.c>>24&1 != 0
 	if !x2apic {
 		xapicEOI = DirectMap + apicBase + apicEOI
-	} else {
-		wrmsr(0x1b, rdmsr(0x1b)|0xc00)
 	}
-	initAPIC(c)
+	c.apic = features.leaf1.b >> 24
+	initAPIC(apicBootCPU)
 	initClock()
 	readOptions()
 	initIDT(stubs, tlb)
 	loadCPU(c, sys)
-	outb(0x21, 0xff) // both 8259s: mask all
-	outb(0xa1, 0xff)
 	st(vdsoClockSym, clock)
 
 	c.idle = idleThread()

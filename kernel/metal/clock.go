@@ -66,7 +66,10 @@ func initClock() {
 	_, b, cx, d := cpuid(base, 0)
 	switch {
 	case b == 0x4b4d564b && cx == 0x564b4d56 && d == 0x4d: // KVMKVMKVM
-		if kvmRate() {
+		offers, _, _, _ := cpuid(base+1, 0)
+		pvEOIOffered = offers>>6&1 != 0
+		enablePVEOI(&cpu0)
+		if offers>>3&1 != 0 && kvmRate() {
 			return
 		}
 	case b == 0x54474354 && cx == 0x43544743 && d == 0x47435447: // TCGTCGTCGTCG: no leaf tells

@@ -61,10 +61,11 @@ var (
 	ncpu      uintptr
 	idt       [2 * numVectors]uint64
 
-	// Set by controlregs, on every CPU the same: CPUID(1).ECX and EDX,
-	// CPUID(7).EBX, XCR0.
-	leaf1, leaf1d, leaf7, fpMask uint32
-	fpSize                       uintptr
+	// Set by findfeatures: CR4 and XCR0 (0 without XSAVE) of every CPU, and what
+	// CPUID says.
+	cr4, fpMask uint32
+	features    struct{ leaf0, leaf1, leaf7, leaf80000000, leaf80000001 struct{ a, b, c, d uint32 } }
+	fpSize      uintptr
 
 	// nog is the g of Go beneath the runtime: all zero.
 	nog [512]byte
@@ -72,22 +73,26 @@ var (
 
 // initIDT fills the interrupt descriptor table that all CPUs share.
 func initIDT(stubs, tlb uintptr) {
-	for i := uintptr(0); i < numVectors; i++ {
-		handler, ist := stubs+i*16, uintptr(1)
-		switch {
-		case i == 2 || i == 8 || i == 18:
-			ist = 2
-		case i < 32:
-			ist = 3
-		case i == vecTLB:
-			handler = tlb
-		}
-		const gate = 0x8e // present, DPL 0, 64-bit interrupt gate
-		idt[i*2] = uint64(handler&0xffff | 0x08<<16 | ist<<32 | gate<<40 | handler>>16&0xffff<<48)
-		idt[i*2+1] = uint64(handler >> 32)
+	i := uintptr(0)
+	for ; i < 32; i++ {
+		setGate(i, stubs+i*16, 3)
 	}
+	for ; i < numVectors; i++ {
+		setGate(i, stubs+i*16, 1)
+	}
+	for _, i := range [...]uintptr{2, 8, 18} { // NMI, double fault, machine check
+		setGate(i, stubs+i*16, 2)
+	}
+	setGate(vecTLB, tlb, 1)
 	idt[3*2] |= 3 << 45 // INT3 and INTO may be executed in ring 3
 	idt[4*2] |= 3 << 45
+}
+
+// setGate makes handler that of vector i, on stack ist of the TSS.
+func setGate(i, handler, ist uintptr) {
+	const gate = 0x8e // present, DPL 0, 64-bit interrupt gate
+	idt[i*2] = uint64(handler&0xffff | 0x08<<16 | ist<<32 | gate<<40 | handler>>16&0xffff<<48)
+	idt[i*2+1] = uint64(handler >> 32)
 }
 
 // loadCPU loads c's descriptor tables and system call entry.

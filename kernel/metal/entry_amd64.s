@@ -2,6 +2,14 @@
 #include "go_asm.h"
 #include "macros_amd64.h"
 
+// KEEPCPUID executes CPUID and keeps the answer in leaf i of features, at DI.
+#define KEEPCPUID(i) \
+	BYTE	$0x0f; BYTE $0xa2 \
+	MOVL	AX, (i*16+0)(DI) \
+	MOVL	BX, (i*16+4)(DI) \
+	MOVL	CX, (i*16+8)(DI) \
+	MOVL	DX, (i*16+12)(DI)
+
 // kernelentry is where both boot stubs (stub.S) come: long mode, the first
 // GiB mapped at 0 and at KernelBase, IF=0, no stack.
 //
@@ -17,6 +25,7 @@ TEXT kernelentry(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	SI, ·bootProtocol(SB)
 	LEAQ	·cpu0Stack+(const_allStacks-const_stackHeadroom)(SB), SP
 	ANDQ	$~63, SP
+	CALL	findfeatures<>(SB)
 	CALL	controlregs<>(SB)
 	LEAQ	·cpu0(SB), AX
 	MOVQ	SP, CPU_stack(AX)
@@ -54,27 +63,19 @@ TEXT apentry<>(SB),NOSPLIT|NOFRAME,$0
 	CALLGO(·apFn)
 	JMP	·resume(SB)
 
-// controlregs sets CR0, CR4, EFER and XCR0 as the kernel wants them.
-// Clobbers AX, BX, CX, DX, SI.
-TEXT controlregs<>(SB),NOSPLIT|NOFRAME,$0
-	MOVQ	CR0, AX
-	ANDQ	$~0x6000000C, AX	// clear CD, NW, EM, TS
-	ORQ	$0x10022, AX	// WP, NE, MP
-	MOVQ	AX, CR0
-	MOVL	$0xC0000080, CX	// EFER: SCE, NXE
-	RDMSR
-	ORL	$0x801, AX
-	WRMSR
-	MOVQ	CR4, SI
-	ORQ	$0x680, SI	// PGE, OSFXSR, OSXMMEXCPT
+// findfeatures asks the CPU what it can do, once for all: under a hypervisor each
+// CPUID is a VM exit. It decides about CR4 and XCR0.
+// Clobbers AX, BX, CX, DX, SI, DI.
+TEXT findfeatures<>(SB),NOSPLIT|NOFRAME,$0
+	LEAQ	·features(SB), DI
+	MOVL	$0x6a0, SI	// PAE, PGE, OSFXSR, OSXMMEXCPT
 	XORL	AX, AX
-	CPUID
+	KEEPCPUID(0)
 	CMPL	AX, $7
 	JLT	noleaf7
 	MOVL	$7, AX
 	XORL	CX, CX
-	CPUID
-	MOVL	BX, ·leaf7(SB)
+	KEEPCPUID(2)
 	BTL	$0, BX	// FSGSBASE
 	JCC	2(PC)
 	ORQ	$0x10000, SI
@@ -82,30 +83,70 @@ TEXT controlregs<>(SB),NOSPLIT|NOFRAME,$0
 	JCC	2(PC)
 	ORQ	$0x100000, SI
 noleaf7:
+	MOVL	$0x80000001, AX
+	KEEPCPUID(4)
+	MOVL	$0x80000001, (3*16)(DI)	// the last one, for all that anybody asks
 	MOVL	$1, AX
-	CPUID
-	MOVL	CX, ·leaf1(SB)
-	MOVL	DX, ·leaf1d(SB)
+	KEEPCPUID(1)
+	XORL	AX, AX
 	BTL	$26, CX	// XSAVE
 	JCC	noxsave
 	ORQ	$0x40000, SI	// OSXSAVE
-	MOVQ	SI, CR4
+	BTSL	$27, (1*16+8)(DI)	// CPUID tells of it too
 	MOVL	$3, AX	// x87, SSE
 	BTL	$28, CX	// AVX
-	JCC	setx
+	JCC	noxsave
 	ORL	$4, AX
-	MOVL	·leaf7(SB), BX
-	BTL	$16, BX	// AVX512F: opmask, ZMM_Hi256, Hi16_ZMM
-	JCC	setx
+	BTL	$16, (2*16+4)(DI)	// AVX512F: opmask, ZMM_Hi256, Hi16_ZMM
+	JCC	noxsave
 	ORL	$0xe0, AX
-setx:
+noxsave:
+	MOVL	SI, ·cr4(SB)
 	MOVL	AX, ·fpMask(SB)
+	RET
+
+// controlregs sets CR4 and XCR0 as findfeatures has decided; the entry stubs have
+// set CR0 and EFER. Clobbers AX, CX, DX.
+TEXT controlregs<>(SB),NOSPLIT|NOFRAME,$0
+	MOVL	·cr4(SB), AX
+	MOVQ	AX, CR4
+	MOVL	·fpMask(SB), AX
+	TESTL	AX, AX
+	JEQ	done
 	XORL	CX, CX
 	XORL	DX, DX
 	XSETBV
+done:	RET
+
+// kernelcpuid is where every CPUID of the Go runtime goes: the kernel is
+// assembled with CPUID defined as a call of it. What findfeatures has asked
+// already costs no VM exit.
+TEXT kernelcpuid(SB),NOSPLIT|NOFRAME,$0
+	LEAQ	·features(SB), DX
+	CMPL	AX, $0
+	JEQ	known
+	ADDQ	$16, DX
+	CMPL	AX, $1
+	JEQ	known
+	ADDQ	$16, DX
+	CMPL	AX, $7
+	JEQ	subleaf
+	ADDQ	$16, DX
+	CMPL	AX, $0x80000000
+	JEQ	known
+	ADDQ	$16, DX
+	CMPL	AX, $0x80000001
+	JEQ	known
+ask:	BYTE	$0x0f; BYTE $0xa2	// CPUID
 	RET
-noxsave:
-	MOVQ	SI, CR4
+subleaf:
+	TESTL	CX, CX
+	JNE	ask
+known:
+	MOVL	0(DX), AX
+	MOVL	4(DX), BX
+	MOVL	8(DX), CX
+	MOVL	12(DX), DX
 	RET
 
 // setgs makes AX the base of GS. Clobbers CX, DX.
@@ -171,11 +212,14 @@ TEXT outw<>(SB),NOSPLIT|NOFRAME,$0
 	OUTW
 	RET
 
-// outs(port, p, n uintptr): n bytes at p
+// outs(port, p, n uintptr): n bytes at p, n not 0. KVM leaves once more for REP
+// OUTSB than there are bytes.
 TEXT outs<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	AX, DX
 	MOVQ	BX, SI
-	BYTE	$0xf3; BYTE $0x6e	// REP OUTSB
+next:	LODSB
+	OUTB
+	LOOP	next
 	RET
 
 // wrmsr(msr, v uintptr)
@@ -198,7 +242,7 @@ TEXT rdmsr<>(SB),NOSPLIT|NOFRAME,$0
 // cpuid(leaf, sub uintptr) (ax, bx, cx, dx uintptr)
 TEXT cpuid<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	BX, CX
-	CPUID
+	BYTE	$0x0f; BYTE $0xa2	// CPUID
 	MOVQ	DX, DI
 	RET
 

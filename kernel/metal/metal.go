@@ -202,7 +202,7 @@ func CPUID(leaf, sub uint32) (ax, bx, cx, dx uint32) {
 // gives nothing now.
 func Random64() (v uint64, ok bool) {
 	const tries = 10 // Intel SDM vol. 1 7.3.17.1
-	for i := 0; i < tries && leaf1>>30&1 != 0; i++ {
+	for i := 0; i < tries && features.leaf1.c>>30&1 != 0; i++ {
 		if v, ok = rdrand(); ok {
 			return v, true
 		}
@@ -214,7 +214,9 @@ func rdrand() (v uint64, ok bool)
 
 // CPUFeatures returns CPUID(1).ECX and EDX and CPUID(7).EBX, without the cost
 // of asking again.
-func CPUFeatures() (c1, d1, b7 uint32) { return leaf1, leaf1d, leaf7 }
+func CPUFeatures() (c1, d1, b7 uint32) {
+	return features.leaf1.c, features.leaf1.d, features.leaf7.b
+}
 
 // RouteIRQ makes interrupts of pin of the I/O APIC at base (physical address)
 // come to the boot CPU as vector FirstIRQ+n, n below NumIRQs.

@@ -62,10 +62,9 @@ func mapKernel(ramEnd uintptr) bool {
 	if kernelRoot == 0 {
 		return false
 	}
-	_, _, _, d := cpuid(0x80000001, 0)
 	top := max(ramEnd, 4*pageSize1G)
 	for a := uintptr(0); a < top; a += pageSize1G {
-		if d&cpuid1GPage != 0 {
+		if features.leaf80000001.d&cpuid1GPage != 0 {
 			e := pte(DirectMap+a, 3, true)
 			if e == 0 {
 				return false

@@ -23,15 +23,16 @@ func powerOff(c *CPU, code int) {
 	if directMap == 0 { // too early to read tables: Firecracker's way, at least
 		const keyboardCommand, resetLine = 0x64, 0xfe
 		outb(keyboardCommand, resetLine)
-		waitForEnd()
+		waitForEnd(1e9)
 	} else {
 		for _, s := range platform.PowerOff(boot.FindPower(physMemory(), rsdp)) {
 			switch s.Kind {
 			case platform.WriteLivePort:
+				outb(uintptr(s.Addr), uintptr(s.Value))
+				waitForEnd(1e6) // which mostly comes before this other VM exit
 				if inb(uintptr(s.Addr)) == 0xff {
 					continue
 				}
-				outb(uintptr(s.Addr), uintptr(s.Value))
 			case platform.WritePort:
 				if s.Width == 1 {
 					outb(uintptr(s.Addr), uintptr(s.Value))
@@ -46,21 +47,21 @@ func powerOff(c *CPU, code int) {
 			default:
 				leaves.tripleFault(addressOf(&noIDT))
 			}
-			waitForEnd()
+			waitForEnd(1e9)
 		}
 	}
 	leaves.tripleFault(addressOf(&noIDT))
 }
 
-// waitForEnd waits a second: the VMM's other thread is about to end us, and
+// waitForEnd waits for some nanoseconds: the VMM's other thread is about to end us, and
 // a fault now would win that race. It does not halt, for which a timer would
 // have to work that may just have failed.
-func waitForEnd() {
-	ticks := tscHz
-	if ticks == 0 {
-		ticks = 3e9
+func waitForEnd(ns uint64) {
+	hz := tscHz
+	if hz == 0 {
+		hz = 3e9
 	}
-	for start := rdtsc(); rdtsc()-start < ticks; {
+	for start := rdtsc(); rdtsc()-start < hz/1e6*ns/1e3; {
 		pause()
 	}
 }

@@ -87,9 +87,13 @@ func lockedSyscall(c *CPU, t *thread) {
 	case linuxFutex:
 		futex(c, t)
 	case linuxNanosleep:
-		until := sleepUntil(t)
 		t.AX = 0
-		block(c, t, inSleep, until)
+		d := timespec(t.DI)
+		if t.tid == sysmon {
+			monitorSleep(c, t, d)
+		} else {
+			block(c, t, inSleep, now()+d)
+		}
 	case linuxSchedYield:
 		t.AX = 0
 		if runHead != nil {
@@ -221,17 +225,25 @@ func futex(c *CPU, t *thread) {
 // timespec reads a struct timespec in ns.
 func timespec(p uintptr) uint64 { return uint64(ld(p))*1e9 + uint64(ld(p+8)) }
 
-// sleepUntil is when t's nanosleep ends. The runtime's monitor starts with
-// sleeps of 20 us, on its own thread, the first it starts: made for many
-// threads in blocking system calls, of which there are none here. Its
-// preemption works in steps of 10 ms, and so a tick of that length will do.
-func sleepUntil(t *thread) uint64 {
-	const sysmon, tick = 2, 10_000_000
-	d := timespec(t.DI)
-	if t.tid == sysmon {
-		d = max(d, tick)
+// Runnable is the number of the application's threads that run or could.
+var Runnable atomic.Int32
+
+// sysmon is the runtime's monitor: its first thread but one.
+const sysmon = 2
+
+// monitorSleep is nanosleep of the runtime's monitor, for d ns. It starts with
+// sleeps of 20 us, made for many threads in blocking system calls, of which
+// there are none here. Its preemption works in steps of 10 ms, and so a tick of
+// that length will do; one with a lot of slack while no thread waits for a CPU.
+func monitorSleep(c *CPU, t *thread, d uint64) {
+	const tick, slack = 10_000_000, 90_000_000
+	t.state = inSleep
+	t.wakeAt = now() + max(d, tick)
+	t.slack = 0
+	if uintptr(Runnable.Load()) <= ncpu {
+		t.slack = slack
 	}
-	return now() + d
+	schedule(c)
 }
 
 // clone starts a thread: the runtime always asks for CLONE_VM and CLONE_THREAD.

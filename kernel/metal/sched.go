@@ -13,6 +13,7 @@ type thread struct {
 	cpu      *CPU    // runs there or ran there last; has its timer
 	next     *thread // run queue
 	wakeAt   uint64  // 0: no timeout
+	slack    uint64  // how much later than wakeAt will do
 	waitAddr uintptr // futex
 	waitFD   uintptr // epoll
 	events   uintptr // epoll: where to put them
@@ -44,8 +45,13 @@ var (
 	userDeadlineAt *CPU   // armed there
 )
 
-// slice is how long a thread runs while another waits for its CPU, in ns.
-const slice = 4_000_000
+// In ns: how long a thread runs while another waits for its CPU, which has no P
+// or takes over that of one about to block; and how late ring 3 may be
+// interrupted, as on Linux (prctl(2), PR_SET_TIMERSLACK).
+const (
+	slice         = 100_000_000
+	deadlineSlack = 50_000
+)
 
 func threadAt(i uintptr) *thread { return (*thread)(unsafe.Pointer(threads[i])) }
 
@@ -117,10 +123,9 @@ func wake(c *CPU, t *thread, result uintptr) {
 	setWant(c)
 }
 
-// wakeTimers readies the sleepers of c that are due; left says whether some
-// must be run by c itself.
-func wakeTimers(c *CPU) (left bool) {
-	n := now()
+// wakeTimers readies the sleepers of c that are due at time n; left says whether
+// some must be run by c itself.
+func wakeTimers(c *CPU, n uint64) (left bool) {
 	for i := uintptr(0); i < nthreads; i++ {
 		t := threadAt(i)
 		if t.state > runnable && t.cpu == c && t.wakeAt != 0 && t.wakeAt <= n {
@@ -158,17 +163,17 @@ func setWant(c *CPU) {
 	var next uint64
 	for i := uintptr(0); i < nthreads; i++ {
 		t := threadAt(i)
-		if t.state > runnable && t.cpu == c && t.wakeAt != 0 && (next == 0 || t.wakeAt < next) {
-			next = t.wakeAt
+		if t.state > runnable && t.cpu == c && t.wakeAt != 0 && (next == 0 || t.wakeAt+t.slack < next) {
+			next = t.wakeAt + t.slack
 		}
 	}
-	if runHead != nil {
+	if runHead != nil && c.cur.tid != sysmon { // that one is soon asleep again
 		if s := now() + slice; next == 0 || s < next {
 			next = s
 		}
 	}
-	if userDeadline != 0 && userDeadlineAt == c && (next == 0 || userDeadline < next) {
-		next = userDeadline
+	if userDeadline != 0 && userDeadlineAt == c && (next == 0 || userDeadline+deadlineSlack < next) {
+		next = userDeadline + deadlineSlack
 	}
 	c.want = next
 }
@@ -176,6 +181,7 @@ func setWant(c *CPU) {
 // block takes t, which runs on c, off it.
 func block(c *CPU, t *thread, state uintptr, until uint64) {
 	t.state = state
+	t.slack = 0
 	t.wakeAt = until
 	schedule(c)
 }

@@ -101,13 +101,15 @@ func newCPU() *CPU {
 func startedCPU(c *CPU) {
 	_, _, sys, _, _, _ := leaves.entries()
 	loadCPU(c, sys)
-	if x2apic {
-		wrmsr(0x1b, rdmsr(0x1b)|0xc00)
-	}
 	if c.clock != nil {
 		c.clock.enable(uintptr(unsafe.Pointer(c.clock)) - DirectMap)
 	}
-	initAPIC(c)
+	initAPIC(0)
+	enablePVEOI(c)
+	c.apic = apicRead(apicID)
+	if !x2apic {
+		c.apic >>= 24
+	}
 	atomic.SwapUint32(&c.lazy, 0)
 	catchUp(c)
 	lock(c)

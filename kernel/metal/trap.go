@@ -74,7 +74,7 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 	if vec == vecSpurious {
 		return
 	}
-	apicWrite(apicEOI, 0)
+	endInterrupt(c)
 	if t == c.idle {
 		atomic.SwapUint32(&c.lazy, 0)
 		catchUp(c)
@@ -83,12 +83,13 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 	left := false
 	switch {
 	case vec == vecTimer:
+		due := max(now(), c.armed) // the host's clock and the TSC may differ a little
 		c.armed, c.want = 0, 0
 		if userDeadline != 0 && userDeadline <= now() {
 			userDeadline = 0
 			reschedule(c)
 		}
-		left = wakeTimers(c) || runHead != nil && t.cpu == c
+		left = wakeTimers(c, due) || runHead != nil && t.cpu == c
 	case vec >= vecDevice:
 		atomic.OrUint64(&irqPending, 1<<(vec-vecDevice))
 		if e := irqEvent(); e != nil {

@@ -11,8 +11,8 @@ const (
 	// WritePort writes Value to the I/O port Addr.
 	WritePort Kind = iota + 1
 
-	// WriteLivePort is WritePort, unless the port reads 0xff, as one does
-	// behind which there is no device.
+	// WriteLivePort is WritePort, but the end is not worth waiting for if the
+	// port then reads 0xff, as one does behind which there is no device.
 	WriteLivePort
 
 	// WriteMemory writes Value to the physical address Addr.

@@ -9,9 +9,18 @@
  * The entries that they do not set stay as they are, perhaps not zero: nothing
  * but those two GiB is touched before the kernel has its own tables.
  *
+ * Each read and write of a control register or of EFER may be a VM exit: they
+ * are written once, as the kernel wants them, whatever was there. CR4 follows
+ * in kernelentry, when the CPU's features are known.
+ *
  * There is no stack: Firecracker enters by PVH with %esp 0.
  */
 	.set	STUB, 0x100a20
+	.set	CR0, 0x80010033		/* PG, WP, NE, ET, MP, PE; clears CD and NW */
+	.set	CR4, 0x20		/* PAE */
+	.set	MSR_EFER, 0xc0000080
+	.set	EFER, 0x901		/* NXE, LME, SCE */
+	.set	LMA, 0x400
 	.set	PVH, 1
 	.set	LINUX64, 0
 
@@ -35,16 +44,14 @@ _start:
 	add	$0x200000, %eax
 	cmp	$0x40000083, %eax
 	jne	1b
-	mov	%cr4, %eax
-	or	$0x20, %eax		/* PAE */
+	mov	$CR4, %eax
 	mov	%eax, %cr4
 	mov	%ebx, %cr3
-	mov	$0xc0000080, %ecx
-	rdmsr
-	or	$0x100, %eax		/* EFER.LME */
+	mov	$MSR_EFER, %ecx
+	mov	$EFER, %eax
+	xor	%edx, %edx
 	wrmsr
-	mov	%cr0, %eax
-	or	$0x80000001, %eax	/* PG, PE */
+	mov	$CR0, %eax
 	mov	%eax, %cr0
 	lgdtl	STUB + gdtr - _start
 	ljmp	$0x10, $(STUB + long - _start)
@@ -80,6 +87,12 @@ gdtr:	.word	31
 	cmp	$0x40000083, %rax
 	jne	1b
 	mov	%rbx, %cr3
+	mov	$MSR_EFER, %ecx
+	mov	$EFER | LMA, %eax
+	xor	%edx, %edx
+	wrmsr
+	mov	$CR0, %eax
+	mov	%rax, %cr0
 	mov	%rbp, %rdi
 	mov	$LINUX64, %esi
 	mov	$0x22222222, %rax	/* patched */

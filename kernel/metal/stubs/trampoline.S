@@ -14,8 +14,8 @@ start:	cli
 	mov	root - start, %eax
 	mov	%eax, %cr3
 	mov	$0xc0000080, %ecx
-	rdmsr
-	or	$0x901, %eax		/* SCE, LME, NXE: our tables have NX bits */
+	mov	$0x901, %eax		/* NXE, LME, SCE */
+	xor	%edx, %edx
 	wrmsr
 	mov	$0x80010033, %eax	/* PG, WP, NE, ET, MP, PE; clears CD and NW */
 	mov	%eax, %cr0
