@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 
+	"gosv/internal/core"
 	"gosv/internal/perfetto"
 	"gosv/internal/strace"
 	"gosv/internal/trace"
@@ -19,12 +21,14 @@ type diagFlags struct {
 	strace string
 	output string
 	trace  string
+	core   string
 }
 
 func (f *diagFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.strace, "strace", "", "print the program's system calls and signals, or only some: --strace=open,mmap, --strace=%file, --strace=!read")
 	fl.Lookup("strace").NoOptDefVal = "all"
 	fl.StringVar(&f.trace, "trace", "", "write a trace of boot, system calls, page faults and scheduling to a file, for ui.perfetto.dev")
+	fl.StringVar(&f.core, "core", "", "write a core dump to a file when a signal ends the program as on Linux, or when gosv gets SIGQUIT")
 	fl.StringVarP(&f.output, "output", "o", "", "where --strace prints to (default standard error)")
 }
 
@@ -33,7 +37,9 @@ type watch struct {
 	flags   *diagFlags
 	wanted  trace.Plan             // of the kernel
 	printed map[int]trace.CallPlan // by --strace
+	files   map[string]string      // where files of the image are here
 	done    []func() error         // what to do when the run is over
+	core    *core.Writer           // of --core, or nil
 	reader  *trace.Reader
 }
 
@@ -57,6 +63,7 @@ func (f *diagFlags) watch() (*watch, error) {
 			return nil, err
 		}
 	}
+	w.wanted.Core = f.core != ""
 	if w.wanted.Encode() == nil {
 		return nil, nil
 	}
@@ -69,6 +76,13 @@ func (w *watch) plan() []byte {
 		return nil
 	}
 	return w.wanted.Encode()
+}
+
+// has tells where a file of the image is here.
+func (w *watch) has(inImage, here string) {
+	if abs, err := filepath.Abs(here); w != nil && err == nil {
+		w.files = map[string]string{inImage: abs}
+	}
 }
 
 // open returns what takes the kernel's records. The terminal is in raw mode if
@@ -100,6 +114,12 @@ func (w *watch) open(tty bool) (io.Writer, error) {
 		p := perfetto.NewWriter(f, w.wanted.Calls)
 		w.done = append(w.done, p.Close, f.Close)
 		sinks = append(sinks, p.Event)
+	}
+	if w.flags.core != "" {
+		w.core = core.NewWriter(w.flags.core)
+		w.core.Files = w.files
+		w.done = append(w.done, w.core.Close)
+		sinks = append(sinks, w.core.Event)
 	}
 	w.reader = trace.NewReader(&w.wanted, func(e trace.Event) {
 		for _, sink := range sinks {

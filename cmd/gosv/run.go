@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"gosv/internal/core"
 	"gosv/internal/image"
 	"gosv/internal/vmm"
 	"gosv/internal/vmm/firecracker"
@@ -56,6 +57,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
   echo text | gosv run /bin/busybox sha256sum   its input
   gosv run --vmm firecracker -m 64 ./prog
   gosv run --trace trace.json ./prog            what happens when: open it in ui.perfetto.dev
+  gosv run --core core ./prog                   should it crash: gdb prog core
   gosv run --strace=%file,mmap -o calls ./prog  what it asks of the kernel
   go test -exec 'gosv run --cwd --' ./...       any package's tests, in microVMs`,
 		Args: needProgram,
@@ -107,7 +109,7 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	if watch != nil && f.dryRun {
-		return errors.New("--strace and --trace need gosv to read what the kernel reports: not with --dry-run")
+		return errors.New("--strace, --trace and --core need gosv to read what the kernel reports: not with --dry-run")
 	}
 	v, fallback, err := f.pick()
 	if err != nil {
@@ -136,6 +138,9 @@ func (f *runFlags) run(args []string) error {
 	token := rand.Text()[:4]
 	m.CmdLine = f.cmdline(token, tty)
 	app.spec.Config.Plan = watch.plan()
+	if prog := app.spec.Program; prog != "" && filepath.Dir(prog) != dir { // not built for this run only
+		watch.has(app.spec.Path, prog)
+	}
 	if err := app.write(m.Image); err != nil {
 		os.RemoveAll(dir)
 		return err
@@ -198,11 +203,21 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 		return vmm.Result{}, err
 	}
 	r.Records = records
+	r.Dumps = watch.core != nil
 	res, err := r.Do(context.Background())
 	if rerr := watch.reader.Err(); rerr != nil {
 		f.note("not all of what the kernel reports of the program can be understood: %v", rerr)
 	}
-	return res, errors.Join(err, watch.close())
+	err = errors.Join(err, watch.close())
+	if watch.core != nil && err == nil {
+		switch n, incomplete := watch.core.Dumps(); {
+		case incomplete:
+			f.note("the core dump in %s is not complete", f.diag.core+core.Partial)
+		case n > 0:
+			f.note("there is a core dump: gdb PROGRAM %s", f.diag.core)
+		}
+	}
+	return res, err
 }
 
 func (f *runFlags) note(format string, args ...any) {

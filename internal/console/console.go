@@ -149,6 +149,9 @@ func Escape(b, p []byte) []byte {
 // EndOfInput is what ends the guest's standard input.
 var EndOfInput = []byte{dle, '.'}
 
+// DumpCore asks the guest for a core dump.
+var DumpCore = []byte{dle, 'c'}
+
 // Resize tells the guest the terminal's size.
 func Resize(rows, cols int) []byte {
 	b := append([]byte{dle, 'w'}, strconv.Itoa(rows)...)

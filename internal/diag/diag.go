@@ -20,6 +20,19 @@ const (
 	Fault   = 'f' // a page fault: tid, time, duration, address, 1 for a write or 2 for a fetch, 1 if it became a signal
 )
 
+// Kinds of records of a core dump, in this order.
+const (
+	CoreBegin   = 'B' // pid, tid that a signal ended or 0, time, uid, gid, XCR0 or 0, first stack pointer, arguments' begin and end, SigInfo bytes
+	CoreThread  = 'T' // a thread, the one that a signal ended first: tid, blocked signals, 27 registers of 64 bits (user_regs_struct), FP state
+	CoreMapping = 'V' // lowest address, size, protection and CoreFile, offset in the file, its name
+	CoreMemory  = 'Z' // where there is memory: address, size
+	CoreData    = 'D' // what is in it, if it is not zero: address, bytes
+	CoreEnd     = 'Y'
+
+	CoreFile = 8 // flag of a mapping: of a file
+	NumRegs  = 27
+)
+
 // SigInfo is how much of siginfo_t a record has.
 const SigInfo = 32
 

@@ -91,6 +91,46 @@ type Fault struct {
 	Signal   bool
 }
 
+// CoreBegin begins a core dump of process PID.
+type CoreBegin struct {
+	PID, TID     int // TID is the thread that a signal ended, 0 if it goes on
+	Time         time.Duration
+	UID, GID     int
+	FPMask       uint64 // XCR0, or 0 if there is no XSAVE
+	StackStart   uint64 // the stack pointer that the program was started with
+	ArgLo, ArgHi uint64
+	Info         [diag.SigInfo]byte
+}
+
+// CoreThread is a thread in a core dump.
+type CoreThread struct {
+	TID     int
+	Blocked uint64
+	Regs    [diag.NumRegs * 8]byte
+	FP      []byte
+}
+
+// CoreMapping is a mapping in a core dump.
+type CoreMapping struct {
+	Lo, Size uint64
+	Prot     int
+	File     bool
+	Offset   uint64
+	Name     string
+}
+
+// CoreMemory says where there is memory that the dump has.
+type CoreMemory struct{ Lo, Size uint64 }
+
+// CoreData is what is in memory, where it is not zero.
+type CoreData struct {
+	Addr  uint64
+	Bytes []byte
+}
+
+// CoreEnd ends a core dump.
+type CoreEnd struct{}
+
 // Reader takes records apart. It is an io.Writer for the console's stream, and
 // never fails: after a malformed record, which a kernel that works does not
 // send, it ignores the rest and keeps the reason.
@@ -187,6 +227,27 @@ func (r *Reader) event(kind byte, f *fields) Event {
 		return Ran{f.int(), f.int(), f.time(), f.time()}
 	case diag.Fault:
 		return Fault{f.int(), f.time(), f.time(), f.num(), f.int(), f.num() != 0}
+	case diag.CoreBegin:
+		e := CoreBegin{f.int(), f.int(), f.time(), f.int(), f.int(), f.num(), f.num(), f.num(), f.num(), [diag.SigInfo]byte{}}
+		copy(e.Info[:], f.take(diag.SigInfo))
+		return e
+	case diag.CoreThread:
+		e := CoreThread{TID: f.int(), Blocked: f.num()}
+		copy(e.Regs[:], f.take(len(e.Regs)))
+		e.FP = f.rest()
+		return e
+	case diag.CoreMapping:
+		e := CoreMapping{Lo: f.num(), Size: f.num()}
+		flags := f.int()
+		e.Prot, e.File = flags&^diag.CoreFile, flags&diag.CoreFile != 0
+		e.Offset, e.Name = f.num(), string(f.rest())
+		return e
+	case diag.CoreMemory:
+		return CoreMemory{f.num(), f.num()}
+	case diag.CoreData:
+		return CoreData{f.num(), f.rest()}
+	case diag.CoreEnd:
+		return CoreEnd{}
 	}
 	f.bad = true
 	return nil

@@ -36,6 +36,7 @@ type Run struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Records io.Writer // takes what the kernel reports of the application; may be nil
+	Dumps   bool      // SIGQUIT to us asks the kernel for a core dump
 }
 
 // Result is how a run ended.
@@ -80,6 +81,9 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGWINCH)
+	if r.Dumps {
+		signal.Notify(signals, syscall.SIGQUIT)
+	}
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		return Result{}, fmt.Errorf("starting %s: %w", r.Argv[0], err)
@@ -97,6 +101,10 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 					if cols, rows, err := term.GetSize(int(r.Stdin.Fd())); err == nil && r.TTY {
 						input.Write(console.Resize(rows, cols))
 					}
+					continue
+				}
+				if s == syscall.SIGQUIT {
+					input.Write(console.DumpCore)
 					continue
 				}
 				killed <- s.(syscall.Signal)

@@ -51,6 +51,12 @@ type Receiver interface {
 	Resize(rows, cols int)
 }
 
+var dump func() // see OnDump
+
+// OnDump says what to do when the host asks for a core dump. It may not block. To be
+// called before Listen.
+func OnDump(f func()) { dump = f }
+
 var receiver struct {
 	mu sync.Mutex
 	decoder

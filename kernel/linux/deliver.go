@@ -27,11 +27,12 @@ func (t *Thread) finish(err Errno) bool {
 	p := t.proc
 	// What t is kicked for from here on it may see too late.
 	atomic.SwapUint32(&t.regs.Attention, 0)
-	for t.work.Load()&(workExit|workSignal|workMask) != 0 || err >= eRestartSys {
+	for t.work.Load()&(workExit|workSignal|workMask|workHold) != 0 || err >= eRestartSys {
 		if t.work.Load()&workExit != 0 {
 			t.exit()
 			return false
 		}
+		t.hold()
 		p.sig.mu.Lock()
 		var info sigInfo
 		if !t.nextSignal(^t.sig.mask, &info) {
@@ -55,6 +56,9 @@ func (t *Thread) finish(err Errno) bool {
 		switch {
 		case ignored:
 		case act.handler == sigDefault:
+			if dumpsCore.has(sig) {
+				p.dumpCore(t, &info)
+			}
 			p.exit(128+sig, sig)
 		default:
 			t.interruptCall(err, act.flags&saRestart != 0)
@@ -274,7 +278,11 @@ func (p *Process) exit(code, sig int) {
 	}
 	p.code, p.exitSignal = code, sig
 	if d := p.kernel.diag; d != nil {
-		d.report(diag.End, "", uint64(p.pid), metal.Now(), uint64(code), uint64(sig), 0)
+		core := uint64(0)
+		if p.core.dumped {
+			core = 1
+		}
+		d.report(diag.End, "", uint64(p.pid), metal.Now(), uint64(code), uint64(sig), core)
 	}
 	if p == p.kernel.init {
 		p.kernel.Exit(code)

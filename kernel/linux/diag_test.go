@@ -174,3 +174,46 @@ func FuzzDiagnose(f *testing.F) {
 		}
 	})
 }
+
+// What is not zero of a page is sent, and little else.
+func TestCorePage(t *testing.T) {
+	for name, c := range map[string]struct {
+		fill func(p *corePage)
+		most int // bytes of records
+	}{
+		"zero":  {func(p *corePage) {}, 0},
+		"first": {func(p *corePage) { p[0] = 1 }, 24},
+		"last":  {func(p *corePage) { p[511] = 1 }, 24},
+		"all": {func(p *corePage) {
+			for i := range p {
+				p[i] = ^uint64(0)
+			}
+		}, 4096 + 16},
+		"every 2nd": {func(p *corePage) {
+			for i := 0; i < len(p); i += 2 {
+				p[i] = 1
+			}
+		}, 4096 + 16},
+		"every 16th": {func(p *corePage) {
+			for i := 0; i < len(p); i += 16 {
+				p[i] = 1
+			}
+		}, 32 * 24},
+		"two far": {func(p *corePage) { p[100], p[300] = 1, 2 }, 48},
+	} {
+		var page, got corePage
+		c.fill(&page)
+		const at = 0x7ffff7ff0000
+		sent := 0
+		reader := trace.NewReader(&trace.Plan{}, func(e trace.Event) {
+			d := e.(trace.CoreData)
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(&got)), pageSize)[d.Addr-at:], d.Bytes)
+		})
+		d := diagnosis{send: func(r []byte) { sent += len(r); reader.Write(r) }}
+		var r record
+		d.corePage(&r, at, &page)
+		if reader.Err() != nil || got != page || sent > c.most {
+			t.Errorf("%s: %v, the same: %v, with %d bytes", name, reader.Err(), got == page, sent)
+		}
+	}
+}

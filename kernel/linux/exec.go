@@ -60,6 +60,7 @@ func (k *Kernel) start(exe Backing, size int64, prog *Program) (*Process, error)
 		return nil, err
 	}
 	t.reported()
+	p.offerCore()
 	p.link(t)
 	k.procs = append(k.procs, p)
 	k.init = p
@@ -150,7 +151,7 @@ func (t *Thread) load(exe Backing, size int64, p *Program) error {
 	if e := t.CopyOut(st.sp, st.bytes); e != 0 {
 		return errNoMemory
 	}
-	s.argLo, s.argHi, s.envHi = st.argLo, st.argHi, st.envHi
+	s.argLo, s.argHi, s.envHi, s.startSP = st.argLo, st.argHi, st.envHi, st.sp
 
 	r := t.regs
 	r.SP, r.IP, r.Full = st.sp, si.entry, 1

@@ -82,6 +82,8 @@ type Process struct {
 	itimers [3]*appTimer
 	timers  []*appTimer // by id, nil where one was deleted
 
+	core coreState
+
 	exe         string // path of the executable
 	deathSignal int32  // PR_SET_PDEATHSIG
 	personality uint32

@@ -24,8 +24,9 @@ type Space struct {
 	lockFuture       bool    // mlockall(MCL_FUTURE)
 	barriers         bool    // registered for membarrier(2)
 
-	// What the application was given at exec, for /proc.
+	// What the application was given at exec, for /proc and core dumps.
 	argLo, argHi, envHi uintptr
+	startSP             uintptr // where the stack began
 
 	// noMemory is called, with mu held, when there is no frame for a page
 	// that the application may touch.

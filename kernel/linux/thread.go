@@ -44,6 +44,7 @@ const (
 	workExit   = 1 << iota // end
 	workSignal             // a signal that it does not block is pending
 	workMask               // a temporary signal mask ends
+	workHold               // a core dump is made
 )
 
 // interrupted says whether t must not wait now.
