@@ -37,6 +37,7 @@ deps:
 	if [ -n "$$missing" ]; then echo "installing$$missing"; \
 		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
+hello: PACKAGES = qemu-system-x86
 hello: deps all
 	bin/gosv run ./examples/hello
 
@@ -48,9 +49,9 @@ test: deps all
 std: deps all
 	$(GOTEST) -timeout 0 -run '^TestStd$$' ./test -v -std all
 
-# A thousand boots on QEMU, a hundred on Firecracker.
+# A thousand boots on QEMU, a hundred on Firecracker, a million random system calls.
 stress: deps all
-	$(GOTEST) -timeout 120m -run Stress ./test -stress
+	$(GOTEST) -timeout 120m -run 'Stress|Chaos' ./test -stress
 
 bench: deps all
 	$(GO) run ./bench

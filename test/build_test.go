@@ -50,11 +50,17 @@ const (
 // is no compiler.
 func cProgram(t *testing.T, c libc, name string) string {
 	t.Helper()
+	return cProgramAs(t, c, name, name+"."+string(c), "-static")
+}
+
+// cProgramAs is cProgram for a program called out that is linked with flags.
+func cProgramAs(t *testing.T, c libc, name, out string, flags ...string) string {
+	t.Helper()
 	if _, err := exec.LookPath(string(c)); err != nil {
 		t.Skipf("SKIPPED: no %s here (Debian: apt-get install gcc libc6-dev musl-tools)", c)
 	}
-	out := name + "." + string(c)
-	return build(t, out, string(c), "-static", "-O1", "-o", filepath.Join(binDir, out), filepath.Join("programs", "c", name+".c"))
+	argv := append([]string{string(c)}, flags...)
+	return build(t, out, append(argv, "-O1", "-o", filepath.Join(binDir, out), filepath.Join("programs", "c", name+".c"))...)
 }
 
 // goProgram builds a package of this module.

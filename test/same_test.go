@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,6 +22,28 @@ func TestHello(t *testing.T) {
 		t.Parallel()
 		same(t, options{}, goProgram(t, "examples/hello"))
 	})
+}
+
+// TestLinked: wherever a program wants to lie in the lower half, or if it lies
+// anywhere, and what it is told of that.
+func TestLinked(t *testing.T) {
+	t.Parallel()
+	t.Run("static-PIE", func(t *testing.T) {
+		t.Parallel()
+		same(t, options{}, cProgramAs(t, glibc, "auxv", "auxv-pie", "-static-pie", "-fPIE"))
+	})
+	for _, at := range []string{"0x10000", "0x400000", "0x70000000"} {
+		t.Run("C at "+at, func(t *testing.T) {
+			t.Parallel()
+			same(t, options{}, cProgramAs(t, musl, "auxv", "auxv-"+at, "-static", "-Wl,-Ttext-segment="+at), "fixed")
+		})
+	}
+	for _, at := range []string{"0x180001000", "0x7e0000001000"} { // Go's code minds no distance
+		t.Run("Go at "+at, func(t *testing.T) {
+			t.Parallel()
+			same(t, options{}, build(t, "hello-"+at, "go", "build", "-ldflags=-T="+at, "-o", filepath.Join(binDir, "hello-"+at), filepath.Join(root, "examples", "hello")))
+		})
+	}
 }
 
 // TestGoPackage: gosv builds a package itself.
