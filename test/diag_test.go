@@ -34,6 +34,7 @@ func TestStrace(t *testing.T) {
 		"all but":              {"!read,mmap,brk,mprotect", cProgram(t, musl, "hello"), nil},
 		"none of it":           {"fork", cProgram(t, musl, "hello"), nil},
 		"flags and structures": {"", cProgram(t, musl, "calls"), nil},
+		"every flag":           {"", cProgram(t, musl, "flags"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -48,6 +49,13 @@ func TestStrace(t *testing.T) {
 				t.Errorf("in the VM: %v\non the host: %v", vm, host)
 			}
 			got, want := traced(t, vmFile), traced(t, hostFile)
+			if name == "every flag" { // what they fail with is not for here
+				for _, lines := range [][]string{got, want} {
+					for i := range lines {
+						lines[i], _, _ = strings.Cut(lines[i], ") = ")
+					}
+				}
+			}
 			if !slices.Equal(got, want) {
 				for i := range max(len(got), len(want)) {
 					if i >= len(got) || i >= len(want) || got[i] != want[i] {

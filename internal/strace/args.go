@@ -65,10 +65,24 @@ func (l *line) arguments() (list []argument) {
 		case prSetDumpable, prSetKeepCaps, prSetTimerSlack, prSetPDeathSig, prGetPDeathSig, prCapBSetRead, prCapBSetDrop:
 			list = append(list, argument{word: "prctlnum", index: 1})
 		default:
+			word := "x"
 			for i := 1; i < len(words); i++ {
-				list = append(list, argument{word: "x", index: i})
+				if i == 1 && v(0) == prSetNoNewPrivs {
+					word = "u"
+				}
+				list = append(list, argument{word: word, index: i})
+				word = "x"
 			}
 		}
+	case "preadv2", "pwritev2": // without the upper half of the offset, which there is for 32-bit programs
+		add(4)
+		list = append(list, argument{word: words[5], index: 5})
+	case "mknod", "mknodat":
+		n := len(words)
+		if t := v(n-2) & fileType; t != charDevice && t != blockDevice {
+			n--
+		}
+		add(n)
 	case "mremap":
 		const fixed, dontUnmap = 2, 4
 		if v(3)&(fixed|dontUnmap) != 0 {
@@ -94,6 +108,9 @@ func (l *line) arguments() (list []argument) {
 	return list
 }
 
+// Types of files, in their mode.
+const fileType, charDevice, blockDevice = 0o170000, 0o020000, 0o060000
+
 // Commands that change what a call's other arguments are.
 const (
 	fDupFD, fGetFD, fSetFD, fGetFL, fSetFL, fGetLk, fSetLk, fSetLkw = 0, 1, 2, 3, 4, 5, 6, 7
@@ -108,7 +125,7 @@ const (
 	prGetKeepCaps, prSetKeepCaps, prGetTiming                    = 7, 8, 13
 	prSetName, prGetName, prGetSeccomp                           = 15, 16, 21
 	prCapBSetRead, prCapBSetDrop, prGetSecurebits                = 23, 24, 27
-	prSetTimerSlack, prGetTimerSlack                             = 29, 30
+	prSetTimerSlack, prGetTimerSlack, prSetNoNewPrivs            = 29, 30, 38
 
 	cloneSetTLS        = 0x80000
 	cloneParentSetTID  = 0x100000
@@ -163,6 +180,12 @@ func (l *line) arg(word string, i int) {
 		l.ptr(v)
 	case "mode":
 		l.str(octal(v & 0o7777777))
+	case "filemode":
+		if v&fileType != 0 {
+			l.str(fileMode(v & 0o177777))
+		} else {
+			l.str(octal4(v))
+		}
 	case "dev":
 		l.str(device(v))
 	case "sig":
@@ -192,7 +215,7 @@ func (l *line) arg(word string, i int) {
 		l.str(cloneFlags(v))
 	case "socktype":
 		const typeMask = 15
-		l.str(flags(v&^typeMask, "sockflags", enum(v&typeMask, "socktype")))
+		l.str(flags(v&^typeMask&math.MaxUint32, "sockflags", enum(v&typeMask, "socktype")))
 	case "statxflags":
 		const syncMask = 0x6000
 		sync := enum(v&syncMask, "statxsync")
@@ -204,12 +227,15 @@ func (l *line) arg(word string, i int) {
 			l.printf("[%d]", int64(l.Result))
 		}
 	case "prctlnum":
-		if l.Args[0] == prSetDumpable {
+		switch l.Args[0] {
+		case prSetDumpable:
 			l.str(enum(v, "dumpable"))
-		} else if l.Args[0] == prSetPDeathSig {
+		case prSetPDeathSig:
 			l.str(signalName(v))
-		} else {
-			l.str(hex(v))
+		case prCapBSetRead, prCapBSetDrop:
+			l.str(enum(v, "cap"))
+		default:
+			l.printf("%d", v)
 		}
 	case "fcntlarg":
 		l.fcntl(v, i)
@@ -255,6 +281,10 @@ func (l *line) arg(word string, i int) {
 			l.memory("sockaddr", v, d)
 		}
 	default:
+		if word == "ioctl" && names(word) != nil {
+			l.str(ioctlName(v))
+			return
+		}
 		if list := names(word); list != nil {
 			if slices.Contains(enums, word) {
 				l.str(enum(v, word))
@@ -488,16 +518,15 @@ func (l *line) sigaction(b []byte) {
 	handler, fl := u64(b), u64(b[8:])
 	l.str("{sa_handler=" + handlerName(handler) + ", sa_mask=" + sigSet(u64(b[24:])) + ", sa_flags=" + flags(fl, "sa", ""))
 	if fl&saRestorer != 0 {
-		l.printf(", sa_restorer=%#x", u64(b[16:]))
+		l.str(", sa_restorer=" + pointer(u64(b[16:])))
 	}
 	l.str("}")
 }
 
 func (l *line) stat(b []byte) {
-	const typeMask, chr, blk = 0o170000, 0o020000, 0o060000
 	mode := uint64(u32(b[24:]))
 	l.str("{st_mode=" + fileMode(mode))
-	if t := mode & typeMask; t == chr || t == blk {
+	if t := mode & fileType; t == charDevice || t == blockDevice {
 		l.str(", st_rdev=" + device(u64(b[40:])))
 	} else {
 		l.printf(", st_size=%d", int64(u64(b[48:])))

@@ -120,7 +120,7 @@ func capturesOf(word string, i int) []trace.Capture {
 
 // plain are the words for arguments that no memory belongs to, besides those that
 // names has.
-var plain = []string{"fd", "at", "d", "u", "x", "p", "mode", "sig", "map", "open", "oflags", "futex", "clone", "socktype", "dev"}
+var plain = []string{"fd", "at", "d", "u", "x", "p", "mode", "sig", "map", "open", "oflags", "futex", "clone", "socktype", "dev", "filemode"}
 
 // Known says whether word is one that this package knows.
 func Known(word string) bool {

@@ -76,7 +76,10 @@ func cloneFlags(v uint64) string {
 }
 
 func futexOp(v uint64) string {
-	const private, realtime = 128, 256
+	const private, realtime, last = 128, 256, 13
+	if v&^(private|realtime)&math.MaxUint32 > last {
+		return enum(v&math.MaxUint32, "futex")
+	}
 	s := enum(v&^(private|realtime)&math.MaxUint32, "futex")
 	if v&private != 0 {
 		s += "_PRIVATE"
@@ -87,9 +90,19 @@ func futexOp(v uint64) string {
 	return s
 }
 
+// ioctlName is a request's name, or what its number is made of (asm-generic/ioctl.h).
+func ioctlName(v uint64) string {
+	for _, e := range names("ioctl") {
+		if e.n == v&math.MaxUint32 {
+			return e.name
+		}
+	}
+	dir := []string{"_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE"}[v>>30&3]
+	return fmt.Sprintf("_IOC(%s, %s, %s, %s)", dir, hex(v>>8&0xff), hex(v&0xff), hex(v>>16&0x3fff))
+}
+
 func fileMode(mode uint64) string {
-	const typeMask = 0o170000
-	return enum(mode&typeMask, "filetype") + "|" + octal4(mode&^typeMask)
+	return enum(mode&fileType, "filetype") + "|" + octal4(mode&^fileType)
 }
 
 // octal4 is v as the permissions of a file.
