@@ -235,7 +235,7 @@ func TestCore(t *testing.T) {
 				`= 2\.25`,
 				`\$4 = 3\n`, `\$5 = 0\n`, `\$6 = 11\n`, `\$7 = 0x10\n`,
 				`AT_ENTRY`,
-				`in waits \(`, `in sleeps \(`, `spins \(`,
+				`waits \(p=`, `sleeps \(p=`, `spins \(p=`,
 			} {
 				if !regexp.MustCompile(want).MatchString(got) {
 					t.Errorf("gdb says nothing like %s", want)
@@ -311,8 +311,8 @@ func TestCoreOnDemand(t *testing.T) {
 	if cmd.ProcessState.ExitCode() != 7 {
 		t.Errorf("exit code %d\n%s", cmd.ProcessState.ExitCode(), stderr.String())
 	}
-	got := inGDB(t, prog, core, "info threads", "thread apply all bt", "print spinning", "print triangle")
-	for _, want := range []string{`LWP 1\b`, `LWP 4\b`, `in getchar|in .*read`, `in main \(argc=2`, `in waits \(`, `in sleeps \(`, `spins \(`, `\$1 = 1\n`, `name = 0x\w+ "triangle"`} {
+	got := inGDB(t, prog, core, "info threads", "thread apply all bt", "print up", "print triangle")
+	for _, want := range []string{`LWP 1\b`, `LWP 4\b`, `in getchar|in .*read`, `in main \(argc=2`, `waits \(p=`, `sleeps \(p=`, `spins \(p=`, `\$1 = 3\n`, `name = 0x\w+ "triangle"`} {
 		if !regexp.MustCompile(want).MatchString(got) {
 			t.Errorf("gdb says nothing like %s", want)
 		}

@@ -14,21 +14,24 @@ struct shape {
 
 static struct shape triangle = {3, "triangle", 4.5};
 static int zeros[5000];
-static volatile int spinning, spin = 1;
+static int up; // threads
+static volatile int spin = 1;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void *waits(void *p) {
+	__atomic_add_fetch(&up, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_lock(&mutex);
 	return p;
 }
 
 static void *sleeps(void *p) {
+	__atomic_add_fetch(&up, 1, __ATOMIC_SEQ_CST);
 	sleep(100000);
 	return p;
 }
 
 static void *spins(void *p) {
-	spinning = 1;
+	__atomic_add_fetch(&up, 1, __ATOMIC_SEQ_CST);
 	while (spin)
 		;
 	return p;
@@ -50,7 +53,7 @@ int main(int argc, char **argv) {
 	pthread_create(&t, 0, waits, 0);
 	pthread_create(&t, 0, sleeps, 0);
 	pthread_create(&t, 0, spins, 0);
-	while (!spinning)
+	while (__atomic_load_n(&up, __ATOMIC_SEQ_CST) < 3)
 		usleep(1000);
 	if (argc == 1)
 		crash(&triangle, 2);
