@@ -12,6 +12,7 @@ const (
 	capSetGID      = 6
 	capSetUID      = 7
 	capSetPCap     = 8
+	capNetAdmin    = 12
 	capSysChroot   = 18
 	capSysAdmin    = 21
 	capSysNice     = 23

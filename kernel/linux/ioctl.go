@@ -7,6 +7,7 @@ const (
 	fioNBIO  = 0x5421
 	fioAsync = 0x5452
 	fioNRead = 0x541b // TIOCINQ too
+	fioOutQ  = 0x5411 // TIOCOUTQ
 	fioQSize = 0x5460
 )
 

@@ -1,0 +1,697 @@
+package linux
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"gosv/kernel/fs"
+	"gosv/kernel/metal"
+)
+
+// socket is an object that the calls of socket(2) are for. What they have in common
+// for all families is here.
+type socket interface {
+	object
+	send(t *Thread, f *File, m *message) (int, Errno)
+	receive(t *Thread, f *File, m *message) (int, Errno)
+	connect(t *Thread, addr []byte) Errno
+	shutdown(how uintptr) Errno
+	address(peer bool) ([]byte, Errno) // getsockname, getpeername
+	common() *socketCommon
+}
+
+// message is what a call sends or receives.
+type message struct {
+	*userIO
+	flags uintptr // of the call; of recvmsg's result in the end
+	to    []byte  // address, nil for the one it is connected to
+	files []*File // SCM_RIGHTS
+	from  ucred   // SCM_CREDENTIALS
+	given bool    // by the sender
+}
+
+// ucred is struct ucred (unix(7)).
+type ucred struct {
+	pid      int32
+	uid, gid uint32
+}
+
+// socketCommon is what all sockets have.
+type socketCommon struct {
+	family, kind, protocol int32
+
+	err      atomic.Uint32 // SO_ERROR: reported once
+	receives atomic.Uint64 // SO_RCVTIMEO in ns, 0: none
+	sends    atomic.Uint64 // SO_SNDTIMEO
+	switches atomic.Uint64 // options that are on or off, by number
+	buffers  [2]atomic.Int32
+	peerCred ucred // SO_PEERCRED; pid 0: it has no peer
+}
+
+// Families, kinds and flags (socket(2)).
+const (
+	afUnix = 1
+
+	sockStream    = 1
+	sockDgram     = 2
+	sockRaw       = 3
+	sockSeqpacket = 5
+	sockNonblock  = oNonblock
+	sockCloexec   = oCloexec
+	sockKind      = 0xf
+
+	maxFamily = 46 // AF_MAX
+	maxKind   = 11 // SOCK_MAX
+
+	msgOOB          = 0x1
+	msgPeek         = 0x2
+	msgCtrunc       = 0x8
+	msgTrunc        = 0x20
+	msgDontwait     = 0x40
+	msgWaitall      = 0x100
+	msgNosignal     = 0x4000
+	msgCmsgCloexec  = 0x40000000
+	sockAddrMost    = 128 // sizeof(struct sockaddr_storage)
+	defaultSockBuf  = 212992
+	leastSockBuf    = 4608 // SOCK_MIN_SNDBUF
+	leastReceiveBuf = 2304
+)
+
+// socketKind checks the arguments of socket(2) and socketpair(2).
+func socketKind(a *Args) (kind int32, flags uint32, err Errno) {
+	family, protocol := int32(a.Arg1()), int32(a.Arg3())
+	kind, flags = int32(a.Arg2()&sockKind), uint32(a.Arg2())&^sockKind
+	switch {
+	case flags&^(sockNonblock|sockCloexec) != 0:
+		return 0, 0, EINVAL
+	case family != afUnix: // also those that do not exist
+		return 0, 0, EAFNOSUPPORT
+	case kind >= maxKind:
+		return 0, 0, EINVAL
+	case protocol != 0 && protocol != afUnix:
+		return 0, 0, EPROTONOSUPPORT
+	}
+	switch kind {
+	case sockRaw: // as on BSD
+		kind = sockDgram
+	case sockStream, sockDgram, sockSeqpacket:
+	default:
+		return 0, 0, ESOCKTNOSUPPORT
+	}
+	return kind, flags, 0
+}
+
+func sysSocket(t *Thread, a *Args) (uintptr, Errno) {
+	kind, flags, err := socketKind(a)
+	if err != 0 {
+		return 0, err
+	}
+	return t.install(newFile(newUnixSocket(kind), oRdwr|flags&oNonblock), 0, flags&sockCloexec != 0)
+}
+
+func sysSocketpair(t *Thread, a *Args) (uintptr, Errno) {
+	kind, flags, err := socketKind(a)
+	if err != 0 {
+		return 0, err
+	}
+	x, y := newUnixSocket(kind), newUnixSocket(kind)
+	x.peer, y.peer = y, x
+	x.peerCred = t.ucred()
+	y.peerCred = x.peerCred
+	files := [2]*File{newFile(x, oRdwr|flags&oNonblock), newFile(y, oRdwr|flags&oNonblock)}
+	var fds [2]int32
+	n := 0
+	for err == 0 && n < len(files) {
+		var fd uintptr
+		if fd, err = t.install(files[n], 0, flags&sockCloexec != 0); err == 0 {
+			fds[n] = int32(fd)
+		}
+		n++
+	}
+	if err == 0 {
+		if err = copyOut(t, a.Arg4(), &fds); err == 0 {
+			return 0, 0
+		}
+		t.proc.files.take(uintptr(fds[1])).Release()
+	}
+	releaseAll(files[n:]) // install has released the one that it did not take
+	if fds[0] != 0 || n == len(files) {
+		t.proc.files.take(uintptr(fds[0])).Release()
+	}
+	return 0, err
+}
+
+// ucred is who t is to its peers.
+func (t *Thread) ucred() ucred {
+	uid, gid := t.ids()
+	return ucred{int32(t.proc.pid), uid.effective, gid.effective}
+}
+
+// withSocket calls do with the socket open as fd.
+func (t *Thread) withSocket(fd uintptr, do func(f *File, s socket) (int, Errno)) (uintptr, Errno) {
+	f, err := t.ioFile(fd)
+	if err != 0 {
+		return 0, err
+	}
+	n, err := 0, ENOTSOCK
+	if s, ok := f.io.(socket); ok {
+		n, err = do(f, s)
+	}
+	f.Release()
+	return uintptr(n), err
+}
+
+// copyInAddr reads a socket address, nil if there is none.
+func (t *Thread) copyInAddr(addr, n uintptr) ([]byte, Errno) {
+	if int32(n) < 0 || n > sockAddrMost {
+		return nil, EINVAL
+	}
+	b := make([]byte, uint32(n))
+	if n == 0 {
+		return b, 0
+	}
+	return b, t.CopyIn(b, addr)
+}
+
+// copyOutAddr writes as much of an address as there is room for, and its length.
+func (t *Thread) copyOutAddr(b []byte, addr, size uintptr) Errno {
+	var room int32
+	if err := copyIn(t, &room, size); err != 0 {
+		return err
+	}
+	if room < 0 {
+		return EINVAL
+	}
+	if err := t.CopyOut(addr, b[:min(int(room), len(b))]); err != 0 {
+		return err
+	}
+	n := int32(len(b))
+	return copyOut(t, size, &n)
+}
+
+func sysConnect(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		addr, err := t.copyInAddr(a.Arg2(), a.Arg3())
+		if err != 0 {
+			return 0, err
+		}
+		return 0, s.connect(t, addr)
+	})
+}
+
+func sysShutdown(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		how := uintptr(uint32(a.Arg2()))
+		if how > 2 {
+			return 0, EINVAL
+		}
+		return 0, s.shutdown(how + 1)
+	})
+}
+
+func sysGetsockname(t *Thread, a *Args) (uintptr, Errno) { return t.socketAddr(a, false) }
+func sysGetpeername(t *Thread, a *Args) (uintptr, Errno) { return t.socketAddr(a, true) }
+
+func (t *Thread) socketAddr(a *Args, peer bool) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		addr, err := s.address(peer)
+		if err != 0 {
+			return 0, err
+		}
+		return 0, t.copyOutAddr(addr, a.Arg2(), a.Arg3())
+	})
+}
+
+func sysSendto(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		u, err := t.buffer(a.Arg2(), a.Arg3())
+		if err != 0 {
+			return 0, err
+		}
+		m := message{userIO: u, flags: uintptr(uint32(a.Arg4())), from: t.ucred()}
+		if a.Arg5() != 0 {
+			if m.to, err = t.copyInAddr(a.Arg5(), a.Arg6()); err != 0 {
+				return 0, err
+			}
+		}
+		return u.result(s.send(t, f, &m))
+	})
+}
+
+func sysRecvfrom(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		u, err := t.buffer(a.Arg2(), a.Arg3())
+		if err != 0 {
+			return 0, err
+		}
+		m := message{userIO: u, flags: uintptr(uint32(a.Arg4()))}
+		n, err := u.result(s.receive(t, f, &m))
+		releaseAll(m.files) // nowhere to put them
+		if err == 0 && a.Arg5() != 0 {
+			err = t.copyOutAddr(m.to, a.Arg5(), a.Arg6())
+		}
+		return n, err
+	})
+}
+
+// msgHdr is struct msghdr.
+type msgHdr struct {
+	name       uintptr
+	nameLen    uint32
+	_          uint32
+	iov, niov  uintptr
+	control    uintptr
+	controlLen uintptr
+	flags      uint32
+	_          uint32
+}
+
+func sysSendmsg(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		return t.sendMessage(f, s, a.Arg2(), uintptr(uint32(a.Arg3())))
+	})
+}
+
+func (t *Thread) sendMessage(f *File, s socket, addr, flags uintptr) (int, Errno) {
+	var h msgHdr
+	if err := copyIn(t, &h, addr); err != 0 {
+		return 0, err
+	}
+	if h.niov > maxIOV {
+		return 0, EMSGSIZE
+	}
+	u, err := t.vector(h.iov, h.niov)
+	if err != 0 {
+		return 0, err
+	}
+	m := message{userIO: u, flags: flags, from: t.ucred()}
+	if h.name != 0 && h.nameLen != 0 {
+		if m.to, err = t.copyInAddr(h.name, uintptr(h.nameLen)); err != 0 {
+			return 0, err
+		}
+	}
+	if err = t.readControl(&m, h.control, h.controlLen); err == 0 {
+		var n int
+		if n, err = u.result(s.send(t, f, &m)); err == 0 {
+			return n, 0
+		}
+	}
+	releaseAll(m.files)
+	return 0, err
+}
+
+func sysRecvmsg(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		return t.receiveMessage(f, s, a.Arg2(), uintptr(uint32(a.Arg3())))
+	})
+}
+
+func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Errno) {
+	var h msgHdr
+	if err := copyIn(t, &h, addr); err != 0 {
+		return 0, err
+	}
+	if h.niov > maxIOV {
+		return 0, EMSGSIZE
+	}
+	u, err := t.vector(h.iov, h.niov)
+	if err != 0 {
+		return 0, err
+	}
+	m := message{userIO: u, flags: flags}
+	n, err := u.result(s.receive(t, f, &m))
+	defer releaseAll(m.files)
+	if err != 0 {
+		return 0, err
+	}
+	passCred := s.common().is(soPasscred)
+	if h.controlLen, err = t.writeControl(&m, h.control, h.controlLen, passCred); err != 0 {
+		return 0, err
+	}
+	if h.name != 0 {
+		if err := t.CopyOut(h.name, m.to[:min(len(m.to), int(h.nameLen))]); err != 0 {
+			return 0, err
+		}
+		h.nameLen = uint32(len(m.to))
+	}
+	h.flags = uint32(m.flags&(msgTrunc|msgCtrunc)) | uint32(flags&msgCmsgCloexec)
+	return n, copyOut(t, addr, &h)
+}
+
+// mmsgHdr is struct mmsghdr.
+type mmsgHdr struct {
+	h   msgHdr
+	len uint32
+	_   uint32
+}
+
+func sysSendmmsg(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		return t.eachMessage(a, func(at uintptr) (int, Errno) { return t.sendMessage(f, s, at, uintptr(uint32(a.Arg4()))) })
+	})
+}
+
+func sysRecvmmsg(t *Thread, a *Args) (uintptr, Errno) {
+	const waitForOne = 0x10000
+	deadline, err := t.deadlineTS(a.Arg5())
+	if err != 0 {
+		return 0, err
+	}
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		flags := uintptr(uint32(a.Arg4()))
+		return t.eachMessage(a, func(at uintptr) (int, Errno) {
+			if at != a.Arg2() && deadline != never && metal.Now() >= deadline {
+				return 0, EAGAIN
+			}
+			n, err := t.receiveMessage(f, s, at, flags&^waitForOne)
+			if flags&waitForOne != 0 {
+				flags |= msgDontwait
+			}
+			return n, err
+		})
+	})
+}
+
+// eachMessage calls one for the headers of sendmmsg(2) or recvmmsg(2), up to the first
+// that fails, and returns how many did not.
+func (t *Thread) eachMessage(a *Args, one func(at uintptr) (int, Errno)) (int, Errno) {
+	at := a.Arg2()
+	count := min(int(uint32(a.Arg3())), maxIOV)
+	for i := range count {
+		n, err := one(at)
+		if err == 0 {
+			size := uint32(n)
+			err = copyOut(t, at+unsafe.Offsetof(mmsgHdr{}.len), &size)
+		}
+		if err != 0 {
+			if i > 0 {
+				err = 0
+			}
+			return i, err
+		}
+		at += unsafe.Sizeof(mmsgHdr{})
+	}
+	return count, 0
+}
+
+// cmsgHdr is struct cmsghdr (cmsg(3)).
+type cmsgHdr struct {
+	len         uintptr
+	level, kind int32
+}
+
+const (
+	cmsgHdrSize    = unsafe.Sizeof(cmsgHdr{})
+	solSocket      = 1
+	scmRights      = 1
+	scmCredentials = 2
+	scmMaxFDs      = 253
+	maxControl     = 64 << 10
+)
+
+// readControl takes the control messages at addr into m.
+func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
+	if n > maxControl {
+		return ENOBUFS
+	}
+	for end := addr + n; addr+cmsgHdrSize <= end; {
+		var h cmsgHdr
+		if err := copyIn(t, &h, addr); err != 0 {
+			return err
+		}
+		if h.len < cmsgHdrSize || h.len > end-addr {
+			return EINVAL
+		}
+		data, size := addr+cmsgHdrSize, h.len-cmsgHdrSize
+		switch {
+		case h.level != solSocket:
+		case h.kind == scmRights:
+			fds := make([]int32, size/4)
+			if len(fds)+len(m.files) > scmMaxFDs {
+				return EINVAL
+			}
+			if err := copyInSlice(t, fds, data); err != 0 {
+				return err
+			}
+			for _, fd := range fds {
+				f, err := t.ioFile(uintptr(fd))
+				if err != 0 {
+					return err
+				}
+				m.files = append(m.files, f)
+			}
+		case h.kind == scmCredentials:
+			if size != unsafe.Sizeof(m.from) {
+				return EINVAL
+			}
+			var c ucred
+			if err := copyIn(t, &c, data); err != 0 {
+				return err
+			}
+			uid, gid := t.ids()
+			switch {
+			case int(c.pid) != t.proc.pid && !t.can(capSysAdmin),
+				c.uid != uid.real && c.uid != uid.effective && c.uid != uid.saved && !t.can(capSetUID),
+				c.gid != gid.real && c.gid != gid.effective && c.gid != gid.saved && !t.can(capSetGID):
+				return EPERM
+			case int(c.pid) != t.proc.pid && t.proc.kernel.process(int(c.pid)) == nil:
+				return ESRCH
+			}
+			m.from, m.given = c, true
+		default:
+			return EINVAL
+		}
+		addr += (h.len + 7) &^ 7
+	}
+	return 0
+}
+
+// writeControl writes what came with m into the n bytes at addr, makes descriptors of
+// its files, and returns how many bytes it wrote.
+func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done uintptr, err Errno) {
+	put := func(kind int32, data unsafe.Pointer, size uintptr) Errno {
+		h := cmsgHdr{cmsgHdrSize + size, solSocket, kind}
+		if err := copyOut(t, addr+done, &h); err != 0 {
+			return err
+		}
+		if t.space.writeSome(addr+done+cmsgHdrSize, data, size) != size {
+			return EFAULT
+		}
+		done = min(done+(h.len+7)&^7, n)
+		return 0
+	}
+	if passCred {
+		if n < cmsgHdrSize+unsafe.Sizeof(m.from) {
+			m.flags |= msgCtrunc
+		} else if err := put(scmCredentials, unsafe.Pointer(&m.from), unsafe.Sizeof(m.from)); err != 0 {
+			return 0, err
+		}
+	}
+	if len(m.files) == 0 {
+		return done, 0
+	}
+	room := 0
+	if n > done+cmsgHdrSize {
+		room = int(n-done-cmsgHdrSize) / 4
+	}
+	var fds []int32
+	for len(fds) < room && len(m.files) > 0 {
+		fd, err := t.install(m.files[0], 0, m.flags&msgCmsgCloexec != 0)
+		m.files = m.files[1:]
+		if err != 0 {
+			m.flags |= msgCtrunc
+			break
+		}
+		fds = append(fds, int32(fd))
+	}
+	if len(m.files) > 0 {
+		m.flags |= msgCtrunc
+	}
+	if len(fds) == 0 {
+		return done, 0
+	}
+	return done, put(scmRights, unsafe.Pointer(&fds[0]), uintptr(len(fds))*4)
+}
+
+// Options of SOL_SOCKET (socket(7)).
+const (
+	soDebug      = 1
+	soReuseaddr  = 2
+	soType       = 3
+	soError      = 4
+	soDontroute  = 5
+	soBroadcast  = 6
+	soSndbuf     = 7
+	soRcvbuf     = 8
+	soKeepalive  = 9
+	soOOBinline  = 10
+	soLinger     = 13
+	soReuseport  = 15
+	soPasscred   = 16
+	soPeercred   = 17
+	soRcvlowat   = 18
+	soRcvtimeo   = 20
+	soSndtimeo   = 21
+	soTimestamp  = 29
+	soAcceptconn = 30
+	soProtocol   = 38
+	soDomain     = 39
+
+	soSwitches = 1<<soDebug | 1<<soReuseaddr | 1<<soDontroute | 1<<soBroadcast | 1<<soKeepalive | 1<<soOOBinline |
+		1<<soReuseport | 1<<soPasscred | 1<<soTimestamp
+)
+
+func (c *socketCommon) is(option uintptr) bool { return c.switches.Load()>>option&1 != 0 }
+
+// takeError returns the pending error, which is reported once.
+func (c *socketCommon) takeError() Errno { return Errno(c.err.Swap(0)) }
+
+func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		level, option := int32(a.Arg2()), uintptr(uint32(a.Arg3()))
+		c := s.common()
+		if level != solSocket {
+			return 0, EOPNOTSUPP
+		}
+		var size int32
+		if err := copyIn(t, &size, a.Arg5()); err != 0 {
+			return 0, err
+		}
+		if size < 0 {
+			return 0, EINVAL
+		}
+		var v [2]uint64
+		n := 4
+		switch option {
+		case soType:
+			v[0] = uint64(c.kind)
+		case soDomain:
+			v[0] = uint64(c.family)
+		case soProtocol:
+			v[0] = uint64(c.protocol)
+		case soError:
+			v[0] = uint64(c.takeError())
+		case soAcceptconn:
+		case soSndbuf, soRcvbuf:
+			v[0] = uint64(c.buffers[option-soSndbuf].Load())
+		case soRcvlowat:
+			v[0] = 1
+		case soLinger:
+			n = 8
+		case soRcvtimeo, soSndtimeo:
+			tv := toTimeval(c.timeout(option).Load())
+			v, n = [2]uint64{uint64(tv.sec), uint64(tv.usec)}, 16
+		case soPeercred:
+			peer := c.peerCred
+			if peer.pid == 0 {
+				peer = ucred{0, noID, noID}
+			}
+			*(*ucred)(unsafe.Pointer(&v)) = peer
+			n = int(unsafe.Sizeof(peer))
+		default:
+			if option > 63 || soSwitches>>option&1 == 0 {
+				return 0, ENOPROTOOPT
+			}
+			if c.is(option) {
+				v[0] = 1
+			}
+		}
+		n = min(n, int(size))
+		if t.space.writeSome(a.Arg4(), unsafe.Pointer(&v), uintptr(n)) != uintptr(n) {
+			return 0, EFAULT
+		}
+		size = int32(n)
+		return 0, copyOut(t, a.Arg5(), &size)
+	})
+}
+
+func (c *socketCommon) timeout(option uintptr) *atomic.Uint64 {
+	if option == soRcvtimeo {
+		return &c.receives
+	}
+	return &c.sends
+}
+
+func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		level, option, size := int32(a.Arg2()), uintptr(uint32(a.Arg3())), int32(a.Arg5())
+		c := s.common()
+		switch {
+		case size < 0:
+			return 0, EINVAL
+		case level != solSocket:
+			return 0, EOPNOTSUPP
+		case size < 4:
+			return 0, EINVAL
+		}
+		var v int32
+		if err := copyIn(t, &v, a.Arg4()); err != 0 {
+			return 0, err
+		}
+		switch option {
+		case soSndbuf, soRcvbuf: // twice, for what comes with the data
+			least := [2]int32{leastSockBuf, leastReceiveBuf}[option-soSndbuf]
+			c.buffers[option-soSndbuf].Store(max(2*min(max(v, 0), defaultSockBuf), least))
+		case soRcvtimeo, soSndtimeo:
+			var tv timeval
+			if uintptr(size) < unsafe.Sizeof(tv) {
+				return 0, EINVAL
+			}
+			if err := copyIn(t, &tv, a.Arg4()); err != 0 {
+				return 0, err
+			}
+			if uint64(tv.usec) >= 1_000_000 {
+				return 0, EDOM
+			}
+			c.timeout(option).Store(timeval{max(tv.sec, 0), tv.usec}.ns())
+		case soLinger:
+			if size < 8 {
+				return 0, EINVAL
+			}
+		case soRcvlowat:
+		case soType, soDomain, soProtocol, soError, soAcceptconn, soPeercred:
+			return 0, ENOPROTOOPT
+		default:
+			if option > 63 || soSwitches>>option&1 == 0 {
+				return 0, ENOPROTOOPT
+			}
+			if option == soDebug && v != 0 && !t.can(capNetAdmin) {
+				return 0, EACCES
+			}
+			if v != 0 {
+				c.switches.Or(1 << option)
+			} else {
+				c.switches.And(^uint64(1 << option))
+			}
+		}
+		return 0, 0
+	})
+}
+
+// await waits for ready in q, as long as the flags of the call, the file and the
+// socket's timeout say.
+func (c *socketCommon) await(t *Thread, f *File, q *Queue, flags, option uintptr, ready func() bool) Errno {
+	if ready() {
+		return 0
+	}
+	if flags&msgDontwait != 0 || f.nonblock() {
+		return EAGAIN
+	}
+	limit := c.timeout(option).Load()
+	if limit == 0 {
+		return t.Wait(q, never, ready)
+	}
+	err := t.Wait(q, metal.Now()+limit, ready)
+	switch err {
+	case ETIMEDOUT:
+		err = EAGAIN
+	case eRestartSys:
+		err = EINTR
+	}
+	return err
+}
+
+// socketAttr is what fstat(2) shows of a socket.
+func socketAttr(ino uint64) fs.Attr {
+	return fs.Attr{Ino: ino, Mode: fs.Socket | 0o777, Nlink: 1, BlockSize: pageSize}
+}

@@ -1,0 +1,492 @@
+package linux
+
+import (
+	"strconv"
+	"sync"
+
+	"gosv/kernel/fs"
+)
+
+// unixSocket is a unix(7) socket without a name: one of a pair, or one that is not
+// connected.
+type unixSocket struct {
+	noObject
+	socketCommon
+	ino   uint64
+	queue Queue // woken when something comes, goes or ends here or at the peer
+
+	mu   sync.Mutex // guards what follows; a peer's is not taken below it
+	peer *unixSocket
+	shut uintptr // shutRead, shutWrite
+	dead bool    // closed
+
+	// What has come: in a stream, bytes without borders but for those that
+	// came with files.
+	first, last *parcel
+	size        int // what it takes of the sender's buffer
+}
+
+// parcel is a message, or a part of a stream.
+type parcel struct {
+	data  []byte // what has not been read of it
+	files []*File
+	from  ucred
+	next  *parcel
+}
+
+const (
+	shutRead  = 1
+	shutWrite = 2
+
+	// What a message takes of the sender's buffer besides its data: of how many an
+	// skb is made on Linux.
+	parcelOverhead = 767
+	streamPiece    = 4 << 10 // small writes to a stream share a packet of this size
+	streamWrite    = 32 << 10
+)
+
+func newUnixSocket(kind int32) *unixSocket {
+	s := &unixSocket{ino: 1000 + lastPipe.Add(1)}
+	s.family, s.kind = afUnix, kind
+	for i := range s.buffers {
+		s.buffers[i].Store(defaultSockBuf)
+	}
+	return s
+}
+
+func (s *unixSocket) common() *socketCommon { return &s.socketCommon }
+func (s *unixSocket) name() string          { return "socket:[" + strconv.FormatUint(s.ino, 10) + "]" }
+func (s *unixSocket) attr() fs.Attr         { return socketAttr(s.ino) }
+
+func (s *unixSocket) address(peer bool) ([]byte, Errno) {
+	if peer && s.other() == nil {
+		return nil, ENOTCONN
+	}
+	return []byte{afUnix, 0}, 0
+}
+
+// other returns the peer, nil if there is none.
+func (s *unixSocket) other() *unixSocket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peer
+}
+
+// connect finds nobody: no socket has a name yet.
+func (s *unixSocket) connect(t *Thread, addr []byte) Errno {
+	const pathAt = 2 // in struct sockaddr_un
+	switch {
+	case len(addr) <= pathAt || len(addr) > pathAt+108 || addr[0] != afUnix || addr[1] != 0:
+		return EINVAL
+	case s.kind != sockDgram && s.other() != nil:
+		return EISCONN
+	case addr[pathAt] == 0: // the abstract name space
+		return ECONNREFUSED
+	}
+	path, _, _ := cut(string(addr[pathAt:]), 0)
+	here := atFDCWD
+	at, err := t.at(uintptr(here), path)
+	if err != 0 {
+		return err
+	}
+	place, err := at.Lookup(path)
+	if err != 0 {
+		return err
+	}
+	if err := at.Caller.Access(place.Inode, fs.MayWrite); err != 0 {
+		return err
+	}
+	return ECONNREFUSED
+}
+
+func (s *unixSocket) read(t *Thread, f *File, u *userIO) (int, Errno) {
+	if u.left == 0 {
+		return 0, 0
+	}
+	m := message{userIO: u}
+	n, err := s.receive(t, f, &m)
+	releaseAll(m.files)
+	return n, err
+}
+
+func (s *unixSocket) write(t *Thread, f *File, u *userIO) (int, Errno) {
+	return s.send(t, f, &message{userIO: u, from: t.ucred()})
+}
+
+func (s *unixSocket) send(t *Thread, f *File, m *message) (int, Errno) {
+	peer := s.other()
+	switch {
+	case m.flags&msgOOB != 0:
+		return 0, EOPNOTSUPP
+	case m.to != nil && s.kind == sockStream:
+		if peer != nil {
+			return 0, EISCONN
+		}
+		return 0, EOPNOTSUPP
+	case m.to != nil && s.kind == sockDgram:
+		return 0, s.connect(t, m.to)
+	case peer == nil:
+		return 0, ENOTCONN
+	case s.kind == sockStream:
+		return s.sendStream(t, f, peer, m)
+	}
+	return s.sendPacket(t, f, peer, m)
+}
+
+// room says whether s may put something into the queue of its peer, whose lock is held.
+func (s *unixSocket) room(peer *unixSocket) bool { return peer.size < int(s.buffers[0].Load()) }
+
+// broken says whether nothing can be sent any more.
+func (s *unixSocket) broken(peer *unixSocket) bool {
+	s.mu.Lock()
+	shut := s.shut
+	s.mu.Unlock()
+	if shut&shutWrite != 0 {
+		return true
+	}
+	peer.mu.Lock()
+	defer peer.mu.Unlock()
+	return peer.shut&shutRead != 0 || peer.dead
+}
+
+func (s *unixSocket) sendStream(t *Thread, f *File, peer *unixSocket, m *message) (done int, err Errno) {
+	for {
+		broken, moved := false, 0
+		err = s.await(t, f, &s.queue, m.flags, soSndtimeo, func() bool {
+			if broken = s.broken(peer); broken || m.left == 0 {
+				return true
+			}
+			peer.mu.Lock()
+			defer peer.mu.Unlock()
+			if !s.room(peer) {
+				return false
+			}
+			moved = peer.append(m)
+			return true
+		})
+		done += moved
+		if moved > 0 {
+			peer.queue.Wake()
+		}
+		if broken {
+			err = EPIPE
+		}
+		if err != 0 || m.left == 0 || m.fault {
+			break
+		}
+	}
+	if err == EPIPE && done == 0 && m.flags&msgNosignal == 0 {
+		t.brokenPipe()
+	}
+	if done > 0 {
+		err = 0
+	}
+	return done, err
+}
+
+// append adds bytes of a stream to what has come to s.
+func (s *unixSocket) append(m *message) int {
+	p := s.last
+	if p == nil || len(p.files) > 0 || len(m.files) > 0 || p.from != m.from || len(p.data) == cap(p.data) {
+		p = &parcel{from: m.from, files: m.files}
+		if n := min(m.left, streamWrite); n >= streamPiece {
+			p.data = make([]byte, 0, n)
+		} else {
+			p.data = make([]byte, 0, min(streamPiece, 16*n))
+		}
+	}
+	old := len(p.data)
+	n := m.Get(p.data[old:min(cap(p.data), old+m.left)])
+	if n == 0 {
+		return 0
+	}
+	p.data = p.data[:old+n]
+	s.size += n
+	if p != s.last {
+		m.files = nil
+		s.push(p)
+	}
+	return n
+}
+
+// push adds a packet to what has come.
+func (s *unixSocket) push(p *parcel) {
+	if s.first == nil {
+		s.first = p
+	} else {
+		s.last.next = p
+	}
+	s.last = p
+	s.size += parcelOverhead
+}
+
+// pop takes the first packet out.
+func (s *unixSocket) pop() {
+	p := s.first
+	if s.first = p.next; s.first == nil {
+		s.last = nil
+	}
+	s.size -= parcelOverhead + len(p.data)
+}
+
+func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message) (int, Errno) {
+	const spare = 32
+	n := m.left
+	if n > int(s.buffers[0].Load())-spare {
+		return 0, EMSGSIZE
+	}
+	p := &parcel{data: make([]byte, n), files: m.files, from: m.from}
+	if m.Get(p.data) < n {
+		return 0, EFAULT
+	}
+	gone, broken := false, false
+	err := s.await(t, f, &s.queue, m.flags, soSndtimeo, func() bool {
+		peer.mu.Lock()
+		gone = peer.dead && s.kind == sockDgram
+		peer.mu.Unlock()
+		if broken = s.broken(peer); gone || broken {
+			return true
+		}
+		peer.mu.Lock()
+		defer peer.mu.Unlock()
+		if !s.room(peer) {
+			return false
+		}
+		peer.push(p)
+		peer.size += n
+		return true
+	})
+	switch {
+	case err != 0:
+		return 0, err
+	case gone:
+		s.mu.Lock()
+		s.peer = nil
+		s.mu.Unlock()
+		return 0, ECONNREFUSED
+	case broken:
+		return 0, EPIPE
+	}
+	m.files = nil
+	peer.queue.Wake()
+	return n, 0
+}
+
+func (s *unixSocket) receive(t *Thread, f *File, m *message) (int, Errno) {
+	switch {
+	case m.flags&msgOOB != 0 && s.kind == sockStream:
+		return 0, EINVAL
+	case m.flags&msgOOB != 0:
+		return 0, EOPNOTSUPP
+	case s.kind != sockDgram && s.other() == nil:
+		if s.kind == sockStream {
+			return 0, EINVAL
+		}
+		return 0, ENOTCONN
+	case s.kind == sockStream:
+		return s.receiveStream(t, f, m)
+	}
+	return s.receivePacket(t, f, m)
+}
+
+// taken tells the peer that there is room.
+func (s *unixSocket) taken(m *message) {
+	if peer := s.other(); peer != nil && m.flags&msgPeek == 0 {
+		peer.queue.Wake()
+	}
+}
+
+func (s *unixSocket) receiveStream(t *Thread, f *File, m *message) (done int, err Errno) {
+	for {
+		ended := false
+		err = s.await(t, f, &s.queue, m.flags, soRcvtimeo, func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.first == nil {
+				ended = s.shut&shutRead != 0 || s.err.Load() != 0
+				return ended
+			}
+			done += s.takeStream(m)
+			return true
+		})
+		if ended && done == 0 {
+			return 0, s.takeError()
+		}
+		s.taken(m)
+		if err != 0 || ended || m.fault || m.left == 0 || m.files != nil || m.flags&(msgWaitall|msgPeek) != msgWaitall {
+			break
+		}
+	}
+	if done > 0 {
+		err = 0
+	}
+	return done, err
+}
+
+// takeStream moves bytes that have come to m: those of one sender, and up to the
+// end of what came with files.
+func (s *unixSocket) takeStream(m *message) (done int) {
+	m.from = s.first.from
+	for p := s.first; p != nil && p.from == m.from && m.left > 0; {
+		n := m.Put(p.data)
+		done += n
+		files := p.files
+		if m.flags&msgPeek != 0 {
+			for _, f := range files {
+				f.Retain()
+			}
+			m.files = files
+			p = p.next
+		} else {
+			m.files, p.files = files, nil
+			s.size -= n
+			if p.data = p.data[n:]; len(p.data) == 0 {
+				s.pop()
+			}
+			p = s.first
+		}
+		if files != nil || m.fault {
+			break
+		}
+	}
+	return done
+}
+
+func (s *unixSocket) receivePacket(t *Thread, f *File, m *message) (n int, err Errno) {
+	var p *parcel
+	ends := s.kind == sockSeqpacket || m.flags&msgDontwait == 0 && !f.nonblock() // at a shutdown
+	err = s.await(t, f, &s.queue, m.flags, soRcvtimeo, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if p = s.first; s.err.Load() != 0 {
+			p = nil
+			return true
+		}
+		switch {
+		case p == nil:
+			return ends && s.shut&shutRead != 0
+		case m.flags&msgPeek == 0:
+			s.pop()
+		default:
+			for _, f := range p.files {
+				f.Retain()
+			}
+		}
+		return true
+	})
+	if err != 0 {
+		return 0, err
+	}
+	if p == nil {
+		return 0, s.takeError()
+	}
+	s.taken(m)
+	m.from, m.files = p.from, p.files
+	whole := len(p.data)
+	wanted := min(whole, m.left)
+	if n = m.Put(p.data[:wanted]); n < wanted {
+		return 0, EFAULT
+	}
+	if n < whole {
+		if m.flags&msgTrunc != 0 {
+			n = whole
+		}
+		m.flags |= msgTrunc
+	} else {
+		m.flags &^= msgTrunc
+	}
+	return n, 0
+}
+
+func (s *unixSocket) shutdown(how uintptr) Errno {
+	s.mu.Lock()
+	s.shut |= how
+	peer := s.peer
+	s.mu.Unlock()
+	if peer != nil {
+		if s.kind != sockDgram {
+			peer.mu.Lock()
+			peer.shut |= how>>1&shutRead | how<<1&shutWrite // what one does not write the other cannot read
+			peer.mu.Unlock()
+		}
+		peer.queue.Wake()
+	}
+	s.queue.Wake()
+	return 0
+}
+
+func (s *unixSocket) close(*File) {
+	s.mu.Lock()
+	s.dead = true
+	unread, peer := s.first, s.peer
+	s.first, s.last = nil, nil
+	s.mu.Unlock()
+	if peer != nil {
+		if s.kind != sockDgram {
+			peer.mu.Lock()
+			peer.shut = shutRead | shutWrite
+			peer.mu.Unlock()
+			if unread != nil {
+				peer.err.Store(uint32(ECONNRESET))
+			}
+		}
+		peer.queue.Wake()
+	}
+	for ; unread != nil; unread = unread.next {
+		releaseAll(unread.files)
+	}
+}
+
+func (s *unixSocket) poll(*File) (ready uint32, q *Queue) {
+	s.mu.Lock()
+	shut, come, peer := s.shut, s.first != nil, s.peer
+	s.mu.Unlock()
+	if s.err.Load() != 0 {
+		ready |= pollErr
+	}
+	if shut&shutRead != 0 {
+		ready |= pollRdHup | pollIn | pollRdNorm
+	}
+	if shut == shutRead|shutWrite || s.kind != sockDgram && peer == nil {
+		ready |= pollHup
+	}
+	if come {
+		ready |= pollIn | pollRdNorm
+	}
+	const share = 4 // of the buffer may be in use
+	writable := true
+	if peer != nil {
+		peer.mu.Lock()
+		writable = peer.size*share <= int(s.buffers[0].Load())
+		peer.mu.Unlock()
+	}
+	if writable {
+		ready |= pollOut | pollWrNorm | pollWrBand
+	}
+	return ready, &s.queue
+}
+
+// ioctl tells how many bytes there are to be read, or have been sent and not been read.
+func (s *unixSocket) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
+	n := int32(0)
+	switch req {
+	case fioNRead:
+		s.mu.Lock()
+		for p := s.first; p != nil; p = p.next {
+			n += int32(len(p.data))
+			if s.kind == sockDgram {
+				break
+			}
+		}
+		s.mu.Unlock()
+	case fioOutQ:
+		if peer := s.other(); peer != nil {
+			peer.mu.Lock()
+			n = int32(peer.size)
+			peer.mu.Unlock()
+		}
+	default:
+		return 0, ENOTTY
+	}
+	return 0, copyOut(t, arg, &n)
+}
