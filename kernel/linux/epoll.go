@@ -3,6 +3,8 @@ package linux
 import (
 	"sync"
 	"unsafe"
+
+	"gosv/kernel/fs"
 )
 
 // epoll is an epoll(7) instance.
@@ -117,8 +119,8 @@ func sysEpollCtl(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, err
 	}
 	defer f.Release()
-	if _, err := target.pollable(); err != 0 {
-		return 0, err
+	if !target.pollable() {
+		return 0, EPERM
 	}
 	inner, nested := target.io.(*epoll)
 	if inner == e {
@@ -151,7 +153,7 @@ func sysEpollCtl(t *Thread, a *Args) (uintptr, Errno) {
 		e.mu.Lock()
 		item.events, item.data = ev.events|pollErr|pollHup, getUint64(ev.data[:])
 		e.mu.Unlock()
-		item.changed(&item.waiter)
+		item.look()
 	case del:
 		e.remove(item)
 	default:
@@ -160,15 +162,23 @@ func sysEpollCtl(t *Thread, a *Args) (uintptr, Errno) {
 	return 0, 0
 }
 
-// pollable says whether epoll can watch f: regular files and directories are
-// always ready, which it refuses.
-func (f *File) pollable() (q *Queue, err Errno) {
-	switch f.io.(type) {
+// pollable says whether epoll can watch f. It refuses what Linux has no poll
+// for, because that is always ready: files, but not those that are made when they
+// are read, and some devices.
+func (f *File) pollable() bool {
+	switch io := f.io.(type) {
 	case *inodeFile:
-		return nil, EPERM
+		switch io.inode.FS().Usage().Magic {
+		case fs.MagicProc, fs.MagicSysfs:
+			return fs.IsRegular(io.inode.Mode())
+		}
+		return false
+	case *nullDevice, *zeroDevice, *fullDevice:
+		return false
+	case *randomDevice:
+		return io.node.Attr().Rdev == devRandom
 	}
-	_, q = f.io.poll(f)
-	return q, 0
+	return true
 }
 
 // reaches says whether e watches target, through others too; depth is how deep
@@ -210,9 +220,16 @@ func (e *epoll) add(k epollKey, ev *epollEvent) {
 	e.mu.Unlock()
 	k.file.watch(item)
 	if _, q := k.file.io.poll(k.file); q != nil {
-		q.Add(&item.waiter)
+		q.AddFirst(&item.waiter)
 	}
-	item.changed(&item.waiter)
+	item.look()
+}
+
+// look lists an item whose file is ready.
+func (item *epollItem) look() {
+	if mask, _ := item.key.file.io.poll(item.key.file); mask&item.events != 0 {
+		item.changed(&item.waiter)
+	}
 }
 
 // remove ends a registration.

@@ -106,10 +106,10 @@ func (e *eventFD) poll(*File) (ready uint32, q *Queue) {
 	n := e.count
 	e.mu.Unlock()
 	if n > 0 {
-		ready = pollIn | pollRdNorm
+		ready = pollIn
 	}
 	if n < maxEvents {
-		ready |= pollOut | pollWrNorm
+		ready |= pollOut
 	}
 	return ready, &e.queue
 }
@@ -255,7 +255,7 @@ func (d *timerFD) poll(*File) (ready uint32, q *Queue) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.expired > 0 {
-		ready = pollIn | pollRdNorm
+		ready = pollIn
 	}
 	return ready, &d.queue
 }

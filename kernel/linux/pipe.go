@@ -24,7 +24,8 @@ type pipe struct {
 	packets          []packet // of those that are there
 	readers, writers int
 	opened           [2]uint64 // how often it was opened for reading, writing: for open of a FIFO
-	queue            Queue
+	full, empty      Queue     // those who wait to write, and to read
+	others           Queue     // those who may do both, and those who open a FIFO
 	ino              uint64
 }
 
@@ -52,7 +53,7 @@ func (p *pipe) open(flags uint32, fifo fs.Inode) *File {
 		p.opened[1]++
 	}
 	p.mu.Unlock()
-	p.queue.Wake()
+	p.others.Wake()
 	return newFile(e, flags)
 }
 
@@ -116,7 +117,7 @@ func (t *Thread) openFIFO(place fs.Place, flags uint32) (*File, Errno) {
 	if flags&(oNonblock|oRdwr) != 0 {
 		return f, 0
 	}
-	err := t.Wait(&p.queue, never, func() bool {
+	err := t.Wait(&p.others, never, func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if flags&oAccMode == oWronly {
@@ -142,6 +143,13 @@ func (p *pipe) room() int {
 		return 0
 	}
 	return p.size - p.n
+}
+
+// plain says whether there were bytes of no packet at the end before the last n:
+// what follows them belongs to them, O_DIRECT or not.
+func (p *pipe) plain(n int) bool {
+	last := len(p.packets) - 1
+	return p.n > n && (last < 0 || p.packets[last].end != p.written-uint64(n))
 }
 
 // take moves bytes out of the ring, put into it; both with p.mu held.
@@ -253,7 +261,7 @@ func (e *pipeEnd) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 	if u.left == 0 {
 		return 0, 0
 	}
-	err = t.block(f, &p.queue, func() bool {
+	err = t.block(f, &p.empty, func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.n == 0 {
@@ -263,7 +271,7 @@ func (e *pipeEnd) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 		return true
 	})
 	if n > 0 {
-		p.queue.Wake()
+		p.took()
 	}
 	return n, err
 }
@@ -276,7 +284,7 @@ func (e *pipeEnd) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	for done < n && err == 0 && !broken && !u.fault {
 		moved := 0
 		packets := f.flags.Load()&oDirect != 0
-		err = t.block(f, &p.queue, func() bool {
+		err = t.block(f, &p.full, func() bool {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if broken = p.readers == 0; broken {
@@ -297,14 +305,14 @@ func (e *pipeEnd) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
 				p.written -= uint64(moved - keep)
 				moved = keep
 			}
-			if packets && moved > 0 {
+			if packets && moved > 0 && !p.plain(moved) {
 				p.packets = append(p.packets, packet{p.written - uint64(moved), p.written})
 			}
 			return true
 		})
 		done += moved
 		if moved > 0 {
-			p.queue.Wake()
+			p.gave()
 		}
 	}
 	switch {
@@ -342,7 +350,24 @@ func (e *pipeEnd) poll(*File) (ready uint32, q *Queue) {
 			ready |= pollErr
 		}
 	}
-	return ready, &p.queue
+	switch {
+	case e.reads && e.writes:
+		return ready, &p.others
+	case e.reads:
+		return ready, &p.empty
+	}
+	return ready, &p.full
+}
+
+// took and gave wake those who wait for what was read, or written.
+func (p *pipe) took() {
+	p.full.Wake()
+	p.others.Wake()
+}
+
+func (p *pipe) gave() {
+	p.empty.Wake()
+	p.others.Wake()
 }
 
 func (e *pipeEnd) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
@@ -381,7 +406,8 @@ func (e *pipeEnd) close(f *File) {
 		delete(all.open, inodeKey{e.fifo.FS(), e.fifo.Ino()})
 		all.mu.Unlock()
 	}
-	p.queue.Wake()
+	p.took()
+	p.empty.Wake()
 }
 
 // setPipeSize is F_SETPIPE_SZ.

@@ -263,7 +263,7 @@ func sysSplice(t *Thread, a *Args) (uintptr, Errno) {
 			}
 			n, err = dst.write(t, buf)
 			from.p.unread(buf[n:])
-			from.p.queue.Wake()
+			from.p.took()
 		case toPipe:
 			if err := src.check(uintptr(n)); err != 0 {
 				return 0, err
@@ -300,7 +300,7 @@ func (t *Thread) spliceToPipe(p *pipe, wait bool, n int, fill func(room int) (in
 		if !wait {
 			return 0, EAGAIN
 		}
-		if err := t.Wait(&p.queue, never, look); err != 0 {
+		if err := t.Wait(&p.full, never, look); err != 0 {
 			return 0, err
 		}
 	}
@@ -309,7 +309,7 @@ func (t *Thread) spliceToPipe(p *pipe, wait bool, n int, fill func(room int) (in
 	}
 	n, err := fill(room)
 	if n > 0 {
-		p.queue.Wake()
+		p.gave()
 	}
 	return n, err
 }
@@ -327,7 +327,7 @@ func (t *Thread) waitData(p *pipe, wait bool) Errno {
 	if !wait {
 		return EAGAIN
 	}
-	return t.Wait(&p.queue, never, look)
+	return t.Wait(&p.empty, never, look)
 }
 
 // splicePipe moves up to n bytes from one pipe to another, or copies them.
@@ -338,7 +338,7 @@ func (t *Thread) splicePipe(to, from *pipe, wait bool, n int, move bool) (int, E
 	buf := make([]byte, min(n, copyChunk))
 	if move {
 		buf = buf[:from.takeBytes(buf)]
-		from.queue.Wake()
+		from.took()
 	} else {
 		buf = buf[:from.peek(buf)]
 	}

@@ -76,6 +76,19 @@ func (q *Queue) Add(w *Waiter) {
 	q.mu.Unlock()
 }
 
+// AddFirst puts w at the front of q, to be told before all others.
+func (q *Queue) AddFirst(w *Waiter) {
+	q.mu.Lock()
+	w.queue, w.prev, w.next = q, nil, q.head.Load()
+	if w.next != nil {
+		w.next.prev = w
+	} else {
+		q.tail = w
+	}
+	q.head.Store(w)
+	q.mu.Unlock()
+}
+
 // Remove takes w out of q, if it is there.
 func (q *Queue) Remove(w *Waiter) {
 	q.mu.Lock()
