@@ -12,7 +12,7 @@ func TestFiles(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: the programs do what only root may, on the host too")
 	}
-	for _, name := range []string{"wrong", "files", "watch", "ready"} {
+	for _, name := range []string{"wrong", "files", "watch", "ready", "pty"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			same(t, options{}, cProgram(t, glibc, name))

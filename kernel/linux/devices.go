@@ -16,12 +16,14 @@ var (
 	devURandom = fs.Device(1, 9)
 	devTTY     = fs.Device(5, 0)
 	devConsole = fs.Device(5, 1)
+	devPtmx    = fs.Device(5, 2)
 )
 
 // openDevice returns what a character device's node stands for.
 func (t *Thread) openDevice(n fs.Inode, flags uint32) (object, Errno) {
 	d := device{node: n}
-	switch n.Attr().Rdev {
+	rdev := n.Attr().Rdev
+	switch rdev {
 	case devNull:
 		return &nullDevice{d}, 0
 	case devZero:
@@ -31,15 +33,24 @@ func (t *Thread) openDevice(n fs.Inode, flags uint32) (object, Errno) {
 	case devRandom, devURandom:
 		return &randomDevice{d}, 0
 	case devTTY:
-		if theTerminal.proc == nil {
+		y := t.proc.tty.Load()
+		switch {
+		case y == nil:
 			return nil, ENXIO
+		case y.pty != nil:
+			return t.openSlave(d, uint32(y.pty.number), flags)
 		}
-		return &theTerminal, 0
+		return y, 0
+	case devPtmx:
+		return t.openMaster(d)
 	case devConsole:
-		if theTerminal.proc == nil {
+		if !theTerminal.there {
 			return &consoleOutput{stream: metal.Stdout}, 0
 		}
 		return &theTerminal, 0
+	}
+	if major(uint64(rdev)) == ptyMajor {
+		return t.openSlave(d, minor(uint64(rdev)), flags)
 	}
 	return nil, ENXIO
 }
@@ -116,6 +127,7 @@ func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
 		{"random", fs.New{Mode: fs.Char | 0o666, Rdev: devRandom}},
 		{"urandom", fs.New{Mode: fs.Char | 0o666, Rdev: devURandom}},
 		{"tty", fs.New{Mode: fs.Char | 0o666, Rdev: devTTY}},
+		{"ptmx", fs.New{Mode: fs.Char | 0o666, Rdev: devPtmx}},
 		{"console", fs.New{Mode: fs.Char | 0o600, Rdev: devConsole}},
 		{"shm", fs.New{Mode: fs.Directory | fs.Sticky | 0o777}},
 		{"pts", fs.New{Mode: fs.Directory | 0o755}},
@@ -128,6 +140,7 @@ func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
 			console.Write(metal.Message, []byte("gosv kernel: /dev/"+d.name+": "+err.Error()+"\n"))
 		}
 	}
+	ns.Mount(fs.Place{Mount: dev, Inode: root}, "pts", "devpts", "devpts", ptsDevice, k.ptys.devpts)
 	ns.Mount(fs.Place{Mount: dev, Inode: root}, "shm", "tmpfs", "tmpfs", shmDevice, func() fs.Inode {
 		return tmpfs.New(memory(shmDevice, fs.Sticky|0o777)).Root()
 	})

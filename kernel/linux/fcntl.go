@@ -165,6 +165,9 @@ func (f *File) async() bool {
 	case fs.FIFO, fs.Socket:
 		return true
 	}
-	_, ok := f.io.(*terminal)
-	return ok
+	switch f.io.(type) {
+	case *terminal, *ptyMaster, *ptySlave:
+		return true
+	}
+	return false
 }

@@ -45,6 +45,7 @@ type Kernel struct {
 
 	locks   lockTable    // on files
 	inotify inotifyTable // what is watched
+	ptys    ptys
 
 	anon       *tmpfs.FS // files without names, nil until the first
 	domainName string
@@ -84,8 +85,9 @@ type Process struct {
 
 	core coreState
 
-	exe         string // path of the executable
-	deathSignal int32  // PR_SET_PDEATHSIG
+	exe         string                   // path of the executable
+	tty         atomic.Pointer[terminal] // that controls it, or nil
+	deathSignal int32                    // PR_SET_PDEATHSIG
 	personality uint32
 	secret      atomic.Bool // PR_SET_DUMPABLE 0
 }

@@ -20,6 +20,9 @@ var sysctls = [...]procFile{
 		{name: "ngroups_max", mode: procRead, read: func(s *subject, b *text) { b.str("65536\n") }},
 		{name: "osrelease", mode: procRead, read: func(s *subject, b *text) { b.str(utsRelease, "\n") }},
 		{name: "ostype", mode: procRead, read: func(s *subject, b *text) { b.str(utsSystem, "\n") }},
+		{name: "pty", mode: procDir, files: []procFile{
+			{name: "max", mode: procRead, read: func(s *subject, b *text) { b.num(maxPtys); b.str("\n") }},
+		}},
 		{name: "pid_max", mode: procRead, read: func(s *subject, b *text) { b.num(maxID); b.str("\n") }},
 		{name: "random", mode: procDir, files: []procFile{
 			{name: "boot_id", mode: procRead, read: func(s *subject, b *text) { b.uuid(bootID()) }},

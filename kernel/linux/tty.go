@@ -13,9 +13,12 @@ import (
 type terminal struct {
 	noObject
 	mu    sync.Mutex
-	proc  *Process // gets the signals of keys
+	proc  *Process // gets the signals of keys; nil: it controls nobody
+	pty   *pty     // nil: the console
+	there bool     // of the console: gosv run has a terminal
 	set   termios
 	size  winsize
+	next  bool     // the next key stands for itself
 	line  []byte   // being edited
 	lines [][]byte // complete; an empty one is an end of file
 	raw   []byte   // input in non-canonical mode
@@ -59,17 +62,23 @@ const (
 	vSusp, vEOL, vReprint, vWErase, vLNext, vEOL2  = 10, 11, 12, 14, 15, 16
 )
 
+// plainTermios is what Linux begins with (tty_std_termios).
+var plainTermios = termios{
+	iflag: iCRNL | iXON,
+	oflag: oPost | oNLCR,
+	cflag: 0o277, // 38400 baud, 8 bits, CREAD
+	lflag: lISig | lICanon | lEcho | lEchoE | lEchoK | lEchoCtl | lEchoKE | lIExten,
+	cc: [19]uint8{vIntr: 3, vQuit: 28, vErase: 127, vKill: 21, vEOF: 4, vMin: 1, vSusp: 26, 8: 17, 9: 19,
+		vReprint: 18, 13: 15, vWErase: 23, vLNext: 22},
+}
+
 // init makes the console a terminal of p's, of the given size (ROWSxCOLS).
 func (y *terminal) init(p *Process, size string) {
-	y.proc = p
-	y.set = termios{
-		iflag: iCRNL | iXON | iUTF8,
-		oflag: oPost | oNLCR,
-		cflag: 0o2277, // 38400 baud, 8 bits, CREAD, HUPCL
-		lflag: lISig | lICanon | lEcho | lEchoE | lEchoK | lEchoCtl | lEchoKE | lIExten,
-		cc: [19]uint8{vIntr: 3, vQuit: 28, vErase: 127, vKill: 21, vEOF: 4, vMin: 1, vSusp: 26, 8: 17, 9: 19,
-			vReprint: 18, 13: 15, vWErase: 23, vLNext: 22},
-	}
+	y.there = true
+	p.control(y)
+	y.set = plainTermios
+	y.set.iflag |= iUTF8
+	y.set.cflag |= 0o2000 // HUPCL
 	rows, cols, _ := cut(size, 'x')
 	r, _ := parseInt(rows)
 	c, _ := parseInt(cols)
@@ -91,7 +100,40 @@ func (y *terminal) Resize(rows, cols int) {
 	y.signal(SIGWINCH)
 }
 
-func (y *terminal) signal(sig int) { y.proc.signal(nil, ptr(killInfo(sig, siKernel, 0))) }
+func (y *terminal) signal(sig int) {
+	y.mu.Lock()
+	p := y.proc
+	y.mu.Unlock()
+	if p != nil {
+		p.signal(nil, ptr(killInfo(sig, siKernel, 0)))
+	}
+}
+
+// emit shows what was typed or written.
+func (y *terminal) emit(p []byte) {
+	if y.pty != nil {
+		y.pty.show(p)
+	} else {
+		console.Write(metal.Stdout, p)
+	}
+}
+
+const maxInput = 4096 // MAX_CANON and then some: bytes that nobody has read
+
+// inputRoom is how much more may be typed: always some while no line is complete,
+// but only its end counts then.
+func (y *terminal) inputRoom() int {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	n := len(y.raw) + len(y.line)
+	for _, l := range y.lines {
+		n += len(l)
+	}
+	if len(y.lines) == 0 && y.set.lflag&lICanon != 0 {
+		return maxInput
+	}
+	return maxInput - n
+}
 
 // Input implements console.Receiver: the line discipline.
 func (y *terminal) Input(p []byte) {
@@ -115,17 +157,28 @@ func (y *terminal) Input(p []byte) {
 	if post {
 		echo = newlines(nil, echo)
 	}
-	console.Write(metal.Stdout, echo)
+	y.emit(echo)
 }
 
 // key takes a byte that was typed; it returns what to show, and a signal to send.
 func (y *terminal) key(c byte, echo []byte) ([]byte, int) {
 	s := &y.set
+	if y.next {
+		y.next = false
+		if len(y.line) < maxInput-1 {
+			y.line = append(y.line, c)
+		}
+		return y.show(echo, c), 0
+	}
 	if s.lflag&lISig != 0 && c != 0 {
 		for _, k := range [...]struct{ cc, sig int }{{vIntr, SIGINT}, {vQuit, SIGQUIT}, {vSusp, SIGTSTP}} {
 			if c == s.cc[k.cc] {
 				if s.lflag&lNoFlsh == 0 {
-					y.line, y.lines, y.raw = nil, nil, nil
+					y.line, y.lines, y.raw, echo = nil, nil, nil, nil
+					if y.pty != nil {
+						y.pty.shown = nil
+						y.pty.flushLocked(ptyFlushRead)
+					}
 				}
 				return y.show(echo, c), k.sig
 			}
@@ -139,15 +192,19 @@ func (y *terminal) key(c byte, echo []byte) ([]byte, int) {
 	case c == '\n' && s.iflag&iNLCR != 0:
 		c = '\r'
 	}
-	const most = 4096 // MAX_CANON and then some
 	if s.lflag&lICanon == 0 {
-		if len(y.raw) < most {
+		if len(y.raw) < maxInput {
 			y.raw = append(y.raw, c)
 		}
 		return y.show(echo, c), 0
 	}
 	is := func(k int) bool { return c != 0 && c == s.cc[k] }
 	switch {
+	case is(vLNext) && s.lflag&lIExten != 0:
+		y.next = true
+		if s.lflag&(lEcho|lEchoCtl) == lEcho|lEchoCtl {
+			echo = append(echo, "^\b"...)
+		}
 	case is(vErase):
 		echo = y.erase(echo, 1)
 	case is(vKill):
@@ -170,7 +227,7 @@ func (y *terminal) key(c byte, echo []byte) ([]byte, int) {
 		}
 		y.lines = append(y.lines, append(y.line, c))
 		y.line = nil
-	case len(y.line) < most-1:
+	case len(y.line) < maxInput-1:
 		y.line = append(y.line, c)
 		echo = y.show(echo, c)
 	}
@@ -234,14 +291,16 @@ func (y *terminal) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 		defer y.mu.Unlock()
 		if y.set.lflag&lICanon == 0 {
 			if least := int(y.set.cc[vMin]); len(y.raw) < min(least, u.left) || len(y.raw) == 0 && (least > 0 || deadline != never) {
-				return false
+				if len(y.raw) > 0 || !y.hungUp() {
+					return false
+				}
 			}
 			n = u.Put(y.raw)
 			y.raw = y.raw[n:]
 			return true
 		}
 		if len(y.lines) == 0 {
-			return false
+			return y.hungUp()
 		}
 		l := y.lines[0]
 		if len(l) > 0 {
@@ -273,22 +332,49 @@ func (y *terminal) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	var buf [512]byte
 	var out [2 * len(buf)]byte
 	for u.left > 0 && !u.fault {
+		room := len(out)
+		if y.pty != nil {
+			if err = t.block(f, &y.queue, func() bool {
+				room, err = y.pty.room()
+				return room >= len(out) || err != 0
+			}); err != 0 {
+				break
+			}
+			if room, err = y.pty.room(); err != 0 {
+				break
+			}
+		}
 		p := buf[:u.Get(buf[:])]
 		done += len(p)
 		if post {
 			p = newlines(out[:0], p)
 		}
-		console.Write(metal.Stdout, p)
+		y.emit(p)
 	}
-	return done, 0
+	if done > 0 {
+		err = 0
+	}
+	return done, err
 }
+
+// hungUp says whether nobody is at the other end; y.mu is held.
+func (y *terminal) hungUp() bool { return y.pty != nil && y.pty.noMaster }
 
 func (y *terminal) poll(*File) (uint32, *Queue) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	ready := uint32(pollOut | pollWrNorm)
-	if y.set.lflag&lICanon != 0 && len(y.lines) > 0 || y.set.lflag&lICanon == 0 && len(y.raw) > 0 {
+	least := 1
+	if y.set.cc[vTime] == 0 {
+		least = max(int(y.set.cc[vMin]), 1)
+	}
+	if y.set.lflag&lICanon != 0 && len(y.lines) > 0 || y.set.lflag&lICanon == 0 && len(y.raw) >= least {
 		ready |= pollIn | pollRdNorm
+	}
+	if y.hungUp() {
+		ready |= pollIn | pollRdNorm | pollErr | pollHup
+	} else if y.pty != nil && len(y.pty.shown) >= ptyBuffer {
+		ready &^= pollOut | pollWrNorm
 	}
 	return ready, &y.queue
 }
@@ -303,11 +389,18 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 	const (
 		tcGetS, tcSetS, tcSetSW, tcSetSF = 0x5401, 0x5402, 0x5403, 0x5404
 		tcSBrk, tcXOnC, tcFlsh           = 0x5409, 0x540a, 0x540b
+		tcOFlush, tcIOFlush              = 1, 2
 		tiocSCTTY, tiocNOTTY             = 0x540e, 0x5422
 		tiocGPgrp, tiocSPgrp, tiocGSID   = 0x540f, 0x5410, 0x5429
 		tiocOutQ                         = 0x5411
 		tiocGWinSz, tiocSWinSz           = 0x5413, 0x5414
 	)
+	y.mu.Lock()
+	gone := y.hungUp()
+	y.mu.Unlock()
+	if gone {
+		return 0, EIO
+	}
 	switch req {
 	case tcGetS:
 		y.mu.Lock()
@@ -339,16 +432,48 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 		y.queue.Wake()
 		return 0, 0
 	case tcFlsh:
+		if arg > tcIOFlush {
+			return 0, EINVAL
+		}
 		y.mu.Lock()
-		if arg != 1 { // but for TCOFLUSH
+		if arg != tcOFlush {
 			y.line, y.lines, y.raw = nil, nil, nil
 		}
 		y.mu.Unlock()
+		if y.pty != nil {
+			y.pty.flushed([...]byte{ptyFlushRead, ptyFlushWrite, ptyFlushRead | ptyFlushWrite}[arg])
+		}
 		return 0, 0
-	case tcSBrk, tcXOnC, tiocSCTTY, tiocNOTTY, tiocSPgrp:
+	case tcSBrk, tcXOnC:
 		return 0, 0
-	case tiocGPgrp, tiocGSID:
+	case tiocSCTTY:
+		t.proc.control(y)
+		if t.proc.tty.Load() != y {
+			return 0, EPERM
+		}
+		return 0, 0
+	case tiocNOTTY:
+		if !t.proc.tty.CompareAndSwap(y, nil) {
+			return 0, ENOTTY
+		}
+		y.mu.Lock()
+		y.proc = nil
+		y.mu.Unlock()
+		return 0, 0
+	case tiocGPgrp, tiocGSID, tiocSPgrp:
+		if t.proc.tty.Load() != y {
+			return 0, ENOTTY
+		}
 		id := int32(t.proc.pid)
+		if req == tiocSPgrp {
+			if err := copyIn(t, &id, arg); err != 0 {
+				return 0, err
+			}
+			if id != int32(t.proc.pid) {
+				return 0, EPERM
+			}
+			return 0, 0
+		}
 		return 0, copyOut(t, arg, &id)
 	case tiocOutQ:
 		var n int32

@@ -23,6 +23,7 @@ type Config struct {
 	Now    func() fs.Time              // for time stamps
 	Memory func() (free, total uint64) // bytes, for statfs(2); nil: unknown
 	Mode   uint32                      // permissions of the root directory, if it has no lower one
+	Magic  uint64                      // for statfs(2); 0: tmpfs's
 	Inodes int64                       // how many there may be, 0: as many as fit in memory
 	Lower  fs.Inode                    // root of what it is put on top of, or nil
 }
@@ -51,6 +52,9 @@ const firstIno = 1 << 32
 
 // New returns a file system.
 func New(c Config) *FS {
+	if c.Magic == 0 {
+		c.Magic = fs.MagicTmpfs
+	}
 	f := &FS{Config: c}
 	if c.Lower != nil {
 		f.lastIno.Store(firstIno - 1)
@@ -71,7 +75,7 @@ func (f *FS) Device() uint64 { return f.Config.Device }
 
 // Usage implements fs.FileSystem.
 func (f *FS) Usage() fs.Usage {
-	u := fs.Usage{Magic: fs.MagicTmpfs}
+	u := fs.Usage{Magic: f.Magic}
 	if f.Memory != nil {
 		free, total := f.Memory()
 		u.Free, u.Blocks = free/fs.PageSize, total/fs.PageSize
