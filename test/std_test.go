@@ -158,6 +158,34 @@ func stdFailures(out string) string {
 	return b.String() + strings.Join(lines[tail:], "")
 }
 
+// stdPrograms are commands of the Go runtime's program of ways to crash, to
+// block and to be interrupted, which its tests build and run as a child.
+var stdPrograms = strings.Fields(`
+	Abort AsyncPreempt Breakpoint CheckAVX Crash CrashDumpsAllThreads FinalizerDeadlock GCFairness GCFairness2 GCPhys GCSys GoNil
+	GoexitDeadlock LockOSThreadAlt LockOSThreadTemplateThreadRace LockedDeadlock NilPanic NumGoroutine PanicLoop RaiseException
+	RecursivePanic5 Segv SignalExitStatus SignalInVDSO SimpleDeadlock StackMemory StackOverflow SyscallInPanic TgkillSegv
+	ThreadExhaustion ZeroDivisionException mexitSTW`)
+
+// TestStdPrograms runs those commands in VMs and here.
+func TestStdPrograms(t *testing.T) {
+	t.Parallel()
+	prog := filepath.Join(binDir, "testprog")
+	goCommand(t, "build", "-C", filepath.Join(strings.TrimSpace(goCommand(t, "env", "GOROOT")), "src/runtime/testdata/testprog"), "-o", prog, ".")
+	for _, name := range stdPrograms {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			host := runHost(t, options{}, prog, name)
+			vm := run(t, microvm, options{flags: []string{"-c", strconv.Itoa(*stdCPUs)}}, prog, name)
+			// What follows the message are traces and registers.
+			hostSays, _, _ := strings.Cut(host.stderr, "\n")
+			vmSays, _, _ := strings.Cut(vm.stderr, "\n")
+			if vm.code != host.code || vm.stdout != host.stdout || vmSays != hostSays {
+				t.Errorf("in the VM: %v\n\non the host: %v", vm, host)
+			}
+		})
+	}
+}
+
 //go:embed std/skip.txt
 var stdSkipList string
 
