@@ -321,3 +321,22 @@ func TestCoreOnDemand(t *testing.T) {
 		t.Log(got)
 	}
 }
+
+// TestCoreKey: Ctrl-\ on the terminal ends a program with a core dump, and what
+// strace prints there begins in the first column.
+func TestCoreKey(t *testing.T) {
+	t.Parallel()
+	prog := crashProgram(t)
+	core := filepath.Join(t.TempDir(), "core")
+	term := onTerminal(t, "--core", core, "--strace=getppid", prog, "wait")
+	term.await("ready\n")
+	term.typeIn("\x1c")
+	term.await("\n[pid     1] +++ killed by SIGQUIT (core dumped) +++\n")
+	term.await("core dump")
+	if code := term.end(); code != 128+int(syscall.SIGQUIT) {
+		t.Errorf("exit code %d", code)
+	}
+	if got := inGDB(t, prog, core, "thread apply all bt"); !strings.Contains(got, "terminated with signal SIGQUIT") || !strings.Contains(got, "main (argc=2") {
+		t.Errorf("gdb says:\n%s", got)
+	}
+}

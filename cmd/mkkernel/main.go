@@ -109,7 +109,11 @@ func link(out string, symbols bool) error {
 	if symbols {
 		strip = ""
 	}
-	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false",
+	table, err := overlay(filepath.Dir(out))
+	if err != nil {
+		return err
+	}
+	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-overlay="+table,
 		"-gcflags=gosv/kernel/metal=-+ -wb=false -B", instructions,
 		fmt.Sprintf("-ldflags=%s -checklinkname=0 -funcalign=16 -T=%d -E kernelentry", strip, text),
 		"-o", out, "gosv/kernel")

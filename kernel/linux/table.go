@@ -20,8 +20,7 @@ func (a *Args) Arg6() uintptr { return a.R9 }
 //	"rseq(p,u,x,x) refused: why"   the answer of a Linux that was built or set up without it
 //	"fork() missing: why"          nothing: ENOSYS
 //
-// One string per call, because each pointer in a table costs the boot an
-// instruction.
+// The kernel itself knows no names: mkkernel builds it without desc.
 type call struct {
 	run  func(t *Thread, a *Args) (uintptr, Errno)
 	desc string
