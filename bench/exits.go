@@ -12,13 +12,8 @@ import (
 
 	"gosv/internal/vmm"
 	"gosv/internal/vmm/firecracker"
+	"gosv/tools/kvmbox"
 )
-
-// noXSAVE is a CPU template for Firecracker in tools/kvmbox, whose emulated SVM
-// cannot keep a guest's XCR0: it hides XSAVE, OSXSAVE and AVX (CPUID 1,
-// ECX bits 26 to 28).
-const noXSAVE = `{"cpuid_modifiers":[{"leaf":"0x1","subleaf":"0x0","flags":0,` +
-	`"modifiers":[{"register":"ecx","bitmap":"0bxxx000xxxxxxxxxxxxxxxxxxxxxxxxxx"}]}]}`
 
 // firecracker returns Firecracker's command line for m, whose configuration is
 // in the directory name.
@@ -28,7 +23,7 @@ func (b *bench) firecracker(m *vmm.Machine, name string) ([]string, error) {
 		return nil, err
 	}
 	template := filepath.Join(dir, "cpu.json")
-	if err := os.WriteFile(template, []byte(noXSAVE), 0o644); err != nil {
+	if err := os.WriteFile(template, []byte(kvmbox.FirecrackerCPU), 0o644); err != nil {
 		return nil, err
 	}
 	f, err := firecracker.New(template, nil)

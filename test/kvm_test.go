@@ -12,13 +12,8 @@ import (
 	"time"
 
 	"gosv/internal/vmm"
+	"gosv/tools/kvmbox"
 )
-
-// noXSAVE is a CPU template for Firecracker in tools/kvmbox, whose emulated SVM
-// cannot keep a guest's XCR0: it hides XSAVE, OSXSAVE and AVX (CPUID 1,
-// ECX bits 26 to 28).
-const noXSAVE = `{"cpuid_modifiers":[{"leaf":"0x1","subleaf":"0x0","flags":0,` +
-	`"modifiers":[{"register":"ecx","bitmap":"0bxxx000xxxxxxxxxxxxxxxxxxxxxxxxxx"}]}]}`
 
 // Machines with KVM, in the box.
 var (
@@ -39,7 +34,7 @@ func newBox(t *testing.T, program string) *box {
 		t.Skipf("SKIPPED: no %s on the PATH", program)
 	}
 	cpu := filepath.Join(t.TempDir(), "cpu.json")
-	if err := os.WriteFile(cpu, []byte(noXSAVE), 0o644); err != nil {
+	if err := os.WriteFile(cpu, []byte(kvmbox.FirecrackerCPU), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	b := &box{files: []string{gosv + ":/box/gosv", cpu + ":/box/cpu.json", path + ":/usr/bin/" + program}}
