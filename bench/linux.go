@@ -16,8 +16,11 @@ import (
 	"gosv/internal/vmm"
 )
 
-// linuxInit is the program of the Linux guest.
-var linuxInit = program{"init", "gcc", "bench/linux/init.c"}
+// linuxInit is the program of the Linux guest, linuxMicro the one that leads to micro.
+var (
+	linuxInit  = program{"init", "gcc", "bench/linux/init.c"}
+	linuxMicro = program{"microinit", "gcc", "bench/linux/microinit.c"}
+)
 
 // linuxRatio returns the whole life of p on Firecracker in parts of that of
 // a Linux guest which prints the same line: both in tools/kvmbox, by turns, the
@@ -27,7 +30,7 @@ func (b *bench) linuxRatio(p program) (float64, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	linux, err := b.linuxMachine()
+	linux, err := b.linuxMachine(linuxInit)
 	if err != nil {
 		return 0, "", err
 	}
@@ -74,8 +77,9 @@ func parseTimes(out string) (float64, error) {
 	return ratios[len(ratios)/2], nil
 }
 
-// linuxMachine makes a VM of Debian's cloud kernel with linuxInit as its init.
-func (b *bench) linuxMachine() (*vmm.Machine, error) {
+// linuxMachine makes a VM of Debian's cloud kernel with the first of programs as
+// its init.
+func (b *bench) linuxMachine(programs ...program) (*vmm.Machine, error) {
 	for _, tool := range []string{"cpio", "lz4"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return nil, skip("no " + tool + " (Debian: apt-get install " + tool + ")")
@@ -103,16 +107,20 @@ func (b *bench) linuxMachine() (*vmm.Machine, error) {
 	if _, err := command("lz4", "-d", "-q", "-f", packed, kernel); err != nil {
 		return nil, err
 	}
-	if _, err := b.compile(linuxInit); err != nil {
-		return nil, err
+	var names []string
+	for _, p := range programs {
+		if _, err := b.compile(p); err != nil {
+			return nil, err
+		}
+		names = append(names, p.name)
 	}
-	initrd := filepath.Join(b.dir, "initrd")
-	if _, err := command("sh", "-c", `cd "$1" && echo init | cpio -o -H newc --quiet >"$2"`, "sh", b.dir, initrd); err != nil {
+	initrd := filepath.Join(b.dir, names[0]+".initrd")
+	if _, err := command("sh", "-c", `cd "$1" && echo "$2" | cpio -o -H newc --quiet >"$3"`, "sh", b.dir, strings.Join(names, "\n"), initrd); err != nil {
 		return nil, err
 	}
 	return &vmm.Machine{
 		Kernel: kernel, Image: initrd, Memory: 128, CPUs: 1,
-		CmdLine: "console=ttyS0 reboot=k panic=1 quiet tsc=reliable",
+		CmdLine: "console=ttyS0 reboot=k panic=1 quiet tsc=reliable rdinit=/" + names[0],
 	}, nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"gosv/internal/vmm/qemu"
 )
 
 // microResult is what micro.c prints about an operation: its instructions, or
@@ -39,31 +41,62 @@ func parseMicro(out string) (map[string]microResult, error) {
 	return results, nil
 }
 
-// micro returns the instructions that the operation takes in micro.c. Under
-// -icount shift=0 a nanosecond of the guest's clock is an instruction.
-func (b *bench) micro(operation string) (float64, string, error) {
-	if b.micros == nil {
-		if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-			return 0, "", skip(err.Error())
-		}
-		img, err := b.image(microC)
-		if err != nil {
-			return 0, "", err
-		}
-		out, err := b.runGosv(img, "--vmm-arg", "-icount", "--vmm-arg", "shift=0,sleep=off")
-		if err != nil {
-			return 0, "", err
-		}
-		if b.micros, err = parseMicro(out); err != nil {
-			return 0, "", err
+// micros are micro.c's results on one kernel, measured when first asked for.
+type micros struct {
+	results map[string]microResult
+	err     error
+}
+
+// micro returns the instructions that the operation takes in micro.c on gosv, or
+// on a Linux guest of the same VMM. Under -icount shift=0 a nanosecond of the
+// guest's clock is an instruction.
+func (b *bench) micro(operation string, m *micros, measure func() (string, error)) (float64, string, error) {
+	if m.results == nil && m.err == nil {
+		var out string
+		if out, m.err = measure(); m.err == nil {
+			m.results, m.err = parseMicro(out)
 		}
 	}
-	switch r, ok := b.micros[operation]; {
+	if m.err != nil {
+		return 0, "", m.err
+	}
+	switch r, ok := m.results[operation]; {
 	case !ok:
 		return 0, "", errors.New("micro did not print it")
 	case r.failed != "":
-		return 0, "", skip("gosv has not got this yet: " + r.failed)
+		return 0, "", skip("not there: " + r.failed)
 	default:
 		return r.instructions, "", nil
 	}
+}
+
+// countTime makes a nanosecond of the guest's time an instruction.
+var countTime = []string{"-icount", "shift=0,sleep=off"}
+
+func (b *bench) microOnGosv() (string, error) {
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		return "", skip(err.Error())
+	}
+	img, err := b.image(microC)
+	if err != nil {
+		return "", err
+	}
+	return b.runGosv(img, "--vmm-arg", countTime[0], "--vmm-arg", countTime[1])
+}
+
+func (b *bench) microOnLinux() (string, error) {
+	q, err := qemu.New("tcg", "microvm", countTime)
+	if err != nil {
+		return "", skip(err.Error())
+	}
+	m, err := b.linuxMachine(linuxMicro, microC)
+	if err != nil {
+		return "", err
+	}
+	argv, err := q.Command(m, b.dir)
+	if err != nil {
+		return "", err
+	}
+	out, err := command("timeout", append([]string{"200"}, argv...)...)
+	return strings.ReplaceAll(out, "\r\n", "\n"), err // its console is a terminal
 }

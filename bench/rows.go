@@ -21,20 +21,24 @@ var microOperations = []string{
 // rows are the lines of the table.
 func rows() []row {
 	list := []row{
-		{bootGlibc, unitInstructions, 450_000, func(b *bench) (float64, string, error) { return b.bootInstructions(helloGlibc) }},
-		{bootMusl, unitInstructions, 450_000, func(b *bench) (float64, string, error) { return b.bootInstructions(helloMusl) }},
-		{bootGo, unitInstructions, 850_000, func(b *bench) (float64, string, error) { return b.bootInstructions(helloGo) }},
-		{exitsGo, unitExits, 80, func(b *bench) (float64, string, error) { return b.firecrackerExits(helloGo) }},
-		{lifeC, unitRatio, 0, func(b *bench) (float64, string, error) { return b.linuxRatio(helloGlibc) }},
-		{lifeGo, unitRatio, 0, func(b *bench) (float64, string, error) { return b.linuxRatio(helloGo) }},
-		{sizeKernel, unitBytes, 2_200_000, func(b *bench) (float64, string, error) { return fileSize(b.kernel) }},
-		{sizeGosv, unitBytes, 0, func(b *bench) (float64, string, error) { return fileSize(b.gosv) }},
-		{sizeImage, unitBytes, 0, (*bench).imageSize},
-		{memoryC, unitMiB, 8, func(b *bench) (float64, string, error) { return b.leastMemory(helloGlibc) }},
-		{memoryGo, unitMiB, 12, func(b *bench) (float64, string, error) { return b.leastMemory(helloGo) }},
+		{name: bootGlibc, unit: unitInstructions, budget: 450_000, measure: func(b *bench) (float64, string, error) { return b.bootInstructions(helloGlibc) }},
+		{name: bootMusl, unit: unitInstructions, budget: 450_000, measure: func(b *bench) (float64, string, error) { return b.bootInstructions(helloMusl) }},
+		{name: bootGo, unit: unitInstructions, budget: 850_000, measure: func(b *bench) (float64, string, error) { return b.bootInstructions(helloGo) }},
+		{name: exitsGo, unit: unitExits, budget: 80, measure: func(b *bench) (float64, string, error) { return b.firecrackerExits(helloGo) }},
+		{name: lifeC, unit: unitRatio, budget: 0, measure: func(b *bench) (float64, string, error) { return b.linuxRatio(helloGlibc) }},
+		{name: lifeGo, unit: unitRatio, budget: 0, measure: func(b *bench) (float64, string, error) { return b.linuxRatio(helloGo) }},
+		{name: sizeKernel, unit: unitBytes, budget: 2_200_000, measure: func(b *bench) (float64, string, error) { return fileSize(b.kernel) }},
+		{name: sizeGosv, unit: unitBytes, budget: 0, measure: func(b *bench) (float64, string, error) { return fileSize(b.gosv) }},
+		{name: sizeImage, unit: unitBytes, budget: 0, measure: (*bench).imageSize},
+		{name: memoryC, unit: unitMiB, budget: 8, measure: func(b *bench) (float64, string, error) { return b.leastMemory(helloGlibc) }},
+		{name: memoryGo, unit: unitMiB, budget: 12, measure: func(b *bench) (float64, string, error) { return b.leastMemory(helloGo) }},
 	}
 	for _, op := range microOperations {
-		r := row{name: op, unit: unitInstructions, measure: func(b *bench) (float64, string, error) { return b.micro(op) }}
+		r := row{
+			name: op, unit: unitInstructions,
+			measure: func(b *bench) (float64, string, error) { return b.micro(op, &b.micros, b.microOnGosv) },
+			linux:   func(b *bench) (float64, string, error) { return b.micro(op, &b.linuxMicros, b.microOnLinux) },
+		}
 		if op == "getppid" {
 			r.budget = 150
 		}
