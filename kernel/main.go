@@ -81,7 +81,7 @@ func start() (*linux.Process, error) {
 	k := linux.NewKernel()
 	k.Log = message
 	k.HostName = app.HostName
-	k.Exit = metal.Exit
+	k.Exit = console.Exit
 	if app.Plan != nil && !k.Diagnose(app.Plan, func(record []byte) { console.Write(metal.Records, record) }) {
 		return nil, errors.New("the image says in a way that makes no sense what to report of its program")
 	}

@@ -340,3 +340,40 @@ func TestCoreKey(t *testing.T) {
 		t.Errorf("gdb says:\n%s", got)
 	}
 }
+
+// TestStraceThreads: lines of several threads tell whose they are; a call that was
+// cut off by another thread's line goes on later.
+func TestStraceThreads(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "calls")
+	same(t, options{flags: []string{"-c", "2", "--strace", "-o", file}}, goProgram(t, "test/programs/work"))
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := regexp.MustCompile(`^(?:\[pid +(\d+)\] )?(?:(\w+)\(.*\) += (?:-?\d+|0x[0-9a-f]+|\?).*|(\w+)\(.* <unfinished \.\.\.>|<\.\.\. (\w+) resumed>.*\) += .*|---.*---|\+\+\+.*\+\+\+)$`)
+	open := map[string]string{} // calls by thread
+	threads := map[string]bool{}
+	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		m := form.FindStringSubmatch(line)
+		if m == nil {
+			t.Errorf("not of strace's form: %s", line)
+			continue
+		}
+		tid, whole, begun, resumed := m[1], m[2], m[3], m[4]
+		threads[tid] = true
+		switch {
+		case begun != "":
+			open[tid] = begun
+		case resumed != "" && open[tid] != resumed:
+			t.Errorf("%s: what was begun is %q", line, open[tid])
+		case resumed != "":
+			delete(open, tid)
+		case whole != "" && open[tid] != "":
+			t.Errorf("%s: in the middle of %s", line, open[tid])
+		}
+	}
+	if len(threads) < 3 {
+		t.Errorf("lines of threads %v", threads)
+	}
+}
