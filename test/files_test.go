@@ -19,3 +19,12 @@ func TestFiles(t *testing.T) {
 		})
 	}
 }
+
+// TestProc: what programs read of /proc and /sys is there, in the host's forms.
+func TestProc(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: the files of the host's /proc belong to root")
+	}
+	same(t, options{}, cProgram(t, glibc, "procfs"), "argument")
+}

@@ -20,6 +20,7 @@ type subject struct {
 type procFile struct {
 	name  string
 	mode  uint32
+	text  string // what it always holds, or
 	read  func(s *subject, b *text)
 	write func(s *subject, v string) Errno
 	link  func(s *subject) (string, Errno)
@@ -39,6 +40,10 @@ const (
 // entry is f as it is for s.
 func (s *subject) entry(f *procFile) kernfs.Entry {
 	e := kernfs.Entry{Name: f.name, Mode: f.mode}
+	s.own(&e)
+	if f.text != "" {
+		e.Read = func(b []byte) []byte { return append(b, f.text...) }
+	}
 	if f.read != nil {
 		e.Read = func(b []byte) []byte {
 			x := text{b}
@@ -62,6 +67,16 @@ func (s *subject) entry(f *procFile) kernfs.Entry {
 		e.Dir = &procTable{s, f.files}
 	}
 	return e
+}
+
+// own makes a process's files its user's.
+func (s *subject) own(e *kernfs.Entry) {
+	if s.p != nil {
+		c := &s.p.cred
+		c.mu.Lock()
+		e.UID, e.GID = c.uid.effective, c.gid.effective
+		c.mu.Unlock()
+	}
 }
 
 // procTable is a directory of the names in a table.
@@ -141,18 +156,33 @@ type procRoot struct {
 func (k *Kernel) processes() fs.Inode {
 	r := &procRoot{procTable: procTable{&subject{k: k}, procFiles[:]}}
 	r.procs = numbered{
-		has:  func(pid int) bool { return k.process(pid) != nil },
+		has:  func(id int) bool { return k.process(id) != nil || k.thread(id) != nil }, // threads are there, but not listed
 		next: k.nextProcess,
-		entry: func(pid int) kernfs.Entry {
-			s := &subject{k: k, p: k.process(pid)}
-			if s.p == nil { // it has ended meanwhile
-				return kernfs.Entry{Mode: procDir, Dir: &procTable{}}
+		entry: func(id int) kernfs.Entry {
+			s := &subject{k: k, p: k.process(id)}
+			if s.p != nil {
+				s.t = s.p.leader()
+			} else if s.t = k.thread(id); s.t != nil {
+				s.p = s.t.proc
 			}
-			s.t = s.p.leader()
-			return kernfs.Entry{Mode: procDir, Dir: &procTable{s, processFiles[:]}}
+			return s.directory(true)
 		},
 	}
 	return kernfs.New(procDevice, fs.MagicProc, FileTime, r)
+}
+
+// directory is the one of a process or thread, empty if that has ended meanwhile.
+func (s *subject) directory(process bool) kernfs.Entry {
+	e := kernfs.Entry{Mode: procDir, Dir: &procTable{}}
+	if s.t == nil {
+		return e
+	}
+	s.own(&e)
+	files := procTable{s, processFiles[:]}
+	if e.Dir = &files; process {
+		e.Dir = &processDir{files}
+	}
+	return e
 }
 
 // selfLink is /proc/self.

@@ -86,6 +86,7 @@ type Process struct {
 	core coreState
 
 	exe         string                   // path of the executable
+	oomScore    atomic.Int32             // /proc/PID/oom_score_adj
 	tty         atomic.Pointer[terminal] // that controls it, or nil
 	deathSignal int32                    // PR_SET_PDEATHSIG
 	personality uint32

@@ -9,15 +9,18 @@ import (
 // The files of /proc that are about the machine (proc(5)).
 var procFiles = [...]procFile{
 	{name: "cmdline", mode: procRead, read: func(s *subject, b *text) { b.str(metal.CmdLine(), "\n") }},
+	{name: "cgroups", mode: procRead, text: "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"},
 	{name: "cpuinfo", mode: procRead, read: procCPUInfo},
-	{name: "filesystems", mode: procRead, read: func(s *subject, b *text) {
-		b.str("nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n")
-	}},
+	{name: "devices", mode: procRead, text: "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n"},
+	{name: "diskstats", mode: procRead},
+	{name: "filesystems", mode: procRead, text: "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n"},
+	{name: "interrupts", mode: procRead, read: procInterrupts},
 	{name: "loadavg", mode: procRead, read: procLoadavg},
 	{name: "meminfo", mode: procRead, read: procMeminfo},
 	{name: "mounts", mode: procLink, link: func(*subject) (string, Errno) { return "self/mounts", 0 }},
+	{name: "partitions", mode: procRead, text: "major minor  #blocks  name\n\n"},
 	{name: "stat", mode: procRead, read: procStat},
-	{name: "swaps", mode: procRead, read: func(s *subject, b *text) { b.str("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n") }},
+	{name: "swaps", mode: procRead, text: "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
 	{name: "sys", mode: procDir, files: sysctls[:]},
 	{name: "uptime", mode: procRead, read: func(s *subject, b *text) {
 		b.hundredths(metal.Now())
@@ -25,6 +28,7 @@ var procFiles = [...]procFile{
 		b.hundredths(s.k.idle())
 		b.str("\n")
 	}},
+	{name: "vmstat", mode: procRead, read: procVmstat},
 	{name: "version", mode: procRead, read: func(s *subject, b *text) {
 		b.str(utsSystem, " version ", utsRelease, " (gosv) (go) ", utsVersion, "\n")
 	}},
@@ -79,18 +83,54 @@ func (k *Kernel) countRunning() (n int) {
 
 func procMeminfo(s *subject, b *text) {
 	free, total := metal.FreeMemory()
+	used, anon := total-free, s.k.resident()
+	const vmalloc = 1 << 45
 	for _, l := range [...]struct {
 		name string
 		n    uint64
 	}{
-		{"MemTotal", total}, {"MemFree", free}, {"MemAvailable", free}, {"Buffers", 0}, {"Cached", 0}, {"SwapCached", 0}, {"Active", 0},
-		{"Inactive", 0}, {"SwapTotal", 0}, {"SwapFree", 0}, {"Dirty", 0}, {"Writeback", 0}, {"AnonPages", s.k.resident()}, {"Mapped", 0},
-		{"Shmem", 0}, {"CommitLimit", total}, {"Committed_AS", total - free}, {"VmallocTotal", 0},
+		{"MemTotal", total}, {"MemFree", free}, {"MemAvailable", free}, {"Buffers", 0}, {"Cached", 0}, {"SwapCached", 0}, {"Active", anon},
+		{"Inactive", 0}, {"SwapTotal", 0}, {"SwapFree", 0}, {"Dirty", 0}, {"Writeback", 0}, {"AnonPages", anon}, {"Mapped", 0}, {"Shmem", 0},
+		{"KReclaimable", 0}, {"Slab", used - min(used, anon)}, {"SReclaimable", 0}, {"SUnreclaim", used - min(used, anon)}, {"PageTables", 0},
+		{"CommitLimit", total}, {"Committed_AS", used}, {"VmallocTotal", vmalloc}, {"VmallocUsed", 0}, {"AnonHugePages", 0},
 	} {
 		b.str(l.name, ":")
 		b.right(strconv.FormatUint(l.n>>10, 10), 23-len(l.name))
 		b.str(" kB\n")
 	}
+	b.str("HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\nHugepagesize:       2048 kB\n")
+}
+
+func procVmstat(s *subject, b *text) {
+	free, _ := metal.FreeMemory()
+	faults := uint64(0)
+	s.k.mu.Lock()
+	procs := s.k.procs
+	s.k.mu.Unlock()
+	for _, p := range procs {
+		faults += p.space.usage().faults
+	}
+	for _, l := range [...]struct {
+		name string
+		n    uint64
+	}{
+		{"nr_free_pages", free / pageSize}, {"nr_anon_pages", s.k.resident() / pageSize}, {"nr_mapped", 0}, {"nr_file_pages", 0}, {"nr_dirty", 0},
+		{"nr_writeback", 0}, {"pgpgin", 0}, {"pgpgout", 0}, {"pswpin", 0}, {"pswpout", 0}, {"pgfault", faults}, {"pgmajfault", 0}, {"oom_kill", 0},
+	} {
+		b.str(l.name, " ")
+		b.num(l.n)
+		b.str("\n")
+	}
+}
+
+// procInterrupts has no counts: they are not kept.
+func procInterrupts(s *subject, b *text) {
+	b.str("     ")
+	for i := range metal.CPUs() {
+		b.str("       CPU")
+		b.num(uint64(i))
+	}
+	b.str("\n")
 }
 
 // resident is how many bytes of memory the processes have.
@@ -99,7 +139,7 @@ func (k *Kernel) resident() (n uint64) {
 	procs := k.procs
 	k.mu.Unlock()
 	for _, p := range procs {
-		n += p.space.usage().resident * pageSize
+		n += uint64(p.space.residentBytes())
 	}
 	return n
 }
@@ -119,7 +159,7 @@ func procStat(s *subject, b *text) {
 		b.num(uint64(i))
 		line(uint64(cpus))
 	}
-	b.str("ctxt 0\nbtime ")
+	b.str("intr 0\nctxt 0\nbtime ")
 	b.num(metal.WallBase() / second)
 	s.k.mu.Lock()
 	b.str("\nprocesses ")
@@ -127,7 +167,7 @@ func procStat(s *subject, b *text) {
 	s.k.mu.Unlock()
 	b.str("\nprocs_running ")
 	b.num(uint64(s.k.countRunning()))
-	b.str("\nprocs_blocked 0\n")
+	b.str("\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n")
 }
 
 // The names of CPU features by their bits, from 0 on (Intel SDM vol. 2A, CPUID;
@@ -171,6 +211,7 @@ func procCPUInfo(s *subject, b *text) {
 		b.fieldNumber("stepping\t", uint64(sig&15))
 		khz := metal.TSCHz() / 1000
 		b.field("cpu MHz\t\t", strconv.FormatUint(khz/1000, 10)+"."+strconv.FormatUint(1000+khz%1000, 10)[1:])
+		b.field("cache size\t", "512 KB")
 		b.fieldNumber("physical id\t", 0)
 		b.fieldNumber("siblings\t", uint64(cpus))
 		b.fieldNumber("core id\t\t", uint64(i))
@@ -192,6 +233,7 @@ func procCPUInfo(s *subject, b *text) {
 			}
 		}
 		b.str("\n")
+		b.field("bogomips\t", strconv.FormatUint(2*khz/1000, 10)+".00")
 		b.fieldNumber("clflush size\t", uint64(misc>>8&255)*8)
 		b.field("address sizes\t", "46 bits physical, 48 bits virtual")
 		b.str("power management:\n\n")

@@ -9,33 +9,59 @@ import (
 	"gosv/kernel/fs/kernfs"
 )
 
-// The directory of a process in /proc (proc(5)).
+// The directory of a thread in /proc/PID/task (proc(5)). That of a process has the
+// directory task, too.
 var processFiles = [...]procFile{
+	{name: "auxv", mode: procPrivate, read: procAuxv},
+	{name: "cgroup", mode: procRead}, // in none: more would make every Go program read and parse mountinfo, too
 	{name: "cmdline", mode: procRead, read: func(s *subject, b *text) { s.p.space.strings(b, argStrings) }},
 	{name: "comm", mode: procWrite, read: procComm, write: setComm},
+	{name: "coredump_filter", mode: procRead, text: "00000033\n"},
 	{name: "cwd", mode: procLink, link: placeName(procCwd), jump: procCwd},
 	{name: "environ", mode: procPrivate, read: func(s *subject, b *text) { s.p.space.strings(b, envStrings) }},
 	{name: "exe", mode: procLink, link: func(s *subject) (string, Errno) { return s.p.exe, 0 }, jump: procExe},
 	{name: "fd", mode: fs.Directory | 0o500, dir: procFDs},
 	{name: "fdinfo", mode: procDir, dir: procFDInfo},
+	{name: "io", mode: procPrivate, text: "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"},
 	{name: "limits", mode: procRead, read: procLimits},
+	{name: "loginuid", mode: procRead, text: "4294967295"},
 	{name: "maps", mode: procRead, read: procMaps},
 	{name: "mountinfo", mode: procRead, read: procMountInfo},
 	{name: "mounts", mode: procRead, read: procMounts},
-	{name: "oom_score", mode: procRead, read: func(s *subject, b *text) { b.str("0\n") }},
-	{name: "oom_score_adj", mode: procWrite, read: func(s *subject, b *text) { b.str("0\n") }, write: setOOMScore},
+	{name: "oom_score", mode: procRead, text: "0\n"},
+	{name: "oom_score_adj", mode: procWrite, read: func(s *subject, b *text) { b.str(strconv.Itoa(int(s.p.oomScore.Load())), "\n") }, write: setOOMScore},
+	{name: "personality", mode: procPrivate, read: func(s *subject, b *text) { b.hex(uint64(s.p.personality), 8); b.str("\n") }},
 	{name: "root", mode: procLink, link: placeName(procRootDir), jump: procRootDir},
+	{name: "smaps", mode: procRead, read: func(s *subject, b *text) { s.p.space.smaps(b, false) }},
+	{name: "smaps_rollup", mode: procRead, read: func(s *subject, b *text) { s.p.space.smaps(b, true) }},
 	{name: "stat", mode: procRead, read: procPIDStat},
 	{name: "statm", mode: procRead, read: procStatm},
 	{name: "status", mode: procRead, read: procStatus},
-	{name: "task", mode: procDir, dir: procTasks},
+	{name: "wchan", mode: procRead, text: "0"},
 }
 
-// The directory of a thread in /proc/PID/task.
-var threadFiles = [...]procFile{
-	{name: "comm", mode: procWrite, read: procComm, write: setComm},
-	{name: "stat", mode: procRead, read: procPIDStat},
-	{name: "status", mode: procRead, read: procStatus},
+// processDir is the directory of a process.
+type processDir struct{ procTable }
+
+// Lookup implements kernfs.Directory.
+func (d *processDir) Lookup(name string) (kernfs.Entry, Errno) {
+	if name == "task" {
+		return d.task(), 0
+	}
+	return d.procTable.Lookup(name)
+}
+
+// List implements kernfs.Directory: task comes first.
+func (d *processDir) List(from int64, emit func(e kernfs.Entry, next int64) bool) {
+	if from > 0 || emit(d.task(), 1) {
+		d.procTable.List(max(from-1, 0), func(e kernfs.Entry, next int64) bool { return emit(e, next+1) })
+	}
+}
+
+func (d *processDir) task() kernfs.Entry {
+	e := kernfs.Entry{Name: "task", Mode: procDir, Dir: procTasks(d.subject)}
+	d.own(&e)
+	return e
 }
 
 func procTasks(s *subject) kernfs.Directory {
@@ -50,11 +76,7 @@ func procTasks(s *subject) kernfs.Directory {
 			return tid, ok
 		},
 		entry: func(tid int) kernfs.Entry {
-			t := p.thread(tid)
-			if t == nil { // it has ended meanwhile
-				return kernfs.Entry{Mode: procDir, Dir: &procTable{}}
-			}
-			return kernfs.Entry{Mode: procDir, Dir: &procTable{&subject{s.k, p, t}, threadFiles[:]}}
+			return (&subject{s.k, p, p.thread(tid)}).directory(false)
 		},
 	}
 }
@@ -111,12 +133,22 @@ func procFDInfo(s *subject) kernfs.Directory {
 			f.mu.Lock()
 			pos := f.pos
 			f.mu.Unlock()
-			x.str("pos:\t", strconv.FormatInt(pos, 10), "\nflags:\t0", strconv.FormatUint(uint64(f.flags.Load()), 8), "\nmnt_id:\t1\nino:\t")
+			flags := uint64(f.flags.Load())
+			if p.files.closesOnExec(fd) {
+				flags |= oCloexec
+			}
+			x.str("pos:\t", strconv.FormatInt(pos, 10), "\nflags:\t0", strconv.FormatUint(flags, 8), "\nmnt_id:\t1\nino:\t")
 			x.num(f.io.attr().Ino)
 			x.str("\n")
 			return x.b
 		}}
 	})
+}
+
+func (s *fileState) closesOnExec(fd int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fd < len(s.fds) && s.fds[fd].cloexec
 }
 
 // peek returns the file open as fd, without a reference: to look at.
@@ -254,13 +286,14 @@ func setComm(s *subject, v string) Errno {
 	return 0
 }
 
-// setOOMScore takes a value and does nothing with it: the one process ends, or
-// none does.
+// setOOMScore keeps a value that has no effect: the one process ends, or none does.
 func setOOMScore(s *subject, v string) Errno {
 	const most = 1000
-	if n, ok := parseInt(v); !ok || n < -most || n > most {
+	n, ok := parseInt(v)
+	if !ok || n < -most || n > most {
 		return EINVAL
 	}
+	s.p.oomScore.Store(int32(n))
 	return 0
 }
 
@@ -290,80 +323,10 @@ func procLimits(s *subject, b *text) {
 	}
 }
 
-func procMaps(s *subject, b *text) {
-	sp := s.p.space
-	sp.mu.Lock()
-	defer sp.mu.Unlock()
-	for _, v := range sp.maps.v {
-		line := len(b.b)
-		b.hex(uint64(v.lo), 8)
-		b.str("-")
-		b.hex(uint64(v.hi), 8)
-		rights := [5]byte{' ', '-', '-', '-', 'p'}
-		for i, c := range []byte("rwx") {
-			if v.prot>>i&1 != 0 {
-				rights[1+i] = c
-			}
-		}
-		if v.flags&vmaShared != 0 {
-			rights[4] = 's'
-		}
-		b.str(string(rights[:]), " ")
-		var dev, ino uint64
-		var name string
-		switch {
-		case v.file != nil:
-			dev, ino, name = v.file.MapsName()
-		case v.lo <= sp.brkEnd && v.hi > sp.brkStart && sp.brkEnd > sp.brkStart:
-			name = "[heap]"
-		case v.hi == stackTop && v.flags&vmaStack != 0:
-			name = "[stack]"
-		}
-		b.hex(uint64(v.off), 8)
-		b.str(" ")
-		b.hex(dev>>8&0xfff, 2)
-		b.str(":")
-		b.hex(dev&0xff, 2)
-		b.str(" ")
-		b.num(ino)
-		b.str(" ")
-		if name != "" {
-			b.pad(line, 73)
-			b.str(name)
-		}
-		b.str("\n")
-	}
-}
-
-// usage is what the files below tell of a process's memory, in pages.
-type usage struct {
-	size, resident, peak, file, data, stack, code uint64
-	faults                                        uint64
-}
-
-func (s *Space) usage() (u usage) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u = usage{size: uint64(s.size), resident: uint64(s.resident), peak: uint64(s.peak), faults: s.faults}
-	for _, v := range s.maps.v {
-		n := uint64(v.hi-v.lo) / pageSize
-		switch {
-		case v.flags&vmaStack != 0 && v.hi == stackTop:
-			u.stack += n
-		case v.prot&protExec != 0 && v.file != nil:
-			u.code += n
-		case v.prot&protWrite != 0 && v.flags&vmaShared == 0:
-			u.data += n
-		}
-	}
-	u.size /= pageSize
-	return u
-}
-
 func procStatm(s *subject, b *text) {
 	u := s.p.space.usage()
 	b.num(u.size)
-	b.nums(int64(u.resident), int64(u.file), int64(u.code), 0, int64(u.data+u.stack), 0)
+	b.nums(int64(u.resident+u.file), int64(u.file), int64(u.code), 0, int64(u.data+u.stack), 0)
 	b.str("\n")
 }
 
@@ -450,10 +413,10 @@ func procStatus(s *subject, b *text) {
 	b.linePages("VmSize", u.size)
 	b.linePages("VmLck", 0)
 	b.linePages("VmPin", 0)
-	b.linePages("VmHWM", u.peak)
-	b.linePages("VmRSS", u.resident)
+	b.linePages("VmHWM", u.peak+u.file)
+	b.linePages("VmRSS", u.resident+u.file)
 	b.linePages("RssAnon", u.resident)
-	b.linePages("RssFile", 0)
+	b.linePages("RssFile", u.file)
 	b.linePages("RssShmem", 0)
 	b.linePages("VmData", u.data)
 	b.linePages("VmStk", u.stack)
@@ -496,6 +459,7 @@ func procStatus(s *subject, b *text) {
 	b.line("Cpus_allowed_list")
 	b.cpuList(cpus)
 	b.str("\nMems_allowed:\t1\nMems_allowed_list:\t0\n")
+	b.str("voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n") // not counted
 }
 
 // The lines of procStatus.

@@ -70,6 +70,18 @@ func (x *ptys) devpts() fs.Inode {
 	return x.root
 }
 
+// count returns how many pairs there are.
+func (x *ptys) count() (n uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, p := range x.all {
+		if p != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // openMaster makes a pair.
 func (t *Thread) openMaster(d device) (object, Errno) {
 	x := &t.proc.kernel.ptys

@@ -1,6 +1,8 @@
 package linux
 
 import (
+	"strconv"
+
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/kernfs"
 	"gosv/kernel/metal"
@@ -12,10 +14,11 @@ var sysFiles = [...]procFile{
 		{name: "system", mode: procDir, files: []procFile{
 			{name: "cpu", mode: procDir, dir: sysCPUs},
 			{name: "node", mode: procDir, files: []procFile{
-				{name: "online", mode: procRead, read: func(s *subject, b *text) { b.str("0\n") }},
-				{name: "possible", mode: procRead, read: func(s *subject, b *text) { b.str("0\n") }},
+				{name: "online", mode: procRead, text: "0\n"},
+				{name: "possible", mode: procRead, text: "0\n"},
 				{name: "node0", mode: procDir, files: []procFile{
 					{name: "cpulist", mode: procRead, read: sysCPUList},
+					{name: "meminfo", mode: procRead, read: sysNodeMeminfo},
 				}},
 			}},
 		}},
@@ -23,8 +26,9 @@ var sysFiles = [...]procFile{
 	{name: "kernel", mode: procDir, files: []procFile{
 		{name: "mm", mode: procDir, files: []procFile{
 			{name: "transparent_hugepage", mode: procDir, files: []procFile{
-				{name: "enabled", mode: procRead, read: func(s *subject, b *text) { b.str("always madvise [never]\n") }},
-				{name: "hpage_pmd_size", mode: procRead, read: func(s *subject, b *text) { b.str("2097152\n") }},
+				{name: "enabled", mode: procRead, text: "always madvise [never]\n"},
+				{name: "defrag", mode: procRead, text: "always defer defer+madvise madvise [never]\n"},
+				{name: "hpage_pmd_size", mode: procRead, text: "2097152\n"},
 			}},
 		}},
 	}},
@@ -32,8 +36,8 @@ var sysFiles = [...]procFile{
 
 // The files of /sys/devices/system/cpu beside the CPUs' own directories.
 var cpuFiles = [...]procFile{
-	{name: "kernel_max", mode: procRead, read: func(s *subject, b *text) { b.str("63\n") }},
-	{name: "offline", mode: procRead, read: func(s *subject, b *text) { b.str("\n") }},
+	{name: "kernel_max", mode: procRead, text: "63\n"},
+	{name: "offline", mode: procRead, text: "\n"},
 	{name: "online", mode: procRead, read: sysCPUList},
 	{name: "possible", mode: procRead, read: sysCPUList},
 	{name: "present", mode: procRead, read: sysCPUList},
@@ -67,13 +71,35 @@ func sysCPUs(s *subject) kernfs.Directory {
 	}
 }
 
+// cacheFiles are of a cache like those that most CPUs have: programs want to know
+// how long its lines are.
+var cacheFiles = [...]procFile{{name: "index0", mode: procDir, files: []procFile{
+	{name: "coherency_line_size", mode: procRead, text: "64\n"},
+	{name: "level", mode: procRead, text: "1\n"},
+	{name: "size", mode: procRead, text: "32K\n"},
+	{name: "type", mode: procRead, text: "Data\n"},
+}}}
+
+func sysNodeMeminfo(s *subject, b *text) {
+	free, total := metal.FreeMemory()
+	for _, l := range [...]struct {
+		name string
+		n    uint64
+	}{{"MemTotal", total}, {"MemFree", free}, {"MemUsed", total - free}} {
+		b.str("Node 0 ", l.name, ":")
+		b.right(strconv.FormatUint(l.n>>10, 10), 23-len(l.name))
+		b.str(" kB\n")
+	}
+}
+
 // sysCPU is the directory of CPU n: cores of one package, without siblings.
 func sysCPU(n int) []procFile {
 	own := func(s *subject, b *text) { b.num(uint64(n)); b.str("\n") }
-	return []procFile{{name: "topology", mode: procDir, files: []procFile{
+	return []procFile{{name: "cache", mode: procDir, files: cacheFiles[:]}, {name: "topology", mode: procDir, files: []procFile{
 		{name: "core_id", mode: procRead, read: own},
 		{name: "core_siblings_list", mode: procRead, read: sysCPUList},
-		{name: "physical_package_id", mode: procRead, read: func(s *subject, b *text) { b.str("0\n") }},
+		{name: "physical_package_id", mode: procRead, text: "0\n"},
+		{name: "thread_siblings", mode: procRead, read: func(s *subject, b *text) { b.hex(1<<n, 1); b.str("\n") }},
 		{name: "thread_siblings_list", mode: procRead, read: own},
 	}}}
 }

@@ -14,6 +14,8 @@ type Entry struct {
 	Name string
 	Mode uint32 // type and permissions
 
+	UID, GID uint32
+
 	// Of a file: Read appends what it holds now to b, Write takes what is
 	// written to it. A file without Read is empty.
 	Read  func(b []byte) []byte
@@ -76,20 +78,32 @@ func (n *node) Mode() uint32      { return n.entry.Mode }
 func (n *node) Attr() fs.Attr {
 	now := n.vol.now()
 	a := fs.Attr{Ino: n.ino, Mode: n.entry.Mode, Nlink: 1, BlockSize: 1024, Atime: now, Mtime: now, Ctime: now, Btime: now}
-	if n.entry.Dir != nil {
+	a.UID, a.GID = n.entry.UID, n.entry.GID
+	switch {
+	case n.entry.Dir != nil:
 		a.Nlink = 2
+	case n.vol.magic == fs.MagicSysfs && fs.IsRegular(a.Mode):
+		a.Size = fs.PageSize // the most that one holds
 	}
 	return a
 }
 
 // Nothing here can be changed, made or removed.
 
-func (n *node) SetAttr(fs.Change) errno.Errno                 { return errno.EPERM }
-func (n *node) Truncate(int64) errno.Errno                    { return 0 } // as open(2) with O_TRUNC wants it
-func (n *node) Create(string, fs.New) (fs.Inode, errno.Errno) { return nil, errno.ENOENT }
-func (n *node) Link(string, fs.Inode) errno.Errno             { return errno.EPERM }
-func (n *node) Unlink(string) errno.Errno                     { return errno.EPERM }
-func (n *node) Rmdir(string) errno.Errno                      { return errno.EPERM }
+func (n *node) SetAttr(fs.Change) errno.Errno { return errno.EPERM }
+func (n *node) Truncate(int64) errno.Errno    { return 0 } // as open(2) with O_TRUNC wants it
+func (n *node) Create(_ string, a fs.New) (fs.Inode, errno.Errno) {
+	switch {
+	case n.vol.magic != fs.MagicSysfs:
+		return nil, errno.ENOENT
+	case fs.IsRegular(a.Mode):
+		return nil, errno.EACCES
+	}
+	return nil, errno.EPERM
+}
+func (n *node) Link(string, fs.Inode) errno.Errno { return errno.EPERM }
+func (n *node) Unlink(string) errno.Errno         { return errno.EPERM }
+func (n *node) Rmdir(string) errno.Errno          { return errno.EPERM }
 func (n *node) Rename(_ string, to fs.Inode, name string, _ uint32) errno.Errno {
 	if _, err := to.Lookup(name); err != 0 {
 		return err
