@@ -288,3 +288,21 @@ func TestNaps(t *testing.T) {
 		expect(t, r, "early 0, late 0, backwards 0\n")
 	}
 }
+
+// TestShortNaps: who sleeps for 200 us wakes within as much, on an idle machine and beside
+// threads that spin. It is measured on QEMU's count of instructions, which does
+// not depend on the host's load; by which CPUs take turns of 100 ms, though.
+func TestShortNaps(t *testing.T) {
+	t.Parallel()
+	m := append(microvm[:len(microvm):len(microvm)], "--vmm-arg=-icount", "--vmm-arg=shift=1,sleep=off")
+	for _, c := range []struct {
+		cpus, spinners string
+		most           int // that may be late
+	}{{"1", "0", 0}, {"1", "1", 0}, {"1", "3", 0}, {"2", "0", 10}, {"2", "1", 10}, {"4", "0", 10}, {"4", "3", 10}} {
+		r := run(t, m, options{flags: []string{"-c", c.cpus}}, cProgram(t, musl, "clocks"), "late", c.spinners)
+		late, err := strconv.Atoi(strings.TrimSpace(r.stdout))
+		if err != nil || r.code != 0 || late > c.most {
+			t.Errorf("%s CPUs, %s threads that spin: %v", c.cpus, c.spinners, r)
+		}
+	}
+}

@@ -34,8 +34,8 @@ func Handle(f func()) (n int, ok bool) {
 	return inUse - 1, true
 }
 
-// Dispatch calls the handlers of interrupts that came in. The loop around
-// EnterUser calls it when metal.HasIRQ says so.
+// Dispatch calls the handlers of interrupts that came in. A thread that comes
+// back from EnterUser calls it when metal.HasIRQ says so.
 func Dispatch() {
 	mu.Lock()
 	for p := metal.PendingIRQs(); p != 0; p &= p - 1 {

@@ -77,3 +77,8 @@ func gopark(commit func(g uintptr, p unsafe.Pointer) bool, p unsafe.Pointer, rea
 
 //go:linkname goready runtime.goready
 func goready(g uintptr, traceSkip int)
+
+// goyield is runtime.Gosched, but the caller goes to the end of its P's queue.
+//
+//go:linkname goyield runtime.goyield
+func goyield()

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"gosv/kernel/interrupt"
 	"gosv/kernel/metal"
 )
 
@@ -99,10 +100,17 @@ func (t *Thread) run() {
 	}
 }
 
-// yield lets others run: other goroutines, and timers that are due.
+// yield lets others run: interrupts, timers that are due, and other goroutines.
 func (t *Thread) yield() {
-	runTimers()
+	irq := metal.HasIRQ()
+	if irq {
+		interrupt.Dispatch()
+	}
+	fired := runTimers()
 	t.stopClock()
+	if irq || fired {
+		goyield() // to whom that woke, before all others: Gosched may come straight back
+	}
 	runtime.Gosched()
 	t.startClock()
 }

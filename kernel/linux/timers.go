@@ -58,26 +58,29 @@ func setAlarm(when uint64) {
 	timers.next.Store(when)
 	delay := when - min(when, metal.Now())
 	if timers.alarm == nil {
-		timers.alarm = gotimer.Start(delay, runTimers)
+		timers.alarm = gotimer.Start(delay, func() { runTimers() })
 	} else {
 		timers.alarm.Reset(delay)
 	}
 	metal.Deadline(when) // after the Go timer, so that it finds that one due
 }
 
-// runTimers fires what is due. It costs little when nothing is.
-func runTimers() {
+// runTimers fires what is due, and says whether anything was. It costs little when
+// nothing is.
+func runTimers() (fired bool) {
 	next := timers.next.Load()
 	if next == 0 || metal.Now() < next {
-		return
+		return false
 	}
 	for {
 		timers.mu.Lock()
+		metal.NoDeadline() // until the next setAlarm
 		now := metal.Now()
 		var due *timer
 		for due == nil && len(timers.heap) > 0 && timers.heap[0].when <= now {
 			t := timers.heap[0]
 			timers.heap.remove(t)
+			fired = true
 			if t.thread != nil {
 				t.thread.wake()
 			} else {
@@ -95,7 +98,7 @@ func runTimers() {
 		}
 		timers.mu.Unlock()
 		if due == nil {
-			return
+			return fired
 		}
 		due.fire(now)
 	}

@@ -15,7 +15,6 @@ type CPU struct {
 	seen     uint64  // atomic: the TLB is as of this generation
 	id       uintptr
 	inKernel uint32 // in the world beneath the runtime
-	resched  uint32 // atomic: EnterUser shall return Preempt
 	lazy     uint32 // atomic: idle, catches up with the TLB before it goes on
 	apic     uint32 // local APIC id
 	armed    uint64 // time the timer is set for, 0 for none

@@ -78,18 +78,20 @@ func epollReady(ev uintptr) uintptr {
 	return 0
 }
 
-// signalEvent makes e readable and wakes a thread that polls.
-func signalEvent(c *CPU, e *event, n uint64) {
+// signalEvent makes e readable and wakes a thread that polls; woken says whether
+// there was one.
+func signalEvent(c *CPU, e *event, n uint64) (woken bool) {
 	e.count += n
 	e.edge = true
 	for i := uintptr(0); i < nthreads; i++ {
 		if t := threadAt(i); t.state == inEpoll {
 			if n := epollReady(t.events); n != 0 {
 				wake(c, t, n)
-				return
+				return true
 			}
 		}
 	}
+	return false
 }
 
 func readEvent(e *event, p uintptr) uintptr {

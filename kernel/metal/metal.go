@@ -153,10 +153,20 @@ func TSC() uint64     { return rdtsc() }
 func BootTSC() uint64 { return tsc0 }
 func TSCHz() uint64   { return tscHz }
 
-// Deadline asks for an interrupt at time t of Now (0: none), so that a thread
-// in ring 3 comes back to Go when a Go timer is due: while it keeps its P
+// Deadline asks for an interrupt at time t of Now, so that a thread in ring 3
+// comes back to Go when a Go timer is due: while it keeps its P
 // there, nobody else looks at the timers until sysmon does.
 func Deadline(t uint64) { mcall(sysDeadline, uintptr(t), 0, 0) }
+
+// NoDeadline takes the Deadline back, or says that its timer is looked at: no thread
+// need come back for it any more.
+func NoDeadline() {
+	atomic.StoreUint64(&userDeadline, 0)
+	atomic.StoreUint32(&recall, 0)
+	if HasIRQ() {
+		atomic.StoreUint32(&recall, 1)
+	}
+}
 
 // CPUs is the number of CPUs, ThisCPU the one the caller is (or just was) on.
 func CPUs() int { return int(ncpu) }

@@ -92,7 +92,7 @@ func lockedSyscall(c *CPU, t *thread) {
 		if t.tid == sysmon {
 			monitorSleep(c, t, d)
 		} else {
-			block(c, t, inSleep, now()+d)
+			block(c, t, inSleep, now()+d, 0)
 		}
 	case linuxSchedYield:
 		t.AX = 0
@@ -203,7 +203,7 @@ func futex(c *CPU, t *thread) {
 		}
 		t.AX = 0
 		t.waitAddr = t.DI
-		block(c, t, inFutex, until)
+		block(c, t, inFutex, until, 0)
 	case wakeUp:
 		n := uintptr(0)
 		for i := uintptr(0); i < nthreads && n < t.DX; i++ {
@@ -236,14 +236,12 @@ const sysmon = 2
 // there are none here. Its preemption works in steps of 10 ms, and so a tick of
 // that length will do; one with a lot of slack while no thread waits for a CPU.
 func monitorSleep(c *CPU, t *thread, d uint64) {
-	const tick, slack = 10_000_000, 90_000_000
-	t.state = inSleep
-	t.wakeAt = now() + max(d, tick)
-	t.slack = 0
+	const tick, patience = 10_000_000, 90_000_000
+	slack := uint64(0)
 	if uintptr(Runnable.Load()) <= ncpu {
-		t.slack = slack
+		slack = patience
 	}
-	schedule(c)
+	block(c, t, inSleep, now()+max(d, tick), slack)
 }
 
 // clone starts a thread: the runtime always asks for CLONE_VM and CLONE_THREAD.
@@ -265,6 +263,11 @@ func clone(c *CPU, t *thread) {
 	setWant(c)
 }
 
+// pollUntil is the address of the runtime's sched.pollUntil: the time of now at which
+// epoll_pwait shall return, to the nanosecond. Its own timeout is in milliseconds,
+// and at least one.
+var pollUntil uintptr
+
 func epollPwait(c *CPU, t *thread) {
 	ms := int32(t.R10)
 	if t.AX = epollReady(t.SI); t.AX != 0 || ms == 0 {
@@ -272,10 +275,10 @@ func epollPwait(c *CPU, t *thread) {
 	}
 	until := uint64(0)
 	if ms > 0 {
-		until = now() + uint64(ms)*1e6
+		until = uint64(ld(pollUntil))
 	}
 	t.events = t.SI
-	block(c, t, inEpoll, until)
+	block(c, t, inEpoll, until, timerSlack)
 }
 
 func readWrite(c *CPU, t *thread) uintptr {

@@ -41,16 +41,21 @@ var (
 	nthreads       uintptr
 	runHead        *thread // the run queue, nearly always empty
 	runTail        *thread
-	userDeadline   uint64 // interrupt ring 3 then (see Deadline)
-	userDeadlineAt *CPU   // armed there
+	userDeadline   uint64 // interrupt ring 3 then (see Deadline); others than NoDeadline hold the lock
+	userDeadlineAt *CPU   // armed there; nil: nowhere, for a CPU idles
+
+	// recall is set while some thread shall come back from ring 3, or not go there,
+	// and look at timers and device interrupts. Atomic. Who clears it looks.
+	recall uint32
 )
 
 // In ns: how long a thread runs while another waits for its CPU, which has no P
 // or takes over that of one about to block; and how late ring 3 may be
-// interrupted, as on Linux (prctl(2), PR_SET_TIMERSLACK).
+// interrupted, as on Linux (prctl(2), PR_SET_TIMERSLACK): epoll_pwait's timeout
+// has the same, so that one interrupt does for both.
 const (
-	slice         = 100_000_000
-	deadlineSlack = 50_000
+	slice      = 100_000_000
+	timerSlack = 50_000
 )
 
 func threadAt(i uintptr) *thread { return (*thread)(unsafe.Pointer(threads[i])) }
@@ -150,9 +155,9 @@ func schedule(c *CPU) {
 		setWant(c)
 		return
 	}
-	setWant(c)
 	c.cur = c.idle
 	c.idling = true
+	setWant(c)
 	atomic.StoreUint32(&c.lazy, 1)
 	unlock(c)
 	leaves.idle()
@@ -172,38 +177,67 @@ func setWant(c *CPU) {
 			next = s
 		}
 	}
-	if userDeadline != 0 && userDeadlineAt == c && (next == 0 || userDeadline+deadlineSlack < next) {
-		next = userDeadline + deadlineSlack
+	if d := atomic.LoadUint64(&userDeadline); d != 0 && (userDeadlineAt == c || userDeadlineAt == nil) {
+		if userDeadlineAt = nil; !someIdle() {
+			userDeadlineAt = c
+			if next == 0 || d+timerSlack < next {
+				next = d + timerSlack
+			}
+		}
 	}
 	c.want = next
 }
 
-// block takes t, which runs on c, off it.
-func block(c *CPU, t *thread, state uintptr, until uint64) {
+// someIdle says whether a CPU idles. Then a P does, and the runtime has a thread
+// in epoll_pwait that wakes for the next timer, or on its way there. Without,
+// every P may be in ring 3, and nobody looks at timers and pollers.
+func someIdle() bool {
+	for i := uintptr(0); i < ncpu; i++ {
+		if cpus[i].idling {
+			return true
+		}
+	}
+	return false
+}
+
+// block takes t, which runs on c, off it, until it is woken or up to slack after
+// until, if that is not 0.
+func block(c *CPU, t *thread, state uintptr, until, slack uint64) {
 	t.state = state
-	t.slack = 0
+	t.slack = slack
 	t.wakeAt = until
 	schedule(c)
 }
 
-// reschedule makes every thread in ring 3 return to Go, so that its P looks at
-// the timers and pollers. With a CPU idle some M sleeps in epoll_pwait, with
-// the next timer as its timeout.
-func reschedule(c *CPU) {
+// recallUser makes one thread come back from ring 3 to Go: the one that c took an
+// interrupt from, or else the next that is about to go there, or another CPU's. One
+// is enough, for it looks on behalf of all.
+func recallUser(c *CPU) {
+	if c.cur.IP == userReturnPC && c.cur.Full == 0 {
+		return // on its way already
+	}
+	atomic.StoreUint32(&recall, 1)
 	for i := uintptr(0); i < ncpu; i++ {
-		if cpus[i].idling {
+		if d := cpus[i]; d != c && d.online && !d.idling && d.cur.tid != sysmon {
+			c.kick |= 1 << d.id
 			return
 		}
 	}
-	for i := uintptr(0); i < ncpu; i++ {
-		switch d := cpus[i]; {
-		case d == c && c.cur.IP == userReturnPC && c.cur.Full == 0:
-			// on its way from ring 3 to Go already
-		case d.online:
-			atomic.StoreUint32(&d.resched, 1)
-			if d != c {
-				c.kick |= 1 << d.id
+}
+
+// deadlineDue handles userDeadline when it is past, before the sleepers that are due at
+// time n are woken.
+func deadlineDue(c *CPU, n uint64) {
+	if d := atomic.LoadUint64(&userDeadline); d == 0 || d > now() {
+		return
+	}
+	atomic.StoreUint64(&userDeadline, 0)
+	if someIdle() {
+		for i := uintptr(0); i < nthreads; i++ {
+			if t := threadAt(i); t.state == inEpoll && t.wakeAt != 0 && t.wakeAt <= n {
+				return // it looks at the timers, and finds a P
 			}
 		}
 	}
+	recallUser(c)
 }

@@ -115,5 +115,6 @@ func startedCPU(c *CPU) {
 	lock(c)
 	c.online = true
 	schedule(c)
+	deliverPending(c)
 	unlock(c)
 }

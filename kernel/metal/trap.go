@@ -85,18 +85,15 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 	case vec == vecTimer:
 		due := max(now(), c.armed) // the host's clock and the TSC may differ a little
 		c.armed, c.want = 0, 0
-		if userDeadline != 0 && userDeadline <= now() {
-			userDeadline = 0
-			reschedule(c)
-		}
+		deadlineDue(c, due)
 		left = wakeTimers(c, due) || runHead != nil && t.cpu == c
 	case vec >= vecDevice:
 		atomic.OrUint64(&irqPending, 1<<(vec-vecDevice))
-		if e := irqEvent(); e != nil {
-			signalEvent(c, e, 1)
+		idle, e := someIdle(), irqEvent()
+		if woken := e != nil && signalEvent(c, e, 1); !woken || !idle {
+			left = runHead != nil
+			recallUser(c)
 		}
-		left = runHead != nil
-		reschedule(c)
 	}
 	switch {
 	case t == c.idle:

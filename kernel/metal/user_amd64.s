@@ -32,7 +32,7 @@
 // func EnterUser(r *Regs) uintptr
 //
 // Returns Preempt at once if the runtime has asked this goroutine to yield, or
-// an interrupt this CPU, tested with interrupts off: what comes later comes
+// an interrupt any (recall), tested with interrupts off: what comes later comes
 // as an interrupt in ring 3.
 TEXT ·EnterUser(SB),NOSPLIT|NOFRAME,$0-16
 	MOVQ	r+8(SP), R11
@@ -42,7 +42,7 @@ TEXT ·EnterUser(SB),NOSPLIT|NOFRAME,$0-16
 	MOVQ	(TLS), AX
 	CMPQ	STACKGUARD0(AX), STACKPREEMPT
 	JEQ	preempt
-	CMPL	CPU_resched(GS), $0
+	CMPL	·recall(SB), $0
 	JNE	preempt
 	CMPL	Regs_Attention(R11), $0
 	JNE	preempt
@@ -60,7 +60,7 @@ TEXT ·EnterUser(SB),NOSPLIT|NOFRAME,$0-16
 	MOVQ	Regs_FL(R11), R11
 	BYTE	$0x48; SYSRET	// with REX.W: to 64-bit mode
 preempt:
-	MOVL	$0, CPU_resched(GS)
+	MOVL	$0, ·recall(SB)
 	MOVL	$0, Regs_Attention(R11)
 	MOVL	$const_Preempt, AX
 	RETURN

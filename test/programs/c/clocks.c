@@ -1,6 +1,8 @@
 // clocks: what time it is. clocks naps: short sleeps beside threads that spin.
+// clocks late N: how many of 100 very short ones beside N such are late.
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,12 +22,25 @@ static void *spin(void *n) {
 }
 
 int main(int argc, char **argv) {
-	if (argc < 2 || strcmp(argv[1], "naps")) {
+	if (argc < 2) {
 		double a = now(CLOCK_MONOTONIC), real = now(CLOCK_REALTIME), b = now(CLOCK_MONOTONIC);
 		usleep(20000);
 		double c = now(CLOCK_MONOTONIC), dr = now(CLOCK_REALTIME) - real, d = now(CLOCK_MONOTONIC);
 		const double slew = 0.001; // the host's
 		printf("%.0f %d\n", real, c - b >= 0.02 && dr >= c - b - slew && dr <= d - a + slew);
+		return 0;
+	}
+	if (!strcmp(argv[1], "late")) {
+		pthread_t spinner;
+		for (int i = atoi(argv[2]); i > 0; i--)
+			if (pthread_create(&spinner, 0, spin, (void *)&spins[0])) return 99;
+		int late = 0;
+		for (int i = 0; i < 100; i++) {
+			double start = now(CLOCK_MONOTONIC);
+			usleep(200);
+			late += now(CLOCK_MONOTONIC) - start > 0.0004;
+		}
+		printf("%d\n", late);
 		return 0;
 	}
 	pthread_t threads[4];
