@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -286,6 +287,25 @@ func TestNaps(t *testing.T) {
 	for _, cpus := range []string{"1", "4"} {
 		r := run(t, microvm, options{flags: []string{"-c", cpus}}, cProgram(t, glibc, "clocks"), "naps")
 		expect(t, r, "early 0, late 0, backwards 0\n")
+	}
+}
+
+// TestTurns: threads share a CPU soon after a long wait for input, too. Go's monitor
+// sleeps then for up to a minute.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, musl, "clocks")
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	cmd := exec.Command(gosv, append(append([]string{"run", "--timeout", bound.String()}, microvm...), prog, "turns")...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(2*time.Second, func() { in.Write([]byte("x")) })
+	out, err := cmd.CombinedOutput()
+	if string(out) != "both ran\n" || err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

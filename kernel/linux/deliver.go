@@ -258,7 +258,7 @@ func binary16(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 }
 func (t *Thread) exit() {
 	t.releaseFutexes()
 	t.stopClock()
-	metal.Runnable.Add(-1)
+	metal.Runnable(-1)
 	p := t.proc
 	if t.report != nil {
 		t.report.report(diag.Gone, "", uint64(t.tid), metal.Now())

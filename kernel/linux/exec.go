@@ -92,7 +92,7 @@ func (k *Kernel) executable(path string) (*inodePages, int64, error) {
 
 // Run runs p's first thread on the calling goroutine and does not return.
 func (p *Process) Run() {
-	metal.Runnable.Add(1)
+	metal.Runnable(1)
 	p.threads[0].run()
 	select {} // the other threads go on
 }

@@ -35,7 +35,7 @@ func commitPark(g uintptr, p unsafe.Pointer) bool {
 	if !(*parker)(p).state.CompareAndSwap(0, g) {
 		return false
 	}
-	metal.Runnable.Add(-1)
+	metal.Runnable(-1)
 	return true
 }
 
@@ -51,7 +51,7 @@ func (p *parker) wake() {
 			}
 		default:
 			if p.state.CompareAndSwap(s, 0) {
-				metal.Runnable.Add(1)
+				metal.Runnable(1)
 				goready(s, 1)
 				return
 			}

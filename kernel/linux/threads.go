@@ -102,7 +102,7 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	if t.proc.exiting.Load() { // it may have missed n
 		n.work.Or(workExit)
 	}
-	metal.Runnable.Add(1)
+	metal.Runnable(1)
 	go n.run()
 	return uintptr(n.tid), 0
 }

@@ -168,6 +168,15 @@ func NoDeadline() {
 	}
 }
 
+// Runnable counts n more of the application's threads that run or could; n may be
+// negative. While there are more than CPUs they take turns of 10 ms: whoever is in
+// ring 3 at the end of one comes back to Go.
+func Runnable(n int32) {
+	if uintptr(runnables.Add(n)) > ncpu && n > 0 && atomic.LoadUint64(&turnEnd) == 0 {
+		mcall(sysTurns, 0, 0, 0)
+	}
+}
+
 // CPUs is the number of CPUs, ThisCPU the one the caller is (or just was) on.
 func CPUs() int { return int(ncpu) }
 func ThisCPU() int
@@ -271,6 +280,7 @@ const (
 	sysExit
 	sysIRQFD
 	sysKick
+	sysTurns
 	sysFault
 )
 

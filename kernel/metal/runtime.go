@@ -76,13 +76,10 @@ func lockedSyscall(c *CPU, t *thread) {
 	case sysIRQFD:
 		t.AX = newEvent(eventIRQ)
 	case sysKick:
-		// Who is in ring 3, or on its way there, cannot be told without a fence
-		// in EnterUser: every CPU that is not idle gets an interrupt.
-		for i := uintptr(0); i < ncpu; i++ {
-			if d := cpus[i]; d != c && d.online && !d.idling {
-				c.kick |= 1 << d.id
-			}
-		}
+		kickOthers(c)
+	case sysTurns:
+		startTurn(c)
+		setWant(c)
 
 	case linuxFutex:
 		futex(c, t)
@@ -225,22 +222,15 @@ func futex(c *CPU, t *thread) {
 // timespec reads a struct timespec in ns.
 func timespec(p uintptr) uint64 { return uint64(ld(p))*1e9 + uint64(ld(p+8)) }
 
-// Runnable is the number of the application's threads that run or could.
-var Runnable atomic.Int32
-
 // sysmon is the runtime's monitor: its first thread but one.
 const sysmon = 2
 
 // monitorSleep is nanosleep of the runtime's monitor, for d ns. It starts with
 // sleeps of 20 us, made for many threads in blocking system calls, of which
-// there are none here. Its preemption works in steps of 10 ms, and so a tick of
-// that length will do; one with a lot of slack while no thread waits for a CPU.
+// there are none here. Its preemption works in steps of 10 ms, but threads of the
+// application take turns without it: a tick of that length with a lot of slack.
 func monitorSleep(c *CPU, t *thread, d uint64) {
-	const tick, patience = 10_000_000, 90_000_000
-	slack := uint64(0)
-	if uintptr(Runnable.Load()) <= ncpu {
-		slack = patience
-	}
+	const tick, slack = 10_000_000, 90_000_000
 	block(c, t, inSleep, now()+max(d, tick), slack)
 }
 

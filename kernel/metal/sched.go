@@ -44,6 +44,10 @@ var (
 	userDeadline   uint64 // interrupt ring 3 then (see Deadline); others than NoDeadline hold the lock
 	userDeadlineAt *CPU   // armed there; nil: nowhere, for a CPU idles
 
+	runnables atomic.Int32 // threads of the application that run or could (see Runnable)
+	turnEnd   uint64       // when they shall change, 0 if they need not; atomic
+	turnEndAt *CPU         // armed there
+
 	// recall is set while some thread shall come back from ring 3, or not go there,
 	// and look at timers and device interrupts. Atomic. Who clears it looks.
 	recall uint32
@@ -55,6 +59,7 @@ var (
 // has the same, so that one interrupt does for both.
 const (
 	slice      = 100_000_000
+	turn       = 10_000_000 // of the application's threads
 	timerSlack = 50_000
 )
 
@@ -185,6 +190,9 @@ func setWant(c *CPU) {
 			}
 		}
 	}
+	if turnEnd != 0 && turnEndAt == c && (next == 0 || turnEnd < next) {
+		next = turnEnd
+	}
 	c.want = next
 }
 
@@ -240,4 +248,35 @@ func deadlineDue(c *CPU, n uint64) {
 		}
 	}
 	recallUser(c)
+}
+
+// startTurn begins a turn of the application's threads if some wait for a CPU.
+func startTurn(c *CPU) {
+	atomic.StoreUint64(&turnEnd, 0) // before looking: who makes one more looks afterwards
+	if uintptr(runnables.Load()) > ncpu {
+		turnEndAt = c
+		atomic.StoreUint64(&turnEnd, now()+turn)
+	}
+}
+
+// turnDue makes all threads in ring 3 come back when a turn is over.
+func turnDue(c *CPU) {
+	if turnEnd == 0 || turnEnd > now() {
+		return
+	}
+	startTurn(c)
+	if turnEnd != 0 {
+		recallUser(c)
+		kickOthers(c)
+	}
+}
+
+// kickOthers interrupts the CPUs that are not idle. Who is in ring 3, or on its way
+// there, cannot be told without a fence in EnterUser.
+func kickOthers(c *CPU) {
+	for i := uintptr(0); i < ncpu; i++ {
+		if d := cpus[i]; d != c && d.online && !d.idling {
+			c.kick |= 1 << d.id
+		}
+	}
 }

@@ -86,6 +86,7 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 		due := max(now(), c.armed) // the host's clock and the TSC may differ a little
 		c.armed, c.want = 0, 0
 		deadlineDue(c, due)
+		turnDue(c)
 		left = wakeTimers(c, due) || runHead != nil && t.cpu == c
 	case vec >= vecDevice:
 		atomic.OrUint64(&irqPending, 1<<(vec-vecDevice))

@@ -1,5 +1,6 @@
 // clocks: what time it is. clocks naps: short sleeps beside threads that spin.
 // clocks late N: how many of 100 very short ones beside N such are late.
+// clocks turns: after a byte of input, spins until another thread has run; at most a second.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,16 @@ int main(int argc, char **argv) {
 			late += now(CLOCK_MONOTONIC) - start > 0.0004;
 		}
 		printf("%d\n", late);
+		return 0;
+	}
+	if (!strcmp(argv[1], "turns")) {
+		char byte;
+		pthread_t other;
+		if (read(0, &byte, 1) != 1 || pthread_create(&other, 0, spin, (void *)&spins[0])) return 99;
+		double start = now(CLOCK_MONOTONIC);
+		while (!spins[0] && now(CLOCK_MONOTONIC) - start < 1)
+			;
+		puts(spins[0] ? "both ran" : "the other waits");
 		return 0;
 	}
 	pthread_t threads[4];
