@@ -95,7 +95,7 @@ func start() (*linux.Process, error) {
 // mount makes the root file system: the image, and memory on top of it for
 // what the application writes.
 func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
-	pages := new(linux.FilePages)
+	pages := k.FilePages()
 	lower, err := erofs.Mount(image, imageDevice, pages)
 	if err != nil {
 		return nil, err

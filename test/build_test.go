@@ -60,7 +60,7 @@ func cProgramAs(t *testing.T, c libc, name, out string, flags ...string) string 
 		t.Skipf("SKIPPED: no %s here (Debian: apt-get install gcc libc6-dev musl-tools)", c)
 	}
 	argv := append([]string{string(c)}, flags...)
-	return build(t, out, append(argv, "-O1", "-o", filepath.Join(binDir, out), filepath.Join("programs", "c", name+".c"))...)
+	return build(t, out, append(argv, "-O1", "-pthread", "-o", filepath.Join(binDir, out), filepath.Join("programs", "c", name+".c"))...)
 }
 
 // goProgram builds a package of this module.

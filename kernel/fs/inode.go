@@ -61,10 +61,10 @@ type Inode interface {
 // About Inode.Pages: it returns the file's contents from off on, a multiple of
 // PageSize, where they are in memory: one or more whole pages that lie in one
 // piece, at most max; nothing if off is at or beyond the end. What follows the
-// end in the last page is zero. The memory stays until Unmap, whatever happens
-// to the file. With write it may be written, and shows what is written to the
-// file later; without, it may go on to show what a file of a lower, read-only
-// file system held (as in Linux's overlayfs).
+// end in the last page is zero. The memory stays until Unmap, or until
+// PageAlloc.Unmap takes it back. With write it may be written, and shows what is
+// written to the file later; without, it may go on to show what a file of a
+// lower, read-only file system held (as in Linux's overlayfs).
 
 const (
 	PageSize = 4096

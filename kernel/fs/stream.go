@@ -46,7 +46,12 @@ func ReadFull(n Inode, p []byte, off int64) (int, errno.Errno) {
 
 // PageAlloc gives memory for files' contents. Alloc returns PageSize zero bytes
 // that begin on a page, nil if there is no memory for it.
+//
+// Unmap makes all mappings of a file forget what Pages returned for [lo, hi),
+// numbers of pages, and ask again; private copies of them too if copies is set.
+// It takes the locks of address spaces.
 type PageAlloc interface {
 	Alloc() []byte
 	Free(page []byte)
+	Unmap(of FileSystem, ino uint64, lo, hi int64, copies bool)
 }

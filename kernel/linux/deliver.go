@@ -89,6 +89,9 @@ func (t *Thread) handle(act *sigAction, info *sigInfo) {
 		blocked |= sigBit(sig)
 	}
 	t.setMask(blocked)
+	if act.handler > userTop {
+		t.lost()
+	}
 }
 
 // restoreMask ends a temporary signal mask.
@@ -153,7 +156,7 @@ func (t *Thread) force(info sigInfo) {
 		a.handler = sigDefault
 		t.sig.mask &^= sigBit(sig)
 	}
-	t.sig.pending.add(&info)
+	t.sig.pending.add(&queuedSignal{sigInfo: info}, &p.sig.queued, unlimited)
 	t.work.Or(workSignal)
 	p.sig.mu.Unlock()
 }
@@ -172,6 +175,20 @@ const (
 	vecAlignment  = 17
 	vecSIMD       = 19
 )
+
+// lost brings upon t the fault of going on at an address that is not the application's.
+// It must not be tried: SYSRET would fault in ring 0.
+func (t *Thread) lost() {
+	r := t.regs
+	if r.IP>>47 == 1<<17-1 {
+		const fetchByUser = 0x15
+		r.Vec, r.Err, r.CR2 = vecPageFault, fetchByUser, r.IP
+		t.force(faultInfo(SIGSEGV, segvMapErr, r.IP))
+		return
+	}
+	r.Vec, r.Err = vecProtection, 0
+	t.force(killInfo(SIGSEGV, siKernel, 0))
+}
 
 // pageFault handles one of t's in ring 3.
 func (t *Thread) pageFault() {
@@ -264,7 +281,11 @@ func (t *Thread) exit() {
 		t.report.report(diag.Gone, "", uint64(t.tid), metal.Now())
 	}
 	p.deadTime.Add(t.cpuTime.Load())
-	if p.unlink(t) == 0 {
+	left := p.unlink(t)
+	p.sig.mu.Lock()
+	t.sig.pending.flush(^sigSet(0), &p.sig.queued)
+	p.sig.mu.Unlock()
+	if left == 0 {
 		p.finish()
 	}
 }

@@ -116,7 +116,7 @@ func (*randomDevice) write(t *Thread, f *File, u *userIO) (int, Errno) { return 
 
 // devices is the root of /dev, mounted as dev, with what is mounted below it.
 func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
-	root := tmpfs.New(memory(devDevice, 0o755)).Root()
+	root := tmpfs.New(k.memory(devDevice, 0o755)).Root()
 	for _, d := range [...]struct {
 		name string
 		new  fs.New
@@ -142,7 +142,7 @@ func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
 	}
 	ns.Mount(fs.Place{Mount: dev, Inode: root}, "pts", "devpts", "devpts", ptsDevice, k.ptys.devpts)
 	ns.Mount(fs.Place{Mount: dev, Inode: root}, "shm", "tmpfs", "tmpfs", shmDevice, func() fs.Inode {
-		return tmpfs.New(memory(shmDevice, fs.Sticky|0o777)).Root()
+		return tmpfs.New(k.memory(shmDevice, fs.Sticky|0o777)).Root()
 	})
 	return root
 }
@@ -151,7 +151,7 @@ func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
 func (k *Kernel) anonymous(n fs.New) (fs.Inode, Errno) {
 	k.mu.Lock()
 	if k.anon == nil {
-		k.anon = tmpfs.New(memory(anonDevice, 0))
+		k.anon = tmpfs.New(k.memory(anonDevice, 0))
 	}
 	k.mu.Unlock()
 	return k.anon.File(n)

@@ -51,8 +51,7 @@ func (k *Kernel) start(exe Backing, size int64, prog *Program) (*Process, error)
 	if p.space = newSpace(); p.space == nil {
 		return nil, errNoMemory
 	}
-	p.space.stackLimit = uintptr(p.limit(rlimitStack))
-	p.space.asLimit = uintptr(p.limit(rlimitAS))
+	p.space.setLimits(&p.limits)
 	p.space.noMemory = p.outOfMemory
 	metal.SetRoot(p.space.root)
 	t := p.newThread(p.pid)

@@ -71,18 +71,11 @@ func (s *Space) faultLocked(va uintptr, a access) faultResult {
 		return faultNoMemory
 	case *e == 0 && v.file == nil:
 		return s.fillAnonymous(v, va, e)
-	case *e == 0 && v.flags&vmaShared != 0:
-		return s.fillFile(v, va, e, a == accessWrite)
-	case *e == 0 && a == accessWrite:
+	case *e == 0 && a == accessWrite && v.flags&vmaShared == 0:
 		return s.fillCopy(v, va, e)
 	case *e == 0:
-		return s.fillFile(v, va, e, false)
-	case a == accessWrite && *e&pteWrite == 0 && v.flags&vmaShared != 0:
-		*e = 0 // it may be a hole's page: ask the file again
-		r := s.fillFile(v, va, e, true)
-		metal.Flush(va, va+pageSize)
-		return r
-	case a == accessWrite && *e&pteWrite == 0:
+		return s.fillFile(v, va, e)
+	case a == accessWrite && *e&pteWrite == 0: // a file's page, mapped privately
 		return s.copyOnWrite(v, va, e)
 	}
 	return faultOK // another thread was faster
@@ -116,18 +109,17 @@ func (s *Space) fillAnonymous(v *vma, va uintptr, e *uint64) faultResult {
 }
 
 // fillFile maps the page at va and those around it that are not there from
-// where they are in the file.
-func (s *Space) fillFile(v *vma, va uintptr, e *uint64, write bool) faultResult {
+// where they are in the file. Those of a mapping through which the file can be
+// written are the file's own from the start, holes too.
+func (s *Space) fillFile(v *vma, va uintptr, e *uint64) faultResult {
 	// An aligned block lies in one page table.
 	const block = fileAround * pageSize
 	lo, hi := max(va&^(block-1), v.lo), min(va&^(block-1)+block, v.hi)
+	write := v.writesFile()
 	if write {
 		lo, hi = va, va+pageSize
 	}
-	rights := pteRights(v.prot) | pteFile
-	if !write {
-		rights &^= pteWrite
-	}
+	rights := v.fileRights()
 	for at := lo; at < hi; {
 		pages, err := v.file.Pages(v.offset(at), int((hi-at)>>12), write)
 		if err == ENOMEM {

@@ -1,15 +1,19 @@
 package linux
 
 import (
+	"slices"
 	"sync"
 	"unsafe"
 
+	"gosv/kernel/fs"
 	"gosv/kernel/metal"
 )
 
 // FilePages gives file systems memory for contents: frames like the
 // application's, so that they can be mapped where they are.
 type FilePages struct {
+	kernel *Kernel
+
 	mu     sync.Mutex
 	frames [16]uintptr
 	n      int
@@ -36,4 +40,33 @@ func (p *FilePages) Alloc() []byte {
 func (p *FilePages) Free(page []byte) {
 	f := [1]uintptr{metal.PhysOf(unsafe.Pointer(&page[0]))}
 	metal.FreeFrames(f[:])
+}
+
+// FilePages returns the memory that files are to be made of.
+func (k *Kernel) FilePages() *FilePages { return &k.pages }
+
+// Unmap implements fs.PageAlloc.
+func (p *FilePages) Unmap(of fs.FileSystem, ino uint64, lo, hi int64, copies bool) {
+	const last = fs.MaxSize / pageSize
+	lo, hi = lo*pageSize, min(hi, last)*pageSize
+	p.kernel.mu.Lock()
+	procs := slices.Clone(p.kernel.procs)
+	p.kernel.mu.Unlock()
+	for _, proc := range procs {
+		proc.space.forget(of, ino, lo, hi, copies)
+	}
+}
+
+// forget drops the pages of a file from lo up to hi.
+func (s *Space) forget(of fs.FileSystem, ino uint64, lo, hi int64, copies bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.maps.v {
+		f, ok := v.file.(*inodePages)
+		if !ok || v.off >= hi || v.endOff() <= lo || f.inode.FS() != of || f.inode.Ino() != ino {
+			continue
+		}
+		from, to := v.lo+uintptr(max(lo-v.off, 0)), v.hi-uintptr(max(v.endOff()-hi, 0))
+		s.drop(from, to, copies)
+	}
 }

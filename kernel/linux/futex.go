@@ -9,7 +9,8 @@ import (
 )
 
 // Futexes (futex(2)). Threads that wait for a word stand in the bucket that
-// the word's space and address hash to, in order of arrival. Looking at the word
+// the word's space and address hash to, in order of arrival; a word in memory
+// that is shared goes by its physical address, since it may be mapped twice. Looking at the word
 // and queueing are one step under the bucket's lock, as are waking and taking
 // out of the queue; the word is only looked at if its page is there, for the lock
 // stands below Space.mu.
@@ -26,7 +27,7 @@ type futexBucket struct {
 }
 
 type futexKey struct {
-	space *Space
+	space *Space // nil: addr is a physical one
 	addr  uintptr
 }
 
@@ -80,7 +81,7 @@ const (
 	futexWakeOp     = 5
 	futexWaitBitset = 9
 	futexWakeBitset = 10
-	futexPrivate    = 128 // no other process waits: of no consequence here
+	futexPrivate    = 128 // all wait for the word at the same address
 	futexRealtime   = 256
 
 	futexMatchAny   = 1<<32 - 1
@@ -99,9 +100,10 @@ const (
 func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
 	addr, op, val := a.Arg1(), a.Arg2(), uint32(a.Arg3())
 	cmd := op &^ (futexPrivate | futexRealtime)
-	if op&futexRealtime != 0 && cmd != futexWaitBitset && cmd != futexWait {
+	if op&futexRealtime != 0 && cmd != futexWaitBitset {
 		return 0, ENOSYS
 	}
+	private := op&futexPrivate != 0
 	switch cmd {
 	case futexWait, futexWaitBitset:
 		mask := uint32(futexMatchAny)
@@ -126,35 +128,62 @@ func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
 				deadline = ts.ns()
 			}
 		}
-		err := t.futexWait(addr, val, mask, deadline)
+		err := t.futexWait(addr, private, val, mask, deadline)
 		if err == eRestartSys && deadline != never {
-			err = t.restartAs(func() (uintptr, Errno) { return 0, t.futexWait(addr, val, mask, deadline) })
+			err = t.restartAs(func() (uintptr, Errno) { return 0, t.futexWait(addr, private, val, mask, deadline) })
 		}
 		return 0, err
 	case futexWake:
-		return t.futexWake(addr, int32(val), futexMatchAny)
+		return t.futexWake(addr, private, int32(val), futexMatchAny)
 	case futexWakeBitset:
-		return t.futexWake(addr, int32(val), uint32(a.Arg6()))
+		return t.futexWake(addr, private, int32(val), uint32(a.Arg6()))
 	case futexRequeue:
-		return t.futexRequeue(addr, a.Arg5(), int32(val), int32(a.Arg4()), nil)
+		return t.futexRequeue(addr, a.Arg5(), private, int32(val), int32(a.Arg4()), nil)
 	case futexCmpRequeue:
 		want := uint32(a.Arg6())
-		return t.futexRequeue(addr, a.Arg5(), int32(val), int32(a.Arg4()), &want)
+		return t.futexRequeue(addr, a.Arg5(), private, int32(val), int32(a.Arg4()), &want)
 	case futexWakeOp:
-		return t.futexWakeOp(addr, a.Arg5(), int32(val), int32(a.Arg4()), uint32(a.Arg6()))
+		return t.futexWakeOp(addr, a.Arg5(), private, int32(val), int32(a.Arg4()), uint32(a.Arg6()))
 	}
 	return 0, ENOSYS
 }
 
 // futexAt returns the key of the word at addr.
-func (t *Thread) futexAt(addr uintptr) (futexKey, Errno) {
+func (t *Thread) futexAt(addr uintptr, private bool) (futexKey, Errno) {
 	if addr&3 != 0 {
 		return futexKey{}, EINVAL
 	}
 	if !userRange(addr, 4) {
 		return futexKey{}, EFAULT
 	}
+	if !private {
+		return t.space.sharedFutex(addr)
+	}
 	return futexKey{t.space, addr}, 0
+}
+
+// sharedFutex returns the key of a word that others may have at another address.
+func (s *Space) sharedFutex(addr uintptr) (futexKey, Errno) {
+	for {
+		s.mu.Lock()
+		v := s.maps.at(addr)
+		isShared := v != nil && v.flags&vmaShared != 0
+		frame := uintptr(0)
+		if isShared {
+			s.walk(addr&^pageMask, addr&^pageMask+pageSize, func(va uintptr, e *uint64) { frame = uintptr(*e & pteAddr) })
+		}
+		s.mu.Unlock()
+		switch {
+		case v == nil:
+			return futexKey{}, EFAULT
+		case !isShared:
+			return futexKey{s, addr}, 0
+		case frame != 0:
+			return futexKey{nil, frame | addr&pageMask}, 0
+		case !s.bringIn(addr, accessRead):
+			return futexKey{}, EFAULT
+		}
+	}
 }
 
 // load32 reads a word of user memory, bringing its page in.
@@ -169,11 +198,11 @@ func (s *Space) load32(addr uintptr) (uint32, Errno) {
 	}
 }
 
-func (t *Thread) futexWait(addr uintptr, val, mask uint32, deadline uint64) Errno {
+func (t *Thread) futexWait(addr uintptr, private bool, val, mask uint32, deadline uint64) Errno {
 	if mask == 0 {
 		return EINVAL
 	}
-	key, err := t.futexAt(addr)
+	key, err := t.futexAt(addr, private)
 	if err != 0 {
 		return err
 	}
@@ -227,11 +256,11 @@ func (w *futexWaiter) lock() *futexBucket {
 	}
 }
 
-func (t *Thread) futexWake(addr uintptr, n int32, mask uint32) (uintptr, Errno) {
+func (t *Thread) futexWake(addr uintptr, private bool, n int32, mask uint32) (uintptr, Errno) {
 	if mask == 0 {
 		return 0, EINVAL
 	}
-	key, err := t.futexAt(addr)
+	key, err := t.futexAt(addr, private)
 	if err != 0 {
 		return 0, err
 	}
@@ -259,15 +288,15 @@ func (b *futexBucket) wake(key futexKey, n int32, mask uint32) (woken int32) {
 
 // futexRequeue wakes up to n of those who wait for the word at addr and lets up to
 // limit others wait for the one at addr2 instead, if the first is still *want.
-func (t *Thread) futexRequeue(addr, addr2 uintptr, n, limit int32, want *uint32) (uintptr, Errno) {
+func (t *Thread) futexRequeue(addr, addr2 uintptr, private bool, n, limit int32, want *uint32) (uintptr, Errno) {
 	if n < 0 || limit < 0 {
 		return 0, EINVAL
 	}
-	from, err := t.futexAt(addr)
+	from, err := t.futexAt(addr, private)
 	if err != 0 {
 		return 0, err
 	}
-	to, err := t.futexAt(addr2)
+	to, err := t.futexAt(addr2, private)
 	if err != 0 {
 		return 0, err
 	}
@@ -307,12 +336,12 @@ func (t *Thread) futexRequeue(addr, addr2 uintptr, n, limit int32, want *uint32)
 
 // futexWakeOp changes the word at addr2, wakes up to n of those who wait for the
 // word at addr, and up to n2 of the other's if its old value compares as op says.
-func (t *Thread) futexWakeOp(addr, addr2 uintptr, n, n2 int32, op uint32) (uintptr, Errno) {
-	key, err := t.futexAt(addr)
+func (t *Thread) futexWakeOp(addr, addr2 uintptr, private bool, n, n2 int32, op uint32) (uintptr, Errno) {
+	key, err := t.futexAt(addr, private)
 	if err != 0 {
 		return 0, err
 	}
-	key2, err := t.futexAt(addr2)
+	key2, err := t.futexAt(addr2, private)
 	if err != 0 {
 		return 0, err
 	}
@@ -429,7 +458,7 @@ func (t *Thread) releaseFutexes() {
 	if t.clearTID != 0 {
 		var zero uint32
 		if copyOut(t, t.clearTID, &zero) == 0 {
-			t.futexWake(t.clearTID, 1, futexMatchAny)
+			t.futexWake(t.clearTID, false, 1, futexMatchAny)
 		}
 	}
 }
@@ -477,7 +506,7 @@ func (t *Thread) futexDied(addr uintptr, pending bool) {
 			return
 		}
 		if pending && v == 0 {
-			t.futexWake(addr, 1, futexMatchAny)
+			t.futexWake(addr, false, 1, futexMatchAny)
 			return
 		}
 		if v&futexTID != uint32(t.tid) {
@@ -486,7 +515,7 @@ func (t *Thread) futexDied(addr uintptr, pending bool) {
 		swapped, ok := metal.CompareAndSwap32(addr, v, v&futexWaiters|futexOwnerDied)
 		if swapped {
 			if v&futexWaiters != 0 {
-				t.futexWake(addr, 1, futexMatchAny)
+				t.futexWake(addr, false, 1, futexMatchAny)
 			}
 			return
 		}

@@ -26,7 +26,7 @@ func address(v *uint32) uintptr { return uintptr(unsafe.Pointer(v)) }
 
 // waiters counts those who stand in the bucket of a word.
 func (t *Thread) waiters(v *uint32) (n int) {
-	key, _ := t.futexAt(address(v))
+	key, _ := t.futexAt(address(v), true)
 	b := key.bucket()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -43,11 +43,11 @@ func TestFutexErrors(t *testing.T) {
 	word := new(uint32)
 	*word = 5
 	for name, err := range map[string]struct{ got, want Errno }{
-		"another value": {th.futexWait(address(word), 4, futexMatchAny, never), EAGAIN},
-		"unaligned":     {th.futexWait(address(word)+1, 5, futexMatchAny, never), EINVAL},
-		"no bits":       {th.futexWait(address(word), 5, 0, never), EINVAL},
-		"kernel":        {th.futexWait(1<<63, 5, futexMatchAny, never), EFAULT},
-		"time is up":    {th.futexWait(address(word), 5, futexMatchAny, 1), ETIMEDOUT},
+		"another value": {th.futexWait(address(word), true, 4, futexMatchAny, never), EAGAIN},
+		"unaligned":     {th.futexWait(address(word)+1, true, 5, futexMatchAny, never), EINVAL},
+		"no bits":       {th.futexWait(address(word), true, 5, 0, never), EINVAL},
+		"kernel":        {th.futexWait(1<<63, true, 5, futexMatchAny, never), EFAULT},
+		"time is up":    {th.futexWait(address(word), true, 5, futexMatchAny, 1), ETIMEDOUT},
 	} {
 		if err.got != err.want {
 			t.Errorf("%s: %v, want %v", name, err.got, err.want)
@@ -66,7 +66,7 @@ func TestFutexWakeAndRequeue(t *testing.T) {
 	var done sync.WaitGroup
 	for _, th := range threads[:n] {
 		done.Go(func() {
-			if err := th.futexWait(address(a), 0, 1<<(th.tid%2), never); err != 0 {
+			if err := th.futexWait(address(a), true, 0, 1<<(th.tid%2), never); err != 0 {
 				t.Error(err)
 			}
 		})
@@ -74,21 +74,21 @@ func TestFutexWakeAndRequeue(t *testing.T) {
 	for boss.waiters(a) != n {
 		time.Sleep(time.Millisecond)
 	}
-	if woken, _ := boss.futexWake(address(a), n, 2); woken != n/2 {
+	if woken, _ := boss.futexWake(address(a), true, n, 2); woken != n/2 {
 		t.Errorf("woke %d by a bit, want %d", woken, n/2)
 	}
 	wrong := uint32(1)
-	if _, err := boss.futexRequeue(address(a), address(b), 1, n, &wrong); err != EAGAIN {
+	if _, err := boss.futexRequeue(address(a), address(b), true, 1, n, &wrong); err != EAGAIN {
 		t.Error("requeue by another value:", err)
 	}
-	if moved, err := boss.futexRequeue(address(a), address(b), 1, 2, a); err != 0 || moved != 3 {
+	if moved, err := boss.futexRequeue(address(a), address(b), true, 1, 2, a); err != 0 || moved != 3 {
 		t.Errorf("requeue: %d, %v", moved, err)
 	}
 	if boss.waiters(a) != 1 || boss.waiters(b) != 2 {
 		t.Errorf("%d and %d wait, want 1 and 2", boss.waiters(a), boss.waiters(b))
 	}
 	const addOneIfOldIsZero = 1<<28 | 0<<24 | 1<<12 | 0
-	if woken, err := boss.futexWakeOp(address(a), address(b), 1, 9, addOneIfOldIsZero); err != 0 || woken != 3 || *b != 1 {
+	if woken, err := boss.futexWakeOp(address(a), address(b), true, 1, 9, addOneIfOldIsZero); err != 0 || woken != 3 || *b != 1 {
 		t.Errorf("wake op: %d, %v, word %d", woken, err, *b)
 	}
 	done.Wait()
@@ -98,7 +98,7 @@ func TestFutexSignal(t *testing.T) {
 	threads := testThreads(2)
 	word := new(uint32)
 	got := make(chan Errno)
-	go func() { got <- threads[0].futexWait(address(word), 0, futexMatchAny, never) }()
+	go func() { got <- threads[0].futexWait(address(word), true, 0, futexMatchAny, never) }()
 	for threads[1].waiters(word) != 1 {
 		time.Sleep(time.Millisecond)
 	}

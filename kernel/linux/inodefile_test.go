@@ -11,8 +11,9 @@ import (
 // heapPages gives a file system pages of the test's own memory.
 type heapPages struct{}
 
-func (heapPages) Alloc() []byte { return make([]byte, pageSize) }
-func (heapPages) Free([]byte)   {}
+func (heapPages) Alloc() []byte                                   { return make([]byte, pageSize) }
+func (heapPages) Free([]byte)                                     {}
+func (heapPages) Unmap(fs.FileSystem, uint64, int64, int64, bool) {}
 
 // TestAppend: what is written to a file open with O_APPEND goes to its end, and
 // the position follows.

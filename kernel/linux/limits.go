@@ -77,14 +77,19 @@ func (t *Thread) setLimit(p *Process, i int, v rlimit) Errno {
 		return EPERM
 	}
 	p.limits.set(i, v)
-	if i == rlimitStack || i == rlimitAS {
-		s := p.space
-		s.mu.Lock()
-		s.stackLimit = uintptr(p.limit(rlimitStack))
-		s.asLimit = uintptr(p.limit(rlimitAS))
-		s.mu.Unlock()
+	if i == rlimitStack || i == rlimitAS || i == rlimitData {
+		p.space.setLimits(&p.limits)
 	}
 	return 0
+}
+
+// setLimits takes over what limits memory.
+func (s *Space) setLimits(l *limits) {
+	s.mu.Lock()
+	s.stackLimit = uintptr(l[rlimitStack].soft.Load())
+	s.asLimit = uintptr(l[rlimitAS].soft.Load())
+	s.dataLimit = uintptr(l[rlimitData].soft.Load())
+	s.mu.Unlock()
 }
 
 // maxOpenFiles is fs.nr_open's default: no limit can be above it.
@@ -110,11 +115,9 @@ func sysSetrlimit(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysPrlimit(t *Thread, a *Args) (uintptr, Errno) {
-	var v rlimit
-	if a.Arg3() != 0 {
-		if err := copyIn(t, &v, a.Arg3()); err != 0 {
-			return 0, err
-		}
+	i := a.Arg2()
+	if i >= numLimits {
+		return 0, EINVAL
 	}
 	p := t.proc
 	if pid := int(int32(a.Arg1())); pid != 0 {
@@ -122,9 +125,11 @@ func sysPrlimit(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, ESRCH
 		}
 	}
-	i := a.Arg2()
-	if i >= numLimits {
-		return 0, EINVAL
+	var v rlimit
+	if a.Arg3() != 0 {
+		if err := copyIn(t, &v, a.Arg3()); err != 0 {
+			return 0, err
+		}
 	}
 	old := p.limits.get(int(i))
 	if a.Arg3() != 0 {

@@ -1,6 +1,9 @@
 package linux
 
-import "gosv/kernel/metal"
+import (
+	"gosv/kernel/fs"
+	"gosv/kernel/metal"
+)
 
 // Flags of mmap(2).
 const (
@@ -22,11 +25,11 @@ const (
 	mapHugeTLB        = 0x40000
 	mapSync           = 0x80000
 	mapFixedNoReplace = 0x100000
-	mapUninitialized  = 0x4000000
+	mapHugeSize       = 0x7c000000 // logarithm of a huge page's size
 
 	// What MAP_SHARED_VALIDATE accepts (LEGACY_MAP_MASK).
 	mapKnown = mapTypeMask | mapFixed | mapAnonymous | map32Bit | mapGrowsDown | mapDenyWrite | mapExecutable |
-		mapLocked | mapNoReserve | mapPopulate | mapNonblock | mapStack | mapHugeTLB | mapFixedNoReplace | mapUninitialized
+		mapLocked | mapNoReserve | mapPopulate | mapNonblock | mapStack | mapHugeTLB | mapFixedNoReplace | mapHugeSize
 
 	protSem       = 8 // accepted and without effect
 	protGrowsDown = 0x01000000
@@ -52,6 +55,9 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		if file != nil { // else it is the like of /dev/zero
 			defer file.Release()
+			if off+n < off || int64(off+n) < 0 {
+				return 0, EOVERFLOW
+			}
 		}
 		switch flags & mapTypeMask {
 		case mapShared:
@@ -105,11 +111,15 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 	if n = pageUp(n); n == 0 || n > userTop {
 		return 0, ENOMEM
 	}
-	if int64(off+n) < 0 {
-		return 0, EOVERFLOW
-	}
 	if flags&mapTypeMask != mapPrivate {
-		v.flags |= vmaShared
+		if v.flags |= vmaShared; v.file == nil { // memory that is shared is a file, too
+			file, err := t.proc.kernel.sharedMemory(&v, n)
+			if err != 0 {
+				return 0, err
+			}
+			defer file.Release()
+			v.file, v.off = file, 0
+		}
 	}
 	if flags&mapGrowsDown != 0 {
 		v.flags |= vmaGrowsDown
@@ -177,10 +187,10 @@ func (s *Space) choose(addr, n, flags uintptr) (uintptr, Errno) {
 func (s *Space) place(v *vma) Errno {
 	n := v.hi - v.lo
 	replaced := s.mapped(v.lo, v.hi)
-	if s.size-replaced+n > s.asLimit || len(s.maps.v) >= maxMappings {
+	if s.size-replaced+n > s.asLimit || v.isData() && s.dataFull(n-min(n, replaced)) || len(s.maps.v) >= maxMappings {
 		return ENOMEM
 	}
-	if v.prot&protWrite != 0 && v.overcommits(n) {
+	if v.isData() && v.overcommits(n) {
 		return ENOMEM
 	}
 	if replaced != 0 {
@@ -200,11 +210,43 @@ func (s *Space) place(v *vma) Errno {
 // asks for 32 MiB at once, for a table that it hardly touches.
 func (v *vma) overcommits(n uintptr) bool {
 	const always = 64 << 20
-	if v.flags&(vmaNoReserve|vmaShared) != 0 || n <= always {
+	if v.flags&vmaNoReserve != 0 || n <= always {
 		return false
 	}
 	_, total := metal.FreeMemory()
 	return uint64(n) > total
+}
+
+// sharedMemory returns a file without a name for n bytes of anonymous memory that
+// v shares.
+func (k *Kernel) sharedMemory(v *vma, n uintptr) (Backing, Errno) {
+	if v.overcommits(n) {
+		return nil, ENOMEM
+	}
+	inode, err := k.anonymous(fs.New{Mode: fs.Regular | 0o777})
+	if err == 0 {
+		err = inode.Truncate(int64(n))
+	}
+	if err != 0 {
+		return nil, ENOMEM
+	}
+	file := &inodePages{inode: inode, path: "/dev/zero (deleted)"}
+	file.Retain()
+	return file, 0
+}
+
+// dataFull says whether n bytes more of private memory to write to are more
+// than RLIMIT_DATA allows.
+func (s *Space) dataFull(n uintptr) bool {
+	if s.dataLimit == unlimited {
+		return false
+	}
+	for _, v := range s.maps.v {
+		if v.isData() {
+			n += v.hi - v.lo
+		}
+	}
+	return n > s.dataLimit
 }
 
 // mapped returns how many bytes of [lo, hi) are mapped.
@@ -226,14 +268,16 @@ func (s *Space) populate(lo, hi uintptr) Errno {
 			a = accessWrite
 		}
 		s.mu.Unlock()
-		if err := s.populatePage(va, a); err != 0 {
+		if err := s.populatePage(va, a, EFAULT); err != 0 {
 			return err
 		}
 	}
 	return 0
 }
 
-func (s *Space) populatePage(va uintptr, a access) Errno {
+// populatePage brings a page in; denied is its error where the rights do not
+// allow that.
+func (s *Space) populatePage(va uintptr, a access, denied Errno) Errno {
 	switch s.fault(va, a) {
 	case faultOK:
 		return 0
@@ -244,7 +288,7 @@ func (s *Space) populatePage(va uintptr, a access) Errno {
 	case faultNoMemory:
 		return EAGAIN
 	}
-	return EFAULT
+	return denied
 }
 
 func sysMunmap(t *Thread, a *Args) (uintptr, Errno) {
@@ -322,7 +366,7 @@ func (s *Space) protect(lo, hi, prot uintptr) Errno {
 			err = EACCES
 			break
 		}
-		if rights&protWrite != 0 && v.prot&protWrite == 0 && v.overcommits(v.hi-v.lo) {
+		if rights&protWrite != 0 && v.prot&protWrite == 0 && v.flags&vmaShared == 0 && (v.overcommits(v.hi-v.lo) || s.dataFull(v.hi-v.lo)) {
 			err = ENOMEM
 			break
 		}
@@ -342,8 +386,8 @@ func (s *Space) setRights(v *vma) {
 	first, last := v.hi, v.lo // where rights were taken away
 	s.walk(v.lo, v.hi, func(va uintptr, e *uint64) {
 		old, now := *e, rights
-		if old&pteFile != 0 { // it gets its right to write on a fault
-			now = now&^pteWrite | pteFile
+		if old&pteFile != 0 {
+			now = v.fileRights()
 		}
 		*e = old&pteAddr | now
 		if old&ptePresent > now&ptePresent || old&pteWrite > now&pteWrite || old&pteNX < now&pteNX {
@@ -401,7 +445,7 @@ func sysMremap(t *Thread, a *Args) (uintptr, Errno) {
 	case n > userTop:
 		return 0, ENOMEM
 	}
-	if flags&mremapFixed != 0 && (to&pageMask != 0 || to > userTop-n || to < addr+oldN && addr < to+n) {
+	if flags&(mremapFixed|mremapDontUnmap) != 0 && (to&pageMask != 0 || to > userTop-n || to < addr+oldN && addr < to+n) {
 		return 0, EINVAL
 	}
 	s := t.space
@@ -442,7 +486,7 @@ func (s *Space) remap(addr, oldN, n, flags, to uintptr) (got uintptr, locked boo
 		return 0, false, EINVAL
 	}
 	if n > oldN {
-		if s.size+n-oldN > s.asLimit || v.prot&protWrite != 0 && v.overcommits(n-oldN) {
+		if s.size+n-oldN > s.asLimit || v.isData() && (v.overcommits(n-oldN) || s.dataFull(n-oldN)) {
 			return 0, false, ENOMEM
 		}
 		if flags&(mremapFixed|mremapDontUnmap) == 0 && oldN != 0 && addr+oldN == v.hi &&
@@ -462,7 +506,7 @@ func (s *Space) remap(addr, oldN, n, flags, to uintptr) (got uintptr, locked boo
 		}
 		s.unmap(to, to+n)
 	} else {
-		if to != 0 && to&pageMask == 0 && to <= userTop-n && to >= mapBottom && !s.maps.taken(to, to+n) && flags&mremapDontUnmap != 0 {
+		if flags&mremapDontUnmap != 0 && to >= mapBottom && !s.maps.taken(to, to+n) {
 			// a hint
 		} else if to = s.maps.gap(n); to == 0 {
 			return 0, false, ENOMEM
@@ -540,6 +584,8 @@ func (s *Space) advise(addr, n uintptr, advice int32) Errno {
 	case madvNormal, madvRandom, madvSequential, madvWillNeed, madvDontNeed, madvFree, madvDontFork, madvDoFork,
 		madvHugePage, madvNoHugePage, madvDontDump, madvDoDump, madvWipeOnFork, madvKeepOnFork, madvCold, madvPageOut,
 		madvPopulateRead, madvPopulateWrite, madvDontNeedLocked:
+	case madvRemove:
+		return s.removePages(addr, n)
 	default:
 		return EINVAL
 	}
@@ -549,7 +595,7 @@ func (s *Space) advise(addr, n uintptr, advice int32) Errno {
 	}
 	if advice == madvPopulateRead || advice == madvPopulateWrite {
 		for va := lo; va < hi; va += pageSize {
-			if err := s.populatePage(va, access(advice-madvPopulateRead)); err != 0 {
+			if err := s.populatePage(va, access(advice-madvPopulateRead), EINVAL); err != 0 {
 				return err
 			}
 		}
@@ -577,7 +623,7 @@ func (s *Space) advise(addr, n uintptr, advice int32) Errno {
 				return EINVAL
 			}
 			if anonymous || v.file != nil {
-				s.drop(lo, end)
+				s.drop(lo, end, true)
 			}
 		case madvDontFork, madvDoFork:
 			i = s.setFlag(lo, end, vmaDontFork, advice == madvDontFork)
@@ -592,6 +638,46 @@ func (s *Space) advise(addr, n uintptr, advice int32) Errno {
 		lo = end
 	}
 	return err
+}
+
+// removePages is MADV_REMOVE: it makes holes in the files that [addr, addr+n) shows.
+func (s *Space) removePages(addr, n uintptr) Errno {
+	lo, hi := addr, addr+pageUp(n)
+	if addr&pageMask != 0 || pageUp(n) < n || hi < lo {
+		return EINVAL
+	}
+	for lo < hi {
+		s.mu.Lock()
+		v := s.maps.at(lo)
+		var file *inodePages
+		err := Errno(0)
+		switch {
+		case v == nil:
+			err = ENOMEM
+		case v.flags&vmaLocked != 0 || v.file == nil:
+			err = EINVAL
+		case !v.writesFile():
+			err = EACCES
+		default:
+			file = v.file.(*inodePages)
+			file.Retain()
+		}
+		if err != 0 {
+			s.mu.Unlock()
+			return err
+		}
+		off, end := v.offset(lo), min(v.hi, hi)
+		s.mu.Unlock() // the file has its own locks above it
+		if err = file.memfd.mayWrite(false); err == 0 {
+			err = file.inode.Allocate(fs.PunchHole|fs.KeepSize, off, int64(end-lo))
+		}
+		file.Release()
+		if err != 0 {
+			return err
+		}
+		lo = end
+	}
+	return 0
 }
 
 // setFlag changes a flag of [lo, hi), which lies in one mapping, and returns the
@@ -656,7 +742,7 @@ func sysMsync(t *Thread, a *Args) (uintptr, Errno) {
 	switch {
 	case flags&^(async|invalidate|sync) != 0, addr&pageMask != 0, flags&(async|sync) == async|sync:
 		return 0, EINVAL
-	case n < a.Arg2() || addr+n < addr:
+	case addr+n < addr:
 		return 0, ENOMEM
 	}
 	s := t.space
@@ -696,7 +782,7 @@ func sysMunlock(t *Thread, a *Args) (uintptr, Errno) {
 func (s *Space) lockPages(addr, n uintptr, on, bringIn bool) Errno {
 	lo := addr &^ pageMask
 	hi := pageUp(addr + n)
-	if addr+n < addr || hi < lo {
+	if hi < lo && hi != 0 {
 		return EINVAL
 	}
 	s.mu.Lock()
@@ -814,7 +900,7 @@ func sysPkeyAlloc(t *Thread, a *Args) (uintptr, Errno) {
 	if a.Arg1() != 0 || a.Arg2()&^3 != 0 {
 		return 0, EINVAL
 	}
-	return 0, ENOSPC
+	return 0, EINVAL
 }
 
 func sysPkeyFree(t *Thread, a *Args) (uintptr, Errno) { return 0, EINVAL }

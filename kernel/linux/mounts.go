@@ -27,13 +27,13 @@ func (k *Kernel) Namespace(root fs.Inode) *fs.Namespace {
 	dev = ns.Mount(top, "dev", "devtmpfs", "devtmpfs", devDevice, func() fs.Inode { return k.devices(ns, dev) })
 	ns.Mount(top, "proc", "proc", "proc", procDevice, k.processes)
 	ns.Mount(top, "sys", "sysfs", "sysfs", sysDevice, k.system)
-	ns.Mount(top, "tmp", "tmpfs", "tmpfs", tmpDevice, func() fs.Inode { return temporary(root) })
+	ns.Mount(top, "tmp", "tmpfs", "tmpfs", tmpDevice, func() fs.Inode { return k.temporary(root) })
 	return ns
 }
 
 // temporary is the root of /tmp, on top of what the image has there.
-func temporary(root fs.Inode) fs.Inode {
-	c := memory(tmpDevice, fs.Sticky|0o777)
+func (k *Kernel) temporary(root fs.Inode) fs.Inode {
+	c := k.memory(tmpDevice, fs.Sticky|0o777)
 	if n, err := root.Lookup("tmp"); err == 0 && fs.IsDir(n.Mode()) {
 		c.Lower = n
 	}
@@ -41,8 +41,8 @@ func temporary(root fs.Inode) fs.Inode {
 }
 
 // memory is how a file system in memory is made.
-func memory(device uint64, mode uint32) tmpfs.Config {
-	return tmpfs.Config{Device: device, Pages: new(FilePages), Now: FileTime, Memory: metal.FreeMemory, Mode: mode}
+func (k *Kernel) memory(device uint64, mode uint32) tmpfs.Config {
+	return tmpfs.Config{Device: device, Pages: &k.pages, Now: FileTime, Memory: metal.FreeMemory, Mode: mode}
 }
 
 // Mounts stay as they are.

@@ -47,6 +47,7 @@ type Kernel struct {
 	inotify inotifyTable // what is watched
 	ptys    ptys
 
+	pages      FilePages // of all files in memory
 	anon       *tmpfs.FS // files without names, nil until the first
 	domainName string
 	calls      *[numCalls]call
@@ -90,7 +91,6 @@ type Process struct {
 	tty         atomic.Pointer[terminal] // that controls it, or nil
 	deathSignal int32                    // PR_SET_PDEATHSIG
 	personality uint32
-	secret      atomic.Bool // PR_SET_DUMPABLE 0
 }
 
 // newID returns an id that no process or thread uses.
@@ -197,4 +197,8 @@ func (k *Kernel) log(msg string) {
 }
 
 // NewKernel returns a kernel without processes.
-func NewKernel() *Kernel { return &Kernel{calls: &calls} }
+func NewKernel() *Kernel {
+	k := &Kernel{calls: &calls}
+	k.pages.kernel = k
+	return k
+}

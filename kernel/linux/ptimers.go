@@ -2,6 +2,7 @@ package linux
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"gosv/kernel/metal"
 )
@@ -22,7 +23,7 @@ type appTimer struct {
 	notify  int32
 	target  *Thread // SIGEV_THREAD_ID
 	info    sigInfo
-	overrun uint64
+	overrun atomic.Uint64 // expirations that the last signal taken stood for, less one
 }
 
 // now is the time of tm's clock.
@@ -39,7 +40,8 @@ func (tm *appTimer) set(expires, interval uint64) (left, oldInterval uint64) {
 	tm.mu.Lock()
 	defer tm.mu.Unlock()
 	left, oldInterval = tm.remaining(), tm.interval
-	tm.expires, tm.interval, tm.overrun = expires, interval, 0
+	tm.expires, tm.interval = expires, interval
+	tm.overrun.Store(0)
 	if expires == 0 {
 		tm.interval = 0
 	} else {
@@ -106,15 +108,15 @@ func (tm *appTimer) expire(uint64) {
 	} else {
 		tm.expires = 0
 	}
-	tm.overrun = missed
-	info := tm.info
-	if tm.notify != sigevNone && info.code == siTimer {
-		info.field[0] |= uint64(uint32(missed)) << 32
+	s := queuedSignal{sigInfo: tm.info}
+	if s.code == siTimer {
+		s.timer = tm
+		s.field[0] |= uint64(uint32(missed)) << 32
 	}
 	p, target, notify := tm.proc, tm.target, tm.notify
 	tm.mu.Unlock()
 	if notify != sigevNone {
-		p.signal(target, &info)
+		p.send(target, &s)
 	}
 }
 
@@ -212,12 +214,6 @@ func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
 	p := t.proc
 	tm := &appTimer{proc: p, notify: sigevSignal}
 	tm.fire = tm.expire
-	ev := sigEvent{signo: SIGALRM}
-	if addr := a.Arg2(); addr != 0 {
-		if err := copyIn(t, &ev, addr); err != 0 {
-			return 0, err
-		}
-	}
 	switch id := int32(a.Arg1()); id {
 	case clockRealtime, clockMonotonic, clockBoottime, clockTAI:
 		tm.realtime = id == clockRealtime || id == clockTAI
@@ -230,7 +226,11 @@ func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		tm.onCPU = true
 	}
-	if a.Arg2() != 0 {
+	ev := sigEvent{signo: SIGALRM}
+	if addr := a.Arg2(); addr != 0 {
+		if err := copyIn(t, &ev, addr); err != 0 {
+			return 0, err
+		}
 		switch ev.notify {
 		case sigevNone:
 		case sigevSignal, sigevThread, sigevThreadID | sigevSignal:
@@ -347,9 +347,7 @@ func sysTimerGetoverrun(t *Thread, a *Args) (uintptr, Errno) {
 	if tm == nil {
 		return 0, EINVAL
 	}
-	tm.mu.Lock()
-	defer tm.mu.Unlock()
-	return uintptr(min(tm.overrun, 1<<31-1)), 0
+	return uintptr(min(tm.overrun.Load(), 1<<31-1)), 0
 }
 
 func sysTimerDelete(t *Thread, a *Args) (uintptr, Errno) {

@@ -18,6 +18,7 @@ func sysRtSigaction(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, EINVAL
 		}
 		act.mask &^= unblockable
+		act.flags &= saKnown // so a program can find out what there is
 	}
 	p := t.proc
 	p.sig.mu.Lock()
@@ -133,6 +134,9 @@ func validSignal(sig uintptr) bool { return uint32(sig) <= numSig }
 
 func sysKill(t *Thread, a *Args) (uintptr, Errno) {
 	pid, sig := int(int32(a.Arg1())), int(a.Arg2())
+	if !validSignal(a.Arg2()) {
+		return 0, EINVAL
+	}
 	k := t.proc.kernel
 	var to *Process
 	switch {
@@ -143,9 +147,6 @@ func sysKill(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	if to == nil { // also -1: all but the caller and init
 		return 0, ESRCH
-	}
-	if !validSignal(a.Arg2()) {
-		return 0, EINVAL
 	}
 	if sig == 0 {
 		return 0, 0

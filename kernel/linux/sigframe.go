@@ -125,7 +125,7 @@ func (f *sigFrame) fill(r *metal.Regs, fp uintptr, xsave bool) {
 }
 
 // restore is the way back. It returns false if the application could not
-// have been where the frame says.
+// have been where the frame says, and r must not be entered.
 func (c *sigContext) restore(r *metal.Regs) bool {
 	r.R8, r.R9, r.R10, r.R11 = c.r8, c.r9, c.r10, c.r11
 	r.R12, r.R13, r.R14, r.R15 = c.r12, c.r13, c.r14, c.r15
@@ -133,11 +133,8 @@ func (c *sigContext) restore(r *metal.Regs) bool {
 	r.DX, r.AX, r.CX, r.SP = c.dx, c.ax, c.cx, c.sp
 	r.FL = c.fl&flUser | flFixed
 	r.Full = 1 // CX and R11 are what they were
-	if c.ip > userTop || c.cs != userCS || c.ss != userSS {
-		return false
-	}
 	r.IP = c.ip
-	return true
+	return c.ip <= userTop && c.cs == userCS && c.ss == userSS
 }
 
 // describeFP writes into the FP state of r, of size bytes, what it holds.
@@ -194,7 +191,7 @@ func (t *Thread) pushFrame(act *sigAction, info *sigInfo, mask sigSet) bool {
 	var f sigFrame
 	f.fill(r, fp, fpMask != 0)
 	f.restorer = act.restorer
-	f.uc.stack = t.sig.stack.report(r.SP)
+	f.uc.stack = t.sig.stack
 	f.uc.mask, f.uc.mc.oldmask = mask, mask
 	f.info = *info
 	describeFP(r, fpSize, fpMask)
@@ -236,7 +233,8 @@ func (t *Thread) restoreFP(fp uintptr) bool {
 		return true
 	}
 	size, mask := metal.FPSize(), metal.FPMask()
-	if t.CopyIn(r.FP[:fxSize], fp) != 0 {
+	if t.CopyIn(r.FP[:fxSize], fp) != 0 || *(*uint32)(unsafe.Pointer(&r.FP[mxcsrAt]))&^mxcsrMask != 0 {
+		resetFP(r)
 		return false
 	}
 	if mask == 0 {

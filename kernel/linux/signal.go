@@ -91,12 +91,15 @@ const (
 	sigIgnore  = 1
 
 	saNoCldStop = 0x1
+	saNoCldWait = 0x2
 	saSigInfo   = 0x4
+	saExposeTag = 0x800
 	saRestorer  = 0x04000000
 	saOnStack   = 0x08000000
 	saRestart   = 0x10000000
 	saNoDefer   = 0x40000000
 	saResetHand = 0x80000000
+	saKnown     = saNoCldStop | saNoCldWait | saSigInfo | saExposeTag | saRestorer | saOnStack | saRestart | saNoDefer | saResetHand
 )
 
 // sigInfo is siginfo_t, 128 bytes.
@@ -132,28 +135,52 @@ func faultInfo(sig int, code int32, addr uintptr) sigInfo {
 // standard signal, any number for a real-time one, in order of arrival.
 type pendingSignals struct {
 	set   sigSet
-	queue []sigInfo
+	queue []queuedSignal
 }
 
-// maxPending is RLIMIT_SIGPENDING.
+type queuedSignal struct {
+	sigInfo
+	timer *appTimer // that sent it, or nil
+}
+
+// maxPending is what RLIMIT_SIGPENDING is at first.
 const maxPending = 4096
 
-// add queues a signal; EAGAIN if too many real-time ones are queued.
-func (q *pendingSignals) add(info *sigInfo) Errno {
-	sig := int(info.signo)
+// add queues a signal of which the process has *queued others, and may have
+// limit. EAGAIN if that is too many for a real-time one; one by kill(2) then
+// comes without information, as on Linux.
+func (q *pendingSignals) add(s *queuedSignal, queued *int, limit uint64) Errno {
+	sig := int(s.signo)
 	switch {
-	case sig < sigRTMin && q.set.has(sig):
-		return 0 // once is enough
-	case len(q.queue) >= maxPending && sig >= sigRTMin:
-		return EAGAIN
+	case s.timer != nil:
+		for i := range q.queue {
+			if e := &q.queue[i]; e.timer == s.timer { // still there: this is an overrun
+				e.field[0] += s.field[0]&^(1<<32-1) + 1<<32
+				return 0
+			}
+		}
+	case sig < sigRTMin:
+		if q.set.has(sig) {
+			return 0 // once is enough
+		}
+	case uint64(*queued) >= min(limit, queueBound):
+		if s.code != siUser {
+			return EAGAIN
+		}
+		q.set |= sigBit(sig)
+		return 0
 	}
-	q.queue = append(q.queue, *info)
+	q.queue = append(q.queue, *s)
 	q.set |= sigBit(sig)
+	*queued++
 	return 0
 }
 
+// queueBound is how many signals can be queued whatever the limit.
+const queueBound = 1 << 16
+
 // take removes the next signal out of those in set.
-func (q *pendingSignals) take(set sigSet, info *sigInfo) (ok bool) {
+func (q *pendingSignals) take(set sigSet, info *sigInfo, queued *int) (ok bool) {
 	set &= q.set
 	if set == 0 {
 		return false
@@ -173,17 +200,25 @@ func (q *pendingSignals) take(set sigSet, info *sigInfo) (ok bool) {
 			at = i
 		}
 	}
-	*info = q.queue[at]
-	copy(q.queue[at:], q.queue[at+1:])
-	q.queue = q.queue[:len(q.queue)-1]
 	if !more {
 		q.set &^= sigBit(int(sig))
 	}
+	if at < 0 {
+		*info = sigInfo{signo: sig}
+		return true
+	}
+	*info = q.queue[at].sigInfo
+	if tm := q.queue[at].timer; tm != nil {
+		tm.overrun.Store(info.field[0] >> 32)
+	}
+	copy(q.queue[at:], q.queue[at+1:])
+	q.queue = q.queue[:len(q.queue)-1]
+	*queued--
 	return true
 }
 
 // flush drops the signals in set.
-func (q *pendingSignals) flush(set sigSet) {
+func (q *pendingSignals) flush(set sigSet, queued *int) {
 	if q.set&set != 0 {
 		n := 0
 		for i := range q.queue {
@@ -192,6 +227,7 @@ func (q *pendingSignals) flush(set sigSet) {
 				n++
 			}
 		}
+		*queued -= len(q.queue) - n
 		q.queue = q.queue[:n]
 		q.set &^= set
 	}
@@ -202,6 +238,7 @@ type signalState struct {
 	mu      sync.Mutex
 	actions [numSig + 1]sigAction
 	pending pendingSignals
+	queued  int   // those pending for the process and for its threads
 	queue   Queue // woken when a signal arrives, for signalfd
 }
 
@@ -233,14 +270,18 @@ func (s *signalState) ignores(sig int) bool {
 
 // signal sends a signal to p, or to its thread t if that is not nil.
 func (p *Process) signal(t *Thread, info *sigInfo) Errno {
+	return p.send(t, &queuedSignal{sigInfo: *info})
+}
+
+func (p *Process) send(t *Thread, s *queuedSignal) Errno {
 	p.sig.mu.Lock()
-	err := p.signalLocked(t, info)
+	err := p.sendLocked(t, s)
 	p.sig.mu.Unlock()
 	return err
 }
 
-func (p *Process) signalLocked(t *Thread, info *sigInfo) (err Errno) {
-	sig := int(info.signo)
+func (p *Process) sendLocked(t *Thread, s *queuedSignal) (err Errno) {
+	sig, limit := int(s.signo), p.limit(rlimitSigpending)
 	if sig == SIGCONT {
 		p.flushAll(stopping)
 	} else if stopping.has(sig) {
@@ -250,9 +291,9 @@ func (p *Process) signalLocked(t *Thread, info *sigInfo) (err Errno) {
 		return 0
 	}
 	if t != nil {
-		err = t.sig.pending.add(info)
+		err = t.sig.pending.add(s, &p.sig.queued, limit)
 	} else {
-		err = p.sig.pending.add(info)
+		err = p.sig.pending.add(s, &p.sig.queued, limit)
 		t = p.taker(sig)
 	}
 	if t != nil && (!t.sig.mask.has(sig) || t.sig.awaited.has(sig)) {
@@ -289,9 +330,9 @@ func (p *Process) taker(sig int) (taker *Thread) {
 }
 
 func (p *Process) flushAll(set sigSet) {
-	p.sig.pending.flush(set)
+	p.sig.pending.flush(set, &p.sig.queued)
 	p.eachThread(func(t *Thread) bool {
-		t.sig.pending.flush(set)
+		t.sig.pending.flush(set, &p.sig.queued)
 		return true
 	})
 }
@@ -347,5 +388,6 @@ func (t *Thread) setTempMask(mask sigSet) {
 
 // nextSignal takes the next signal for t to handle.
 func (t *Thread) nextSignal(set sigSet, info *sigInfo) (ok bool) {
-	return t.sig.pending.take(set, info) || t.proc.sig.pending.take(set, info)
+	queued := &t.proc.sig.queued
+	return t.sig.pending.take(set, info, queued) || t.proc.sig.pending.take(set, info, queued)
 }

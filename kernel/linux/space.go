@@ -17,6 +17,7 @@ type Space struct {
 	brkStart, brkEnd uintptr // brk(2): the heap is [brkStart, brkEnd)
 	stackLimit       uintptr // RLIMIT_STACK, bytes
 	asLimit          uintptr // RLIMIT_AS, bytes
+	dataLimit        uintptr // RLIMIT_DATA, bytes
 	size             uintptr // bytes mapped
 	resident         uintptr // frames that belong to it, without page tables
 	peak             uintptr // the most resident has been
@@ -138,12 +139,13 @@ func pteRights(prot uint8) uint64 {
 func (s *Space) unmap(lo, hi uintptr) {
 	s.size -= s.mapped(lo, hi)
 	// Pages first: they may belong to a file that goes with its mapping.
-	s.drop(lo, hi)
+	s.drop(lo, hi, true)
 	s.maps.remove(lo, hi)
 }
 
-// drop takes the pages of [lo, hi) away and frees their frames.
-func (s *Space) drop(lo, hi uintptr) {
+// drop takes the pages of [lo, hi) away and frees their frames; only a file's
+// without own.
+func (s *Space) drop(lo, hi uintptr, own bool) {
 	var dead [64]uintptr
 	n := 0
 	first, last := hi, lo
@@ -153,6 +155,9 @@ func (s *Space) drop(lo, hi uintptr) {
 			n, first, last = 0, hi, lo
 		}
 		if *e&pteFile == 0 {
+			if !own {
+				return
+			}
 			dead[n] = uintptr(*e & pteAddr)
 			n++
 		}

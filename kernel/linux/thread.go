@@ -29,8 +29,7 @@ type Thread struct {
 	futex    futexWaiter
 
 	sched schedState
-	slack uintptr // PR_SET_TIMERSLACK, in ns
-	io    userIO  // of the read or write call it is in
+	io    userIO // of the read or write call it is in
 
 	report *threadReport // what the host wants to know of it, or nil
 
@@ -59,7 +58,6 @@ func (p *Process) newThread(tid int) *Thread {
 		proc:  p,
 		space: p.space,
 		tid:   tid,
-		slack: defaultTimerSlack,
 	}
 	t.sleeper.thread = t
 	return t

@@ -1,6 +1,10 @@
 package linux
 
-import "gosv/kernel/metal"
+import (
+	"unsafe"
+
+	"gosv/kernel/metal"
+)
 
 // Flags of clone(2).
 const (
@@ -22,10 +26,11 @@ const (
 	exitSignalMask = 0xff
 )
 
-// cloneArgs is struct clone_args as far as it is looked at.
+// cloneArgs is struct clone_args, which may grow.
 type cloneArgs struct {
 	flags, pidFD, childTID, parentTID, exitSignal uint64
 	stack, stackSize, tls                         uint64
+	setTID, setTIDSize, cgroup                    uint64
 }
 
 func sysClone(t *Thread, a *Args) (uintptr, Errno) {
@@ -46,10 +51,23 @@ func sysClone3(t *Thread, a *Args) (uintptr, Errno) {
 	case n > pageSize:
 		return 0, E2BIG
 	}
-	if err := copyIn(t, &c, a.Arg1()); err != 0 {
+	const known = unsafe.Sizeof(c)
+	if err := t.CopyIn((*[known]byte)(unsafe.Pointer(&c))[:min(a.Arg2(), known)], a.Arg1()); err != 0 {
 		return 0, err
 	}
-	if c.stack == 0 != (c.stackSize == 0) {
+	for at := known; at < a.Arg2(); at++ { // what we don't know must not be asked for
+		var b uint8
+		if err := copyIn(t, &b, a.Arg1()+at); err != 0 {
+			return 0, err
+		}
+		if b != 0 {
+			return 0, E2BIG
+		}
+	}
+	switch {
+	case c.flags&(exitSignalMask|cloneDetached) != 0, c.flags>>34 != 0,
+		c.stack == 0 != (c.stackSize == 0), c.setTID == 0 != (c.setTIDSize == 0),
+		c.exitSignal&^exitSignalMask != 0, c.exitSignal != 0 && c.flags&cloneThread != 0:
 		return 0, EINVAL
 	}
 	c.stack += c.stackSize
@@ -70,7 +88,6 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 		return 0, EAGAIN
 	}
 	n := t.proc.newThread(t.proc.kernel.newID())
-	n.slack = t.slack
 	*n.regs = *t.regs
 	n.regs.AX, n.regs.Attention = 0, 0
 	if c.stack != 0 {
@@ -227,22 +244,16 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 	case prGetPDeathSig:
 		return 0, copyOut(t, arg, &t.proc.deathSignal)
 	case prGetDumpable:
-		return flagResult(!t.proc.secret.Load()), 0
+		return 1, 0
 	case prSetDumpable:
 		if arg > 1 {
 			return 0, EINVAL
 		}
-		t.proc.secret.Store(arg == 0)
 		return 0, 0
-	case prGetTiming, prGetSeccomp, prGetSecureBits:
-		return 0, 0
-	case prGetTHPDisable:
-		if arg|a.Arg3()|a.Arg4()|a.Arg5() != 0 {
-			return 0, EINVAL
-		}
+	case prGetTiming, prGetSeccomp, prGetSecureBits, prGetTHPDisable:
 		return 0, 0
 	case prSetTHPDisable:
-		if a.Arg3()|a.Arg4()|a.Arg5() != 0 {
+		if arg > 1 {
 			return 0, EINVAL
 		}
 		return 0, 0
@@ -280,18 +291,15 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 	case prGetTSC:
 		enabled := uint32(1)
 		return 0, copyOut(t, arg, &enabled)
-	case prSetTimerSlack: // timers are exact whatever it is
-		if t.slack = arg; int(arg) <= 0 {
-			t.slack = defaultTimerSlack
-		}
-		return 0, 0
+	case prSetTimerSlack:
+		return 0, 0 // timers are exact
 	case prGetTimerSlack:
-		return t.slack, 0
+		return defaultTimerSlack, 0
 	case prGetChildSubreaper:
 		none := uint32(0)
 		return 0, copyOut(t, arg, &none)
 	case prSetNoNewPrivs:
-		if arg != 1 || a.Arg3()|a.Arg4()|a.Arg5() != 0 {
+		if arg != 1 {
 			return 0, EINVAL
 		}
 		return t.changeCreds(func(c *credentials) Errno {
@@ -299,9 +307,6 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 			return 0
 		})
 	case prGetNoNewPrivs:
-		if arg|a.Arg3()|a.Arg4()|a.Arg5() != 0 {
-			return 0, EINVAL
-		}
 		return flagResult(t.credFlag(&t.proc.cred.noNewPrivs)), 0
 	case prGetTIDAddress:
 		return 0, copyOut(t, arg, &t.clearTID)

@@ -36,6 +36,26 @@ func (v *vma) endOff() int64 { return v.off + int64(v.hi-v.lo) }
 // offset is that of address a, which is in v.
 func (v *vma) offset(a uintptr) int64 { return v.off + int64(a-v.lo) }
 
+// isData says whether v is private memory that can be written to, but no stack: what
+// RLIMIT_DATA and overcommitment are about (is_data_mapping, mm/vma.h).
+func (v *vma) isData() bool {
+	return v.prot&protWrite != 0 && v.flags&(vmaShared|vmaGrowsDown) == 0
+}
+
+// writesFile says whether what is written to v, if its rights are changed to
+// allow it, goes to its file.
+func (v *vma) writesFile() bool { return v.flags&(vmaShared|vmaMayWrite) == vmaShared|vmaMayWrite }
+
+// fileRights are those of v's file's pages: a private mapping copies one when
+// it is written to.
+func (v *vma) fileRights() uint64 {
+	r := pteRights(v.prot) | pteFile
+	if !v.writesFile() {
+		r &^= pteWrite
+	}
+	return r
+}
+
 // continues says whether w, which begins where v ends, is more of the same.
 func (v *vma) continues(w *vma) bool {
 	return v.hi == w.lo && v.prot == w.prot && v.flags == w.flags && v.file == w.file &&
@@ -58,13 +78,16 @@ func (v *vma) release() {
 }
 
 // vmas is the set of mappings of a space, sorted and without overlap. A slice
-// of pointers stays fast enough with 65,530 of them (a change moves half a
-// megabyte at worst, a lookup takes 16 steps).
+// of pointers stays fast enough with 65,530 of them: a lookup takes 16 steps, and
+// a change moves the shorter side, which is short: mmap goes downwards, so what
+// is new lies just above the program and its heap.
 type vmas struct {
-	v     []*vma
+	v     []*vma // a part of all, which has room before and behind it
+	all   []*vma
+	front int     // room before v
 	spare []vma   // not yet used
 	first [10]vma // the first spare ones: enough for a C program
-	slots [16]*vma
+	slots [24]*vma
 
 	// For gap: every hole above top is smaller than hole.
 	top, hole uintptr
@@ -165,18 +188,49 @@ func (m *vmas) join(i, j int) {
 
 // cut takes mappings i to j-1 out of the set.
 func (m *vmas) cut(i, j int) {
-	m.v = append(m.v[:i], m.v[j:]...)
-	clear(m.v[len(m.v) : len(m.v)+j-i])
+	n := j - i
+	if i < len(m.v)-j {
+		copy(m.v[n:j], m.v[:i])
+		clear(m.v[:n])
+		m.front += n
+		m.v = m.v[n:]
+		return
+	}
+	copy(m.v[i:], m.v[j:])
+	clear(m.v[len(m.v)-n:])
+	m.v = m.v[:len(m.v)-n]
 }
 
 // put makes v the mapping with index i.
 func (m *vmas) put(i int, v *vma) {
-	if m.v == nil {
-		m.v = m.slots[:0]
+	n := len(m.v)
+	low := i < n-i // what is below moves down
+	if low && m.front == 0 || !low && m.front+n == len(m.all) {
+		m.makeRoom()
 	}
-	m.v = append(m.v, nil)
-	copy(m.v[i+1:], m.v[i:])
+	if low {
+		m.front--
+	}
+	m.v = m.all[m.front : m.front+n+1]
+	if low {
+		copy(m.v[:i], m.v[1:])
+	} else {
+		copy(m.v[i+1:], m.v[i:])
+	}
 	m.v[i] = v
+}
+
+// makeRoom makes room on both sides of v.
+func (m *vmas) makeRoom() {
+	n := len(m.v)
+	if m.all == nil {
+		m.all = m.slots[:]
+	} else {
+		m.all = make([]*vma, 2*n+16)
+	}
+	m.front = (len(m.all) - n) / 2
+	copy(m.all[m.front:], m.v)
+	m.v = m.all[m.front : m.front+n]
 }
 
 // remove takes all mappings out of [lo, hi), cutting those that stick out.
@@ -204,7 +258,7 @@ func (m *vmas) remove(lo, hi uintptr) {
 
 func (m *vmas) alloc() *vma {
 	if len(m.spare) == 0 {
-		if m.v == nil {
+		if m.all == nil {
 			m.spare = m.first[:]
 		} else {
 			m.spare = make([]vma, 32)

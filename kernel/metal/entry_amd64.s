@@ -261,7 +261,7 @@ TEXT invlpg<>(SB),NOSPLIT|NOFRAME,$0
 	INVLPG	(AX)
 	RET
 
-// loadTables(gdtr, idtr uintptr): also reloads the segment registers and TR.
+// loadTables(gdtr, idtr uintptr): also reloads the segment registers, LDTR and TR.
 // GS's base is lost.
 TEXT loadTables<>(SB),NOSPLIT|NOFRAME,$0
 	LGDT	(AX)
@@ -276,6 +276,7 @@ TEXT loadTables<>(SB),NOSPLIT|NOFRAME,$0
 	XORL	AX, AX
 	MOVW	AX, FS
 	MOVW	AX, GS
+	BYTE	$0x0f; BYTE $0x00; BYTE $0xd0	// LLDT AX: none
 	MOVL	$0x38, AX
 	LTR	AX
 	BYTE	$0x48; BYTE $0xcb	// RETFQ: pops IP, CS

@@ -43,6 +43,8 @@ func alignedCopy(b []byte, size int) []byte {
 	return m
 }
 
+func (*heapPages) Unmap(kfs.FileSystem, uint64, int64, int64, bool) {}
+
 // tree makes a directory with some of everything below dir.
 func tree(t testing.TB, dir string) {
 	t.Helper()

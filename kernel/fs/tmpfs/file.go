@@ -23,7 +23,6 @@ type file struct {
 	base    fs.Inode // nil if there is no lower file
 	baseEnd int64    // changes with rw locked, too
 	baseAll int64    // what it was
-	stale   []*page  // no longer the file's, but still mapped
 }
 
 // blocks returns how much memory the file takes, in 512 bytes.
@@ -59,6 +58,10 @@ func (f *file) read(dst fs.Sink, off int64, count int) (int, errno.Errno) {
 func (f *file) own(i int64, mem fs.PageAlloc) ([]byte, errno.Errno) {
 	f.index.Lock()
 	defer f.index.Unlock()
+	return f.ownLocked(i, mem)
+}
+
+func (f *file) ownLocked(i int64, mem fs.PageAlloc) ([]byte, errno.Errno) {
 	if p := f.pages.get(i); p != nil {
 		return p[:], 0
 	}
@@ -188,15 +191,20 @@ func (n *node) Truncate(size int64) errno.Errno {
 	}
 	f.rw.Lock()
 	defer f.rw.Unlock()
-	if size < f.size.Load() {
+	old := f.size.Swap(size) // first: from then on, Pages returns nothing behind it
+	if size < old {
+		last := size / fs.PageSize
 		s.cut((size+fs.PageSize-1)/fs.PageSize, fs.MaxSize, size)
 		f.index.Lock()
-		if p := f.pages.get(size / fs.PageSize); p != nil {
+		p := f.pages.get(last)
+		if p != nil {
 			clear(p[size%fs.PageSize:])
 		}
 		f.index.Unlock()
+		if p == nil && f.base != nil { // the lower file's page goes on behind the end
+			s.unmap(last, last+1, false)
+		}
 	}
-	f.size.Store(size)
 	s.touch()
 	return 0
 }
@@ -221,28 +229,44 @@ func (f *file) zero(lo, hi int64, mem fs.PageAlloc) errno.Errno {
 }
 
 // cut takes pages [lo, hi) away, and the lower file's contents from baseEnd on.
-// Pages that are mapped stay with their mappings.
 func (s *inode) cut(lo, hi, baseEnd int64) {
-	s.attr.Lock()
-	mapped := s.maps > 0
-	s.attr.Unlock()
 	f := s.file
+	var mapped []*page // to be freed when no mapping has them any more
 	f.index.Lock()
-	defer f.index.Unlock()
+	isMapped := s.mapped() // if not yet, whoever maps it finds the pages gone
 	f.baseEnd = min(f.baseEnd, baseEnd)
 	f.pages.remove(lo, hi, func(p *page) {
-		if mapped {
-			f.stale = append(f.stale, p)
+		if isMapped {
+			mapped = append(mapped, p)
 		} else {
 			s.vol.Pages.Free(p[:])
 		}
 	})
+	f.index.Unlock()
+	if isMapped {
+		// Private copies go with the end of the file, but not for a hole.
+		s.vol.Pages.Unmap(s.vol, s.ino, lo, hi, baseEnd < fs.MaxSize)
+	}
+	for _, p := range mapped {
+		s.vol.Pages.Free(p[:])
+	}
 }
 
-// drop gives all pages back.
+// unmap makes mappings forget pages [lo, hi).
+func (s *inode) unmap(lo, hi int64, copies bool) {
+	if s.mapped() {
+		s.vol.Pages.Unmap(s.vol, s.ino, lo, hi, copies)
+	}
+}
+
+func (s *inode) mapped() bool {
+	s.attr.Lock()
+	defer s.attr.Unlock()
+	return s.maps > 0
+}
+
+// drop gives all pages of a file back that is neither open nor mapped.
 func (f *file) drop(mem fs.PageAlloc) {
-	f.rw.Lock()
-	defer f.rw.Unlock()
 	f.index.Lock()
 	defer f.index.Unlock()
 	f.size.Store(0)
@@ -376,13 +400,12 @@ func (n *node) SeekExtent(off int64, whence int) (int64, errno.Errno) {
 }
 
 // Map implements fs.Inode.
-func (n *node) Map() { n.count(1) }
+func (n *node) Map() { n.countMaps(1) }
 
 // Unmap implements fs.Inode.
-func (n *node) Unmap() { n.count(-1) }
+func (n *node) Unmap() { n.countMaps(-1) }
 
-// count counts mappings.
-func (n *node) count(d int) {
+func (n *node) countMaps(d int) {
 	if n.lower != nil {
 		if d > 0 {
 			n.lower.Map() // for its pages may be what is mapped
@@ -390,32 +413,12 @@ func (n *node) count(d int) {
 			n.lower.Unmap()
 		}
 	}
-	f := n.vol
-	f.mu.Lock()
-	s := n.own.Load()
-	if s == nil {
-		n.maps += d
+	if s := n.use(0, d); s != nil {
+		s.attr.Lock()
+		s.maps += d
+		s.attr.Unlock()
+		s.reap()
 	}
-	f.mu.Unlock()
-	if s == nil {
-		return
-	}
-	s.attr.Lock()
-	s.maps += d
-	last := s.maps == 0
-	s.attr.Unlock()
-	if last && s.file != nil {
-		s.file.freeStale(f.Pages)
-	}
-}
-
-func (f *file) freeStale(mem fs.PageAlloc) {
-	f.index.Lock()
-	defer f.index.Unlock()
-	for _, p := range f.stale {
-		mem.Free(p[:])
-	}
-	f.stale = nil
 }
 
 // Pages implements fs.Inode.
@@ -434,6 +437,8 @@ func (n *node) Pages(off int64, limit int, write bool) ([]byte, errno.Errno) {
 	if f == nil {
 		return nil, errno.ENODEV
 	}
+	f.index.Lock()
+	defer f.index.Unlock()
 	if off < 0 || off >= f.size.Load() {
 		return nil, 0
 	}
@@ -444,14 +449,12 @@ func (n *node) Pages(off int64, limit int, write bool) ([]byte, errno.Errno) {
 		}
 	}
 	// A hole is filled in any case: what is written there later must be seen.
-	return f.own(i, s.vol.Pages)
+	return f.ownLocked(i, s.vol.Pages)
 }
 
 // basePages returns how many pages from i on, at most limit, are the lower
-// file's just as they are there.
+// file's just as they are there, with index locked.
 func (f *file) basePages(i int64, limit int) int {
-	f.index.Lock()
-	defer f.index.Unlock()
 	end := f.baseEnd / fs.PageSize
 	if f.baseEnd == f.baseAll {
 		end = (f.baseEnd + fs.PageSize - 1) / fs.PageSize

@@ -664,6 +664,8 @@ func (p *pages) Free(b []byte) {
 	}
 }
 
+func (*pages) Unmap(fs.FileSystem, uint64, int64, int64, bool) {}
+
 // populate makes the lower file system's contents.
 func populate(t *testing.T, dir string) {
 	t.Helper()

@@ -42,7 +42,7 @@ type FS struct {
 
 	mu      sync.Mutex
 	taken   map[uint64]*inode // what is no longer the lower file system's, by number
-	open    []*node           // handles of lower files that are open
+	open    []*node           // handles of lower files that are open or mapped
 	changed atomic.Bool       // whether taken has any
 }
 
@@ -129,7 +129,7 @@ type inode struct {
 	ctime       fs.Time
 	btime       fs.Time
 	opens, maps int
-	dead        bool // no name and not open: the contents are gone
+	dead        bool // no name, neither open nor mapped: the contents are gone
 	noName      bool // made without a name, and may still get one
 }
 
@@ -212,7 +212,7 @@ func (n *node) take() (*inode, errno.Errno) {
 	return s, 0
 }
 
-// adopt makes the handles of open lower files that stand for s stand for it.
+// adopt makes the handles of open and mapped lower files that stand for s stand for it.
 func (f *FS) adopt(s *inode) {
 	for i := len(f.open) - 1; i >= 0; i-- {
 		if n := f.open[i]; n.lower.Ino() == s.ino {
@@ -224,7 +224,7 @@ func (f *FS) adopt(s *inode) {
 	}
 }
 
-// forget takes a handle out of the list of open ones.
+// forget takes a handle out of the list of those in use.
 func (f *FS) forget(n *node) {
 	last := len(f.open) - 1
 	f.open[n.slot] = f.open[last]
@@ -324,24 +324,36 @@ func (n *node) Open() (fs.Inode, errno.Errno) {
 	if s := n.ours(); s != nil {
 		return n, s.opened()
 	}
-	f := n.vol
-	f.mu.Lock()
-	s := n.own.Load() // somebody may have changed the file meanwhile
-	if s == nil {
-		s = f.taken[n.lower.Ino()]
-	}
-	if s == nil {
-		if n.opens++; n.opens == 1 {
-			n.slot = len(f.open)
-			f.open = append(f.open, n)
-		}
-	}
-	f.mu.Unlock()
-	if s != nil {
-		n.own.Store(s)
+	if s := n.use(1, 0); s != nil {
 		return n, s.opened()
 	}
 	return n, 0
+}
+
+// use counts opens and mappings of a lower file, as long as it is one; else it
+// returns the inode of ours that counts them.
+func (n *node) use(opens, maps int) *inode {
+	f := n.vol
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := n.own.Load()
+	if s == nil { // somebody may have changed the file meanwhile
+		s = f.taken[n.lower.Ino()]
+	}
+	if s != nil {
+		n.own.Store(s)
+		return s
+	}
+	if n.opens+n.maps == 0 {
+		n.slot = len(f.open)
+		f.open = append(f.open, n)
+	}
+	n.opens += opens
+	n.maps += maps
+	if n.opens+n.maps == 0 {
+		f.forget(n)
+	}
+	return nil
 }
 
 func (s *inode) opened() errno.Errno {
@@ -356,16 +368,7 @@ func (s *inode) opened() errno.Errno {
 
 // Close implements fs.Inode.
 func (n *node) Close() {
-	f := n.vol
-	f.mu.Lock()
-	s := n.own.Load()
-	if s == nil {
-		if n.opens--; n.opens == 0 {
-			f.forget(n)
-		}
-	}
-	f.mu.Unlock()
-	if s != nil {
+	if s := n.use(-1, 0); s != nil {
 		s.attr.Lock()
 		s.opens--
 		s.attr.Unlock()
@@ -373,7 +376,7 @@ func (n *node) Close() {
 	}
 }
 
-// Gone says whether n has no name and is not open: nothing will happen to it any
+// Gone says whether n has no name and is neither open nor mapped: nothing will happen to it any
 // more.
 func (n *node) Gone() bool {
 	s := n.ours()
@@ -385,10 +388,10 @@ func (n *node) Gone() bool {
 	return s.dead
 }
 
-// reap gives the contents back of what has no name and is not open.
+// reap gives the contents back of what has no name and is neither open nor mapped.
 func (s *inode) reap() {
 	s.attr.Lock()
-	dead := s.nlink == 0 && s.opens == 0 && !s.dead
+	dead := s.nlink == 0 && s.opens == 0 && s.maps == 0 && !s.dead
 	s.dead = s.dead || dead
 	s.attr.Unlock()
 	if !dead {
