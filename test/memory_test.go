@@ -1,6 +1,9 @@
 package test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestMappings: anonymous memory, as mmap and its kin make, change and refuse it.
 func TestMappings(t *testing.T) {
@@ -12,4 +15,33 @@ func TestMappings(t *testing.T) {
 func TestFileMappings(t *testing.T) {
 	t.Parallel()
 	same(t, options{}, cProgram(t, glibc, "filemaps"), "/dev/shm")
+}
+
+// TestExhaustion: whatever a program takes all of, it is told so by an error that
+// Linux has for it, or it is killed and the kernel says why.
+func TestExhaustion(t *testing.T) {
+	t.Parallel()
+	sizes := []string{"16"}
+	if *stress {
+		sizes = append(sizes, "64", "256")
+	}
+	prog := cProgram(t, glibc, "exhaust")
+	for how, killed := range map[string]bool{
+		"memory": true, "shared": true, "tables": true,
+		"file": false, "files": false, "directories": false, "memfds": false, "pipes": false, "descriptors": false, "epoll": false,
+		"timers": false, "threads": false, "mappings": false, "signals": false, "locks": false,
+	} {
+		for _, size := range sizes {
+			t.Run(how+" "+size, func(t *testing.T) {
+				t.Parallel()
+				r := run(t, machine{"--vmm", "qemu", "--accel", "tcg", "-m", size}, options{}, prog, how)
+				if killed && r.code == 137 && strings.HasPrefix(r.stderr, "out of memory: ") {
+					return
+				}
+				if killed || r.code != 5 || !strings.Contains(r.stdout, ": stopped by ") || !strings.Contains(r.stdout, "\nalive") || r.stderr != "" {
+					t.Errorf("%v", r)
+				}
+			})
+		}
+	}
 }

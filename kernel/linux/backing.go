@@ -33,6 +33,8 @@ type inodePages struct {
 	inode fs.Inode
 	path  string // that it was found by
 	memfd *memfd
+
+	anonymous bool // what MAP_SHARED|MAP_ANONYMOUS made
 }
 
 func (p *inodePages) Pages(off int64, max int, write bool) ([]byte, Errno) {

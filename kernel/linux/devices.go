@@ -140,7 +140,7 @@ func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
 			console.Write(metal.Message, []byte("gosv kernel: /dev/"+d.name+": "+err.Error()+"\n"))
 		}
 	}
-	ns.Mount(fs.Place{Mount: dev, Inode: root}, "pts", "devpts", "devpts", ptsDevice, k.ptys.devpts)
+	ns.Mount(fs.Place{Mount: dev, Inode: root}, "pts", "devpts", "devpts", ptsDevice, k.devpts)
 	ns.Mount(fs.Place{Mount: dev, Inode: root}, "shm", "tmpfs", "tmpfs", shmDevice, func() fs.Inode {
 		return tmpfs.New(k.memory(shmDevice, fs.Sticky|0o777)).Root()
 	})

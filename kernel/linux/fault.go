@@ -122,7 +122,7 @@ func (s *Space) fillFile(v *vma, va uintptr, e *uint64) faultResult {
 	rights := v.fileRights()
 	for at := lo; at < hi; {
 		pages, err := v.file.Pages(v.offset(at), int((hi-at)>>12), write)
-		if err == ENOMEM {
+		if err == ENOMEM || err == ENOSPC && at == va && v.file.(*inodePages).anonymous {
 			return faultNoMemory
 		}
 		if err != 0 || len(pages) == 0 {

@@ -3,6 +3,7 @@ package linux
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"gosv/kernel/fs"
 )
@@ -214,6 +215,10 @@ func (t *Thread) install(f *File, min int, cloexec bool) (uintptr, Errno) {
 		f.Release()
 		return 0, EMFILE
 	}
+	if !s.roomFor(fd) {
+		f.Release()
+		return 0, ENFILE
+	}
 	for len(s.fds) <= fd {
 		s.fds = append(s.fds, descriptor{})
 	}
@@ -222,6 +227,16 @@ func (t *Thread) install(f *File, min int, cloexec bool) (uintptr, Errno) {
 		s.unused = fd + 1
 	}
 	return uintptr(fd), 0
+}
+
+// roomFor says whether there is memory for one more file, as descriptor fd.
+func (s *fileState) roomFor(fd int) bool {
+	const file = 512 // and what it stands for
+	table := 0
+	if fd >= cap(s.fds) {
+		table = int(unsafe.Sizeof(descriptor{})) * (fd + fd/4)
+	}
+	return kernelRoom(file + table)
 }
 
 // take closes fd's entry and returns its file with the table's reference.
@@ -310,6 +325,11 @@ func (t *Thread) dupTo(from, to uintptr, cloexec bool) (uintptr, Errno) {
 	}
 	s := &t.proc.files
 	s.mu.Lock()
+	if !s.roomFor(int(n)) {
+		s.mu.Unlock()
+		f.Release()
+		return 0, ENFILE
+	}
 	for uint64(len(s.fds)) <= n {
 		s.fds = append(s.fds, descriptor{})
 	}
@@ -341,7 +361,7 @@ func (f *fileState) backing(fd int32) (b Backing, canRead, canWrite bool, err Er
 			at := file.at()
 			path, _ = at.Path(f.root)
 		}
-		m := &inodePages{io.inode, path, io.memfd}
+		m := &inodePages{inode: io.inode, path: path, memfd: io.memfd}
 		m.Retain()
 		return m, file.canRead(), file.canWrite(), 0
 	case *zeroDevice:

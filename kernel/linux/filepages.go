@@ -19,11 +19,16 @@ type FilePages struct {
 	n      int
 }
 
+const fileReserve = 8 << 20
+
 // Alloc implements fs.PageAlloc.
 func (p *FilePages) Alloc() []byte {
 	p.mu.Lock()
 	if p.n == 0 {
-		p.n = metal.AllocFrames(p.frames[:])
+		// Whoever finds a file system full must have memory left to cope.
+		if free, total := watchMemory(); free > min(total/32, fileReserve) {
+			p.n = metal.AllocFrames(p.frames[:])
+		}
 	}
 	if p.n == 0 {
 		p.mu.Unlock()

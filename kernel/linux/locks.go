@@ -3,6 +3,7 @@ package linux
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"gosv/kernel/fs"
 )
@@ -179,6 +180,12 @@ func (t *Thread) lock(f *File, l fileLock, unlock, wait bool) Errno {
 	all := &t.proc.kernel.locks
 	all.used.Store(true)
 	f.locks.Store(all)
+	all.mu.Lock()
+	n := len(all.held) + 2
+	all.mu.Unlock()
+	if !unlock && !kernelRoom(n*3*int(unsafe.Sizeof(l))) { // release copies them
+		return ENOLCK
+	}
 	try := func() bool {
 		all.mu.Lock()
 		defer all.mu.Unlock()

@@ -187,7 +187,7 @@ func (s *Space) choose(addr, n, flags uintptr) (uintptr, Errno) {
 func (s *Space) place(v *vma) Errno {
 	n := v.hi - v.lo
 	replaced := s.mapped(v.lo, v.hi)
-	if s.size-replaced+n > s.asLimit || v.isData() && s.dataFull(n-min(n, replaced)) || len(s.maps.v) >= maxMappings {
+	if s.size-replaced+n > s.asLimit || v.isData() && s.dataFull(n-min(n, replaced)) || !s.maps.canAdd(1) {
 		return ENOMEM
 	}
 	if v.isData() && v.overcommits(n) {
@@ -230,7 +230,7 @@ func (k *Kernel) sharedMemory(v *vma, n uintptr) (Backing, Errno) {
 	if err != 0 {
 		return nil, ENOMEM
 	}
-	file := &inodePages{inode: inode, path: "/dev/zero (deleted)"}
+	file := &inodePages{inode: inode, path: "/dev/zero (deleted)", anonymous: true}
 	file.Retain()
 	return file, 0
 }
@@ -300,7 +300,7 @@ func sysMunmap(t *Thread, a *Args) (uintptr, Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lo, hi := addr, addr+pageUp(n)
-	if len(s.maps.v) >= maxMappings {
+	if !s.maps.canAdd(1) {
 		if v := s.maps.at(lo); v != nil && v.lo < lo && hi < v.hi {
 			return 0, ENOMEM // one more than there may be
 		}
@@ -348,7 +348,7 @@ func (s *Space) protect(lo, hi, prot uintptr) Errno {
 	if i == len(s.maps.v) || s.maps.v[i].lo > lo {
 		return ENOMEM
 	}
-	if len(s.maps.v)+2 > maxMappings {
+	if !s.maps.canAdd(2) {
 		return ENOMEM
 	}
 	first := s.maps.split(lo)
@@ -512,7 +512,7 @@ func (s *Space) remap(addr, oldN, n, flags, to uintptr) (got uintptr, locked boo
 			return 0, false, ENOMEM
 		}
 	}
-	if len(s.maps.v)+3 > maxMappings {
+	if !s.maps.canAdd(3) {
 		return 0, false, ENOMEM
 	}
 	return to, locked, s.move(addr, oldN, to, n, flags&mremapDontUnmap != 0)

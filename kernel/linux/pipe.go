@@ -246,7 +246,13 @@ func (p *pipe) grow(n int) {
 	for size < n {
 		size *= 2
 	}
-	p.resize(min(size, p.size))
+	if size = min(size, p.size); size > pageSize && !kernelRoom(size) {
+		p.size = max(len(p.buf), pageSize)
+		if size = p.size; size == len(p.buf) {
+			return
+		}
+	}
+	p.resize(size)
 }
 
 func (p *pipe) resize(size int) {

@@ -3,6 +3,7 @@ package linux
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"gosv/kernel/metal"
 )
@@ -246,6 +247,9 @@ func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, EINVAL
 		}
 		tm.notify = ev.notify
+	}
+	if !kernelRoom(int(unsafe.Sizeof(*tm))) {
+		return 0, EAGAIN
 	}
 	p.timerMu.Lock()
 	slot := -1

@@ -58,11 +58,12 @@ type ptySlave struct {
 }
 
 // devpts is the root of /dev/pts.
-func (x *ptys) devpts() fs.Inode {
+func (k *Kernel) devpts() fs.Inode {
+	x := &k.ptys
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.root == nil {
-		c := memory(ptsDevice, 0o755)
+		c := k.memory(ptsDevice, 0o755)
 		c.Magic = fs.MagicDevpts
 		x.root = tmpfs.New(c).Root()
 		x.root.Create("ptmx", fs.New{Mode: fs.Char, Rdev: devPtmx})
@@ -85,7 +86,7 @@ func (x *ptys) count() (n uint64) {
 // openMaster makes a pair.
 func (t *Thread) openMaster(d device) (object, Errno) {
 	x := &t.proc.kernel.ptys
-	root := x.devpts()
+	root := t.proc.kernel.devpts()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	n := 0

@@ -64,7 +64,7 @@ func newSpace() *Space {
 // frame returns a frame with undefined contents, or 0.
 func (s *Space) frame() uintptr {
 	if s.nframes == 0 {
-		if s.nframes = metal.AllocFrames(s.frames[:]); s.nframes == 0 {
+		if s.nframes = allocFrames(s.frames[:]); s.nframes == 0 {
 			return 0
 		}
 	}

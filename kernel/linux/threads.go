@@ -84,7 +84,7 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	case c.flags&^cloneSettable != 0:
 		return 0, EINVAL
 	}
-	if free, _ := metal.FreeMemory(); free < threadReserve || t.proc.kernel.countThreads() >= maxThreads {
+	if !kernelRoom(threadSize) || t.proc.kernel.countThreads() >= maxThreads {
 		return 0, EAGAIN
 	}
 	n := t.proc.newThread(t.proc.kernel.newID())
@@ -124,9 +124,8 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	return uintptr(n.tid), 0
 }
 
-// threadReserve is the memory below which no thread is started: a thread takes
-// about 8 KiB of the kernel's heap.
-const threadReserve = 512 << 10
+// threadSize is what a thread takes of the kernel's heap, about.
+const threadSize = 16 << 10
 
 // maxThreads bounds the threads of all processes (kernel.threads-max).
 const maxThreads = 32000

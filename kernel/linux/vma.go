@@ -1,5 +1,7 @@
 package linux
 
+import "unsafe"
+
 // vma is a mapping: pages [lo, hi) with the same rights and source.
 type vma struct {
 	lo, hi uintptr
@@ -95,6 +97,15 @@ type vmas struct {
 
 // maxMappings is vm.max_map_count's default (proc(5)).
 const maxMappings = 65530
+
+// canAdd says whether there may be n mappings more.
+func (m *vmas) canAdd(n int) bool {
+	need := n * int(unsafe.Sizeof(vma{}))
+	if len(m.v)+n > len(m.all)-len(m.v) { // perhaps makeRoom
+		need += len(m.v) * 3 * int(unsafe.Sizeof(m))
+	}
+	return len(m.v)+n <= maxMappings && (len(m.v) < len(m.slots) || kernelRoom(need))
+}
 
 // find returns the index of the first mapping that ends after a.
 func (m *vmas) find(a uintptr) int {

@@ -175,9 +175,10 @@ func runtimeStack() uintptr {
 }
 
 // heapLimit is what the kernel's Go heap may grow to before its collector
-// works harder: an eighth of memory, and at least what its start takes.
+// works harder, until somebody knows better: a quarter of memory, and at least
+// what its start takes.
 func heapLimit() uintptr {
-	return max(framesTotal<<12/8, 3<<20)
+	return max(framesTotal<<12/4, 3<<20)
 }
 
 func putDec(p, v uintptr) (n uintptr) {

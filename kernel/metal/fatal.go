@@ -76,10 +76,12 @@ func fatalRuntime(c *CPU) {
 	fatalEnd(c)
 }
 
-// fatalMemory ends the machine when not even the reserve is left.
+// fatalMemory ends the machine when not even the reserve is left: with what the
+// application asked of the kernel, so that it is the application that is killed.
 func fatalMemory(c *CPU) {
-	kernelMessage("\ngosv kernel: out of memory for the kernel itself: give the machine more (gosv run -m)\n")
-	fatalEnd(c)
+	const killed = 128 + 9
+	kernelMessage("\nout of memory: what the kernel keeps for the program takes all that is left; give the machine more (-m)\n")
+	powerOff(c, killed)
 }
 
 func fatalEnd(c *CPU) {

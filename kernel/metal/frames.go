@@ -13,6 +13,7 @@ var (
 
 	framesFree   uintptr // in ranges and list
 	framesTotal  uintptr
+	framesGiven  uintptr // by AllocFrames and not yet back
 	frameReserve uintptr // that only the kernel itself may use
 
 	directMap uintptr // DirectMap, or 0 on the boot page tables
@@ -74,5 +75,6 @@ func takeFrames(dst, n uintptr) uintptr {
 		}
 		st(dst+i*8, f)
 	}
+	framesGiven += i
 	return i
 }

@@ -121,6 +121,9 @@ func FreeMemory() (free, total uint64) {
 	return uint64(n-frameReserve) << 12, uint64(framesTotal) << 12
 }
 
+// KernelMemory returns the bytes that the kernel itself takes, without its image.
+func KernelMemory() uint64 { return uint64(framesTotal-framesFree-framesGiven) << 12 }
+
 // ZeroFrame clears a frame.
 func ZeroFrame(pa uintptr) { zeroPage(DirectMap + pa) }
 

@@ -69,6 +69,7 @@ func lockedSyscall(c *CPU, t *thread) {
 		for i := uintptr(0); i < t.SI; i++ {
 			freeFrame(ld(t.DI + i*8))
 		}
+		framesGiven -= t.SI
 		t.AX = 0
 	case sysDeadline:
 		userDeadline, userDeadlineAt = uint64(t.DI), c

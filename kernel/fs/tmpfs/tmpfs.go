@@ -96,8 +96,17 @@ func (f *FS) File(a fs.New) (fs.Inode, errno.Errno) {
 	return f.node(a), 0
 }
 
-// full says whether there are as many inodes as there may be.
-func (f *FS) full() bool { return f.Inodes > 0 && f.inodes.Load() >= f.Inodes }
+// full says whether there are as many inodes as there may be, or as memory allows.
+func (f *FS) full() bool {
+	if f.Inodes > 0 && f.inodes.Load() >= f.Inodes {
+		return true
+	}
+	if f.Memory == nil {
+		return false
+	}
+	free, total := f.Memory()
+	return free < min(total/32, 1<<20)
+}
 
 // node is a handle of an inode: ours, or the lower file system's as long as
 // nobody has changed it through this handle or another.

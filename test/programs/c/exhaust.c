@@ -13,9 +13,8 @@
 static const char *how;
 
 // Ends the taking: with an error is as good as without.
-static void stopped(long n, int e) {
+static void stopped(int e) {
 	printf("%s: stopped by %s\n", how, strerrorname_np(e));
-	fprintf(stderr, "%ld\n", n);
 	fflush(stdout);
 }
 
@@ -55,7 +54,7 @@ int main(int argc, char **argv) {
 		int fd = open("/tmp/exhaust", O_RDWR | O_CREAT, 0600);
 		memset(block, 1, sizeof block);
 		while (write(fd, block, sizeof block) > 0) n++;
-		stopped(n, errno);
+		stopped(errno);
 		TELL(unlink("/tmp/exhaust"));
 		TELL(close(fd));
 	} else if (!strcmp(how, "files")) {
@@ -66,30 +65,30 @@ int main(int argc, char **argv) {
 			if (fd < 0 || write(fd, name, 1) != 1) break;
 			close(fd);
 		}
-		stopped(n, errno);
+		stopped(errno);
 	} else if (!strcmp(how, "directories")) {
 		char name[100];
 		for (; n < MANY; n++) {
 			sprintf(name, "/tmp/exhaust-%ld", n);
 			if (mkdir(name, 0700)) break;
 		}
-		stopped(n, errno);
+		stopped(errno);
 	} else if (!strcmp(how, "pipes")) {
 		int fds[2];
 		for (; pipe(fds) == 0; n++) {
 			fcntl(fds[1], F_SETFL, O_NONBLOCK);
 			while (write(fds[1], block, sizeof block) > 0) {}
 		}
-		stopped(n, errno);
+		stopped(errno);
 	} else if (!strcmp(how, "descriptors")) {
 		while (eventfd(0, 0) >= 0) n++;
-		stopped(n, errno);
+		stopped(errno);
 	} else if (!strcmp(how, "memfds")) {
 		for (;; n++) {
 			int fd = memfd_create("x", 0);
 			if (fd < 0 || write(fd, block, 4096) != 4096) break;
 		}
-		stopped(n, errno);
+		stopped(errno);
 	} else if (!strcmp(how, "epoll")) {
 		int ep = epoll_create1(0);
 		for (;; n++) {
@@ -97,12 +96,12 @@ int main(int argc, char **argv) {
 			struct epoll_event ev = {.events = EPOLLIN};
 			if (fd < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev)) break;
 		}
-		stopped(n, errno);
+		stopped(errno);
 	} else if (!strcmp(how, "timers")) {
 		timer_t t;
 		struct itimerspec ts = {{1000, 0}, {1000, 0}};
 		for (; n < MANY && timer_create(CLOCK_MONOTONIC, 0, &t) == 0; n++) timer_settime(t, 0, &ts, 0);
-		stopped(n, errno);
+		stopped(errno);
 	} else if (!strcmp(how, "threads")) {
 		pthread_attr_t a;
 		pthread_attr_init(&a);
@@ -111,11 +110,11 @@ int main(int argc, char **argv) {
 		int e = 0;
 		for (; n < MANY; n++)
 			if ((e = pthread_create(&t, &a, sleeper, 0))) break;
-		stopped(n, e);
+		stopped(e);
 	} else if (!strcmp(how, "mappings")) {
 		for (; n < MANY; n++)
 			if (mmap(0, 4096, n % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) break;
-		stopped(n, errno);
+		stopped(errno);
 	} else if (!strcmp(how, "tables")) { // pages far apart: a page table each
 		char *p = mmap(0, 1UL << 45, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (p == MAP_FAILED) return 3;
@@ -125,14 +124,14 @@ int main(int argc, char **argv) {
 		sigfillset(&s);
 		sigprocmask(SIG_BLOCK, &s, 0);
 		while (n < MANY && sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 1}) == 0) n++;
-		stopped(n, errno);
+		stopped(errno);
 	} else if (!strcmp(how, "locks")) {
 		int fd = open("/tmp/exhaust", O_RDWR | O_CREAT, 0600);
 		for (; n < MANY; n++) {
 			struct flock l = {.l_type = F_WRLCK, .l_start = 2 * n, .l_len = 1};
 			if (fcntl(fd, F_SETLK, &l)) break;
 		}
-		stopped(n, n < MANY ? errno : 0);
+		stopped(n < MANY ? errno : 0);
 	} else
 		return 98;
 	// The rest still works.

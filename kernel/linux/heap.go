@@ -1,0 +1,61 @@
+package linux
+
+import (
+	"sync"
+	"sync/atomic"
+	_ "unsafe" // for linkname
+
+	"gosv/kernel/metal"
+)
+
+// The kernel's Go heap and the application live on the same memory. The heap
+// cannot be refused any: if there is none, the machine ends. So the collector
+// is told a limit that follows what is free, and nothing is made for the
+// application that it could have any number of when little is (kernelRoom).
+
+var heapLimit struct {
+	mu        sync.Mutex
+	low, high atomic.Uint64 // free memory between them needs no other limit; bytes
+}
+
+const (
+	heapSlack = 1 << 20 // what the collector keeps of its limit for itself
+
+	// What is free for more objects of the kernel is free memory less this, but
+	// on small machines.
+	kernelReserve = 1 << 20
+)
+
+// allocFrames is metal.AllocFrames.
+func allocFrames(dst []uintptr) int {
+	n := metal.AllocFrames(dst)
+	watchMemory()
+	return n
+}
+
+// watchMemory adapts the collector's limit. It costs little when there is no need.
+func watchMemory() (free, total uint64) {
+	free, total = metal.FreeMemory()
+	l := &heapLimit
+	if high := l.high.Load(); high == 0 { // the first time: the limit is metal's
+		l.low.Store(total / 2)
+		l.high.Store(total)
+	} else if (free < l.low.Load() || free > high) && l.mu.TryLock() {
+		setMemoryLimit(int64(metal.KernelMemory() + heapSlack + free/2))
+		l.low.Store(free / 4 * 3)
+		l.high.Store(free/2*3 + heapSlack)
+		l.mu.Unlock()
+	}
+	return free, total
+}
+
+// kernelRoom says whether the kernel may keep n bytes more for the application.
+func kernelRoom(n int) bool {
+	free, total := watchMemory()
+	return free >= uint64(n)*2+min(total/32, kernelReserve)
+}
+
+// setMemoryLimit is debug.SetMemoryLimit. It stops the world for a moment.
+//
+//go:linkname setMemoryLimit runtime/debug.setMemoryLimit
+func setMemoryLimit(limit int64) int64
