@@ -106,6 +106,9 @@ func TestStraceErrors(t *testing.T) {
 		"--strace=%files":              "%file, %desc",
 		"--strace=fork,no_such_call":   "no_such_call",
 		"--strace -o /nonexistent/out": "/nonexistent/out",
+		"--trace /nonexistent/trace":   "/nonexistent/trace",
+		"--core /nonexistent/core":     "/nonexistent",
+		"--core core --dry-run":        "--dry-run",
 		"-o out":                       "--strace",
 		"--strace --dry-run":           "--dry-run",
 	} {

@@ -25,11 +25,11 @@ type diagFlags struct {
 }
 
 func (f *diagFlags) add(fl *pflag.FlagSet) {
-	fl.StringVar(&f.strace, "strace", "", "print the program's system calls and signals, or only some: --strace=open,mmap, --strace=%file, --strace=!read")
+	fl.StringVar(&f.strace, "strace", "", "print the program's signals and system calls, or only some `CALLS`: --strace=open,mmap, --strace=%file, --strace=!read")
 	fl.Lookup("strace").NoOptDefVal = "all"
-	fl.StringVar(&f.trace, "trace", "", "write a trace of boot, system calls, page faults and scheduling to a file, for ui.perfetto.dev")
-	fl.StringVar(&f.core, "core", "", "write a core dump to a file when a signal ends the program as on Linux, or when gosv gets SIGQUIT")
-	fl.StringVarP(&f.output, "output", "o", "", "where --strace prints to (default standard error)")
+	fl.StringVar(&f.trace, "trace", "", "write a trace of boot, system calls, page faults and scheduling to `FILE`, for ui.perfetto.dev")
+	fl.StringVar(&f.core, "core", "", "write a core dump to `FILE` when a signal ends the program that makes one on Linux, or when gosv gets SIGQUIT")
+	fl.StringVarP(&f.output, "output", "o", "", "print what --strace finds to `FILE` (default standard error)")
 }
 
 // watch is what follows a program's run for the user.
@@ -116,6 +116,9 @@ func (w *watch) open(tty bool) (io.Writer, error) {
 		sinks = append(sinks, p.Event)
 	}
 	if w.flags.core != "" {
+		if _, err := os.Stat(filepath.Dir(w.flags.core)); err != nil { // better now than after the crash
+			return nil, fmt.Errorf("--core %s: %w", w.flags.core, err)
+		}
 		w.core = core.NewWriter(w.flags.core)
 		w.core.Files = w.files
 		w.done = append(w.done, w.core.Close)

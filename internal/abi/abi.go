@@ -79,6 +79,17 @@ func Find(name string) (Call, bool) {
 	return Call{}, false
 }
 
+var byNumber = sync.OnceValue(func() map[int]*Call {
+	m := map[int]*Call{}
+	for _, c := range Calls() {
+		m[c.Number] = &c
+	}
+	return m
+})
+
+// ByNumber returns the call with the given number, or nil.
+func ByNumber(nr int) *Call { return byNumber()[nr] }
+
 // Unknown is the error for a name that is no system call's: it says which are
 // near to it.
 func Unknown(name string) error {

@@ -14,26 +14,24 @@ import (
 // Describe returns a call's name, the call with its arguments, and its result, "?"
 // while there is none.
 func Describe(plan map[int]trace.CallPlan, c *trace.Call) (name, text, result string) {
-	for _, a := range abi.Calls() {
-		if a.Number == c.NR && len(a.Args) == len(c.Args) {
-			l := &line{Call: c, abi: &a, plan: plan[c.NR]}
-			before, after := l.format()
-			if !c.Over {
-				return a.Name, before + ")", "?"
-			}
-			return a.Name, before + after + ")", strings.TrimPrefix(l.value(), "= ")
-		}
+	a := abi.ByNumber(c.NR)
+	if a == nil || len(a.Args) != len(c.Args) {
+		return fmt.Sprintf("syscall_%d", c.NR), "", ""
 	}
-	return fmt.Sprintf("syscall_%d", c.NR), "", ""
+	l := &line{Call: c, abi: a, plan: plan[c.NR]}
+	before, after := l.format()
+	if !c.Over {
+		return a.Name, before + ")", "?"
+	}
+	return a.Name, before + after + ")", strings.TrimPrefix(l.value(), "= ")
 }
 
 // Printer prints events as strace(1) does. A call that waits is printed as far as
 // it is known; when another line comes in between, "<unfinished ...>" follows,
 // and "<... resumed>" later.
 type Printer struct {
-	w     io.Writer
-	plan  map[int]trace.CallPlan // of what to print
-	calls map[int]*abi.Call
+	w    io.Writer
+	plan map[int]trace.CallPlan // of what to print
 
 	threads map[int]bool // that live
 	status  map[int]int  // what a thread gave exit(2)
@@ -43,11 +41,7 @@ type Printer struct {
 
 // NewPrinter returns a Printer of the calls in plan.
 func NewPrinter(w io.Writer, plan map[int]trace.CallPlan) *Printer {
-	p := &Printer{w: w, plan: plan, calls: map[int]*abi.Call{}, threads: map[int]bool{}, status: map[int]int{}}
-	for _, c := range abi.Calls() {
-		p.calls[c.Number] = &c
-	}
-	return p
+	return &Printer{w: w, plan: plan, threads: map[int]bool{}, status: map[int]int{}}
 }
 
 // Event prints an event, if it is one to be printed.
@@ -56,8 +50,8 @@ func (p *Printer) Event(e trace.Event) {
 	case trace.Thread:
 		p.threads[e.TID] = true
 	case *trace.Call:
-		if p.calls[e.NR] != nil && len(p.calls[e.NR].Args) == len(e.Args) {
-			p.call(e)
+		if a := abi.ByNumber(e.NR); a != nil && len(a.Args) == len(e.Args) {
+			p.call(e, a)
 		}
 	case trace.Signal:
 		p.line(e.TID, "--- "+signalLine(e.Info[:])+" ---")
@@ -101,7 +95,7 @@ func (p *Printer) line(tid int, s string) {
 	io.WriteString(p.w, p.prefix(tid)+s+"\n")
 }
 
-func (p *Printer) call(c *trace.Call) {
+func (p *Printer) call(c *trace.Call, a *abi.Call) {
 	plan, ok := p.plan[c.NR]
 	if plan.NoReturn && c.Args != nil {
 		p.status[c.TID] = int(c.Args[0] & 0xff)
@@ -109,7 +103,7 @@ func (p *Printer) call(c *trace.Call) {
 	if !ok {
 		return
 	}
-	l := &line{Call: c, abi: p.calls[c.NR], plan: plan}
+	l := &line{Call: c, abi: a, plan: plan}
 	before, after := l.format()
 	var s string
 	switch {
