@@ -24,3 +24,25 @@ func TestManyThreads(t *testing.T) {
 		})
 	}
 }
+
+// TestTorture: what breaks kernels, at once and with more CPUs than the host has.
+func TestTorture(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "torture")
+	times := 1
+	if *stress {
+		times = 20
+	}
+	for how, rounds := range map[string]string{
+		"memory": "100", "futex": "50", "signals": "2000", "numbers": "10", "jumps": "500", "stack": "2",
+	} {
+		for _, cpus := range []string{"1", "4"} {
+			t.Run(how+" "+cpus, func(t *testing.T) {
+				t.Parallel()
+				for range times {
+					expect(t, run(t, machine{"--vmm", "qemu", "--accel", "tcg", "-m", "256", "-c", cpus}, options{}, prog, how, rounds), "sound\n")
+				}
+			})
+		}
+	}
+}

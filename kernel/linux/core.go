@@ -158,8 +158,15 @@ func (s *Space) coreFrames(f func(va, frame uintptr)) {
 	for _, v := range s.maps.v {
 		files := v.flags&vmaShared != 0 || v.file == Backing(&vdsoPage)
 		s.walk(v.lo, v.hi, func(va uintptr, e *uint64) {
-			if files || *e&pteFile == 0 {
-				f(va, uintptr(*e&pteAddr))
+			frame := uintptr(*e & pteAddr)
+			if *e&pteHuge != 0 {
+				for i := uintptr(0); i < hugeSize; i += pageSize {
+					if va+i >= v.lo && va+i < v.hi {
+						f(va+i, frame+i)
+					}
+				}
+			} else if files || *e&pteFile == 0 {
+				f(va, frame)
 			}
 		})
 	}

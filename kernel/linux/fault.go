@@ -65,6 +65,9 @@ func (s *Space) faultLocked(va uintptr, a access) faultResult {
 	if v.prot == 0 || a == accessWrite && v.prot&protWrite == 0 || a == accessExec && v.prot&protExec == 0 {
 		return faultDenied
 	}
+	if v.file == nil && (s.huges != 0 || v.flags&vmaHuge != 0 || va&(hugeSize-1) == 0) && s.faultHuge(v, va) {
+		return faultOK
+	}
 	e := s.entry(va)
 	switch {
 	case e == nil:
@@ -102,7 +105,7 @@ func (s *Space) fillAnonymous(v *vma, va uintptr, e *uint64) faultResult {
 		}
 		metal.ZeroFrame(f)
 		*e = uint64(f) | rights
-		s.addResident()
+		s.addResident(1)
 		e = (*uint64)(unsafe.Add(unsafe.Pointer(e), 8))
 	}
 	return faultOK
@@ -160,7 +163,7 @@ func (s *Space) fillCopy(v *vma, va uintptr, e *uint64) faultResult {
 	}
 	*(*[pageSize]byte)(metal.Phys(f)) = *(*[pageSize]byte)(page)
 	*e = uint64(f) | pteRights(v.prot)
-	s.addResident()
+	s.addResident(1)
 	return faultOK
 }
 
@@ -172,13 +175,13 @@ func (s *Space) copyOnWrite(v *vma, va uintptr, e *uint64) faultResult {
 	}
 	*(*[pageSize]byte)(metal.Phys(f)) = *(*[pageSize]byte)(metal.Phys(uintptr(*e & pteAddr)))
 	*e = uint64(f) | pteRights(v.prot)
-	s.addResident()
+	s.addResident(1)
 	metal.Flush(va, va+pageSize)
 	return faultOK
 }
 
-func (s *Space) addResident() {
-	s.resident++
+func (s *Space) addResident(n uintptr) {
+	s.resident += n
 	s.peak = max(s.peak, s.resident)
 }
 

@@ -371,6 +371,10 @@ func (s *Space) protect(lo, hi, prot uintptr) Errno {
 			break
 		}
 		if v.prot != rights {
+			if !s.split(v.lo, 0) || !s.split(v.hi, 0) {
+				err = ENOMEM
+				break
+			}
 			v.prot = rights
 			s.setRights(v)
 		}
@@ -389,9 +393,12 @@ func (s *Space) setRights(v *vma) {
 		if old&pteFile != 0 {
 			now = v.fileRights()
 		}
-		*e = old&pteAddr | now
+		*e = old&(pteAddr|pteHuge) | now
 		if old&ptePresent > now&ptePresent || old&pteWrite > now&pteWrite || old&pteNX < now&pteNX {
 			first, last = min(first, va), va+pageSize
+			if old&pteHuge != 0 {
+				last = va + hugeSize
+			}
 		}
 	})
 	if first < last {
@@ -521,7 +528,7 @@ func (s *Space) remap(addr, oldN, n, flags, to uintptr) (got uintptr, locked boo
 // move moves the mapping of [addr, addr+oldN) to where n bytes are free, with its
 // pages. It leaves an empty one if keep is set.
 func (s *Space) move(addr, oldN, to, n uintptr, keep bool) Errno {
-	enough := true
+	enough := s.splitAll(addr, addr+oldN)
 	s.walk(addr, addr+oldN, func(va uintptr, e *uint64) {
 		enough = enough && s.entry(to+va-addr) != nil
 	})
@@ -625,6 +632,9 @@ func (s *Space) advise(addr, n uintptr, advice int32) Errno {
 			if anonymous || v.file != nil {
 				s.drop(lo, end, true)
 			}
+		case madvHugePage, madvNoHugePage:
+			i = s.setFlag(lo, end, vmaHuge, advice == madvHugePage)
+			i = s.setFlag(lo, end, vmaNoHuge, advice == madvNoHugePage)
 		case madvDontFork, madvDoFork:
 			i = s.setFlag(lo, end, vmaDontFork, advice == madvDontFork)
 		case madvDontDump, madvDoDump:
@@ -732,7 +742,15 @@ func (s *Space) residency(lo, n uintptr, there *[256]byte) bool {
 			there[i] = 1
 		}
 	}
-	s.walk(lo, lo+n, func(va uintptr, e *uint64) { there[(va-lo)>>12] = 1 })
+	s.walk(lo, lo+n, func(va uintptr, e *uint64) {
+		size := uintptr(pageSize)
+		if *e&pteHuge != 0 {
+			size = hugeSize
+		}
+		for at := max(va, lo); at < min(va+size, lo+n); at += pageSize {
+			there[(at-lo)>>12] = 1
+		}
+	})
 	return true
 }
 

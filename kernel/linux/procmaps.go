@@ -89,10 +89,13 @@ func (s *Space) usage() (u usage) {
 // present returns how many of v's pages are there that belong to the process, and
 // how many are a file's; s.mu is held.
 func (s *Space) present(v *vma) (own, file uint64) {
-	s.walk(v.lo, v.hi, func(_ uintptr, e *uint64) {
-		if *e&pteFile != 0 {
+	s.walk(v.lo, v.hi, func(va uintptr, e *uint64) {
+		switch {
+		case *e&pteFile != 0:
 			file++
-		} else {
+		case *e&pteHuge != 0:
+			own += uint64(min(va+hugeSize, v.hi)-max(va, v.lo)) / pageSize
+		default:
 			own++
 		}
 	})

@@ -35,6 +35,7 @@ type Space struct {
 
 	frames  [32]uintptr // ready to use, contents undefined
 	nframes int
+	huges   int // large pages mapped: huge.go
 }
 
 // Page-table entries (Intel SDM vol. 3A 4.5). An entry that is not zero but
@@ -45,6 +46,7 @@ const (
 	pteUser     = 1 << 2
 	pteAccessed = 1 << 5
 	pteDirty    = 1 << 6
+	pteHuge     = 1 << 7 // maps 2 MiB
 	pteFile     = 1 << 9 // ours: the frame belongs to a file
 	pteNX       = 1 << 63
 	pteAddr     = 1<<52 - pageSize
@@ -83,9 +85,12 @@ func (s *Space) tableFrame() uintptr {
 
 // entry returns the page-table entry of va, making the tables that lead to
 // it; nil if there is no memory for them.
-func (s *Space) entry(va uintptr) *uint64 {
+func (s *Space) entry(va uintptr) *uint64 { return s.entryAt(va, 12) }
+
+// entryAt returns the entry for va that stands for 1<<level bytes.
+func (s *Space) entryAt(va uintptr, level int) *uint64 {
 	table := s.root
-	for shift := 39; shift > 12; shift -= 9 {
+	for shift := 39; shift > level; shift -= 9 {
 		e := (*uint64)(unsafe.Add(metal.Phys(table), va>>shift&511*8))
 		if *e == 0 {
 			f := s.tableFrame()
@@ -96,21 +101,25 @@ func (s *Space) entry(va uintptr) *uint64 {
 		}
 		table = uintptr(*e & pteAddr)
 	}
-	return (*uint64)(unsafe.Add(metal.Phys(table), va>>12&511*8))
+	return (*uint64)(unsafe.Add(metal.Phys(table), va>>level&511*8))
 }
 
-// walk calls f for every entry in use in [lo, hi).
+// walk calls f for every entry in use in [lo, hi). One of a large page has pteHuge
+// set, and is f's business as a whole if a part of the page is in the range.
 func (s *Space) walk(lo, hi uintptr, f func(va uintptr, e *uint64)) {
 next:
 	for va := lo; va < hi; {
 		table := s.root
 		for shift := 39; shift > 12; shift -= 9 {
-			e := *(*uint64)(unsafe.Add(metal.Phys(table), va>>shift&511*8))
-			if e == 0 { // nothing in all of its range
+			e := (*uint64)(unsafe.Add(metal.Phys(table), va>>shift&511*8))
+			if *e&pteHuge != 0 {
+				f(va&^(hugeSize-1), e)
+			}
+			if *e == 0 || *e&pteHuge != 0 { // nothing more in all of its range
 				va = (va>>shift + 1) << shift
 				continue next
 			}
-			table = uintptr(e & pteAddr)
+			table = uintptr(*e & pteAddr)
 		}
 		for end := min(hi, (va>>21+1)<<21); va < end; va += pageSize {
 			if e := (*uint64)(unsafe.Add(metal.Phys(table), va>>12&511*8)); *e != 0 {
@@ -146,6 +155,9 @@ func (s *Space) unmap(lo, hi uintptr) {
 // drop takes the pages of [lo, hi) away and frees their frames; only a file's
 // without own.
 func (s *Space) drop(lo, hi uintptr, own bool) {
+	if s.huges != 0 {
+		s.dropHuge(lo, hi, own)
+	}
 	var dead [64]uintptr
 	n := 0
 	first, last := hi, lo

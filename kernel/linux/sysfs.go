@@ -26,8 +26,8 @@ var sysFiles = [...]procFile{
 	{name: "kernel", mode: procDir, files: []procFile{
 		{name: "mm", mode: procDir, files: []procFile{
 			{name: "transparent_hugepage", mode: procDir, files: []procFile{
-				{name: "enabled", mode: procRead, text: "always madvise [never]\n"},
-				{name: "defrag", mode: procRead, text: "always defer defer+madvise madvise [never]\n"},
+				{name: "enabled", mode: procRead, text: "always [madvise] never\n"},
+				{name: "defrag", mode: procRead, text: "always defer defer+madvise [madvise] never\n"},
 				{name: "hpage_pmd_size", mode: procRead, text: "2097152\n"},
 			}},
 		}},

@@ -30,6 +30,8 @@ const (
 	vmaDontFork
 	vmaDontDump
 	vmaWipeOnFork
+	vmaHuge   // MADV_HUGEPAGE
+	vmaNoHuge // MADV_NOHUGEPAGE
 )
 
 // endOff is the offset in the file where v ends.

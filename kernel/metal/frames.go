@@ -10,6 +10,7 @@ var (
 	nram       int
 	ramAt      int // ranges below are used up
 	freeFrames uintptr
+	freeHuges  uintptr // 2 MiB each, aligned, that came back whole
 
 	framesFree   uintptr // in ranges and list
 	framesTotal  uintptr
@@ -47,7 +48,54 @@ func frame() uintptr {
 			return f
 		}
 	}
+	if f := freeHuges; f != 0 { // the ranges are used up: it is one
+		freeHuges = ld(directMap + f)
+		ramAt = nram - 1
+		ram[ramAt].next, ram[ramAt].end = f+4096, f+pageSize2M
+		framesFree--
+		return f
+	}
 	return 0
+}
+
+// takeHuge is AllocHuge. Large pages come from the top of the ranges, small ones
+// from the bottom.
+func takeHuge() uintptr {
+	const frames = pageSize2M / 4096
+	if framesFree < frameReserve+frames {
+		return 0
+	}
+	f := freeHuges
+	if f != 0 {
+		freeHuges = ld(directMap + f)
+	}
+	for i := nram - 1; i >= ramAt && f == 0; i-- {
+		r := &ram[i]
+		top := r.end &^ (pageSize2M - 1)
+		if top < r.next+pageSize2M {
+			continue
+		}
+		for r.end > top { // what lies above is for small ones
+			r.end -= 4096
+			freeFrame(r.end)
+			framesFree-- // it was counted
+		}
+		r.end -= pageSize2M
+		f = r.end
+	}
+	if f != 0 {
+		framesFree -= frames
+		framesGiven += frames
+	}
+	return f
+}
+
+// giveHuge is FreeHuge.
+func giveHuge(f uintptr) {
+	st(directMap+f, freeHuges)
+	freeHuges = f
+	framesFree += pageSize2M / 4096
+	framesGiven -= pageSize2M / 4096
 }
 
 func freeFrame(f uintptr) {

@@ -111,6 +111,14 @@ func FreeFrames(src []uintptr) {
 	}
 }
 
+// AllocHuge returns 2 MiB of memory, aligned, as 512 frames of undefined contents;
+// 0 if there is no such piece. It may be given back piecemeal by FreeFrames, or
+// whole by FreeHuge.
+func AllocHuge() uintptr { return mcall(sysHuge, 0, 0, 0) }
+
+// FreeHuge gives back what AllocHuge gave.
+func FreeHuge(pa uintptr) { mcall(sysFreeHuge, pa, 0, 0) }
+
 // FreeMemory returns the bytes that AllocFrames could still give, and all
 // that the machine has for kernel and application.
 func FreeMemory() (free, total uint64) {
@@ -277,6 +285,8 @@ func mcall(nr, a, b, c uintptr) uintptr
 const (
 	sysFrames = 1000 + iota
 	sysFreeFrames
+	sysHuge
+	sysFreeHuge
 	sysDeadline
 	sysFlush
 	sysRoot

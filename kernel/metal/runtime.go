@@ -71,6 +71,10 @@ func lockedSyscall(c *CPU, t *thread) {
 		}
 		framesGiven -= t.SI
 		t.AX = 0
+	case sysHuge:
+		t.AX = takeHuge()
+	case sysFreeHuge:
+		giveHuge(t.DI)
 	case sysDeadline:
 		userDeadline, userDeadlineAt = uint64(t.DI), c
 		setWant(c)

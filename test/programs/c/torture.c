@@ -69,9 +69,8 @@ static void *mapper(void *arg) {
 			break;
 		}
 		case 5:
-			if (m[k].pages > 4) { // a hole, filled anew
+			if (m[k].pages > 4) { // new pages in its midst; a hole would be another thread's prey
 				unsigned at = next(&s) % (m[k].pages - 2);
-				munmap(m[k].p + at * PAGE, 2 * PAGE);
 				mmap(m[k].p + at * PAGE, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 				mprotect(m[k].p, m[k].pages * PAGE, PROT_READ | PROT_WRITE);
 				for (unsigned j = at; j < at + 2; j++) {
