@@ -46,3 +46,22 @@ func TestTorture(t *testing.T) {
 		}
 	}
 }
+
+// TestGarbage: ten thousand goroutines and a busy collector.
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	prog := goProgram(t, "test/programs/garbage")
+	rounds, times := "1", 1
+	if *stress {
+		rounds, times = "10", 20
+	}
+	host := runHost(t, options{}, prog, rounds)
+	for _, cpus := range []string{"1", "4"} {
+		t.Run(cpus, func(t *testing.T) {
+			t.Parallel()
+			for range times {
+				compare(t, run(t, machine{"--vmm", "qemu", "--accel", "tcg", "-m", "512", "-c", cpus}, options{}, prog, rounds), host)
+			}
+		})
+	}
+}
