@@ -36,7 +36,7 @@ func (s *Space) faultHuge(v *vma, va uintptr) bool {
 		return true // another thread was faster
 	}
 	lo := va &^ (hugeSize - 1)
-	if e != nil && *e != 0 || lo < v.lo || lo+hugeSize > v.hi || v.flags&vmaNoHuge != 0 || v.flags&vmaHuge == 0 && !s.filling(v, va) {
+	if e != nil && *e != 0 || lo < v.lo || lo+hugeSize > v.hi || v.flags&vmaNoHuge != 0 || s.noHuge || v.flags&vmaHuge == 0 && !s.filling(v, va) {
 		return false
 	}
 	if free, total := watchMemory(); free < total/8+hugeSize {

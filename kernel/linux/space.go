@@ -35,7 +35,8 @@ type Space struct {
 
 	frames  [32]uintptr // ready to use, contents undefined
 	nframes int
-	huges   int // large pages mapped: huge.go
+	huges   int  // large pages mapped: huge.go
+	noHuge  bool // PR_SET_THP_DISABLE
 }
 
 // Page-table entries (Intel SDM vol. 3A 4.5). An entry that is not zero but

@@ -249,12 +249,19 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, EINVAL
 		}
 		return 0, 0
-	case prGetTiming, prGetSeccomp, prGetSecureBits, prGetTHPDisable:
+	case prGetTiming, prGetSeccomp, prGetSecureBits:
 		return 0, 0
-	case prSetTHPDisable:
-		if arg > 1 {
+	case prSetTHPDisable, prGetTHPDisable:
+		if a.Arg3()|a.Arg4()|a.Arg5() != 0 || int32(a.Arg1()) == prGetTHPDisable && arg != 0 {
 			return 0, EINVAL
 		}
+		s := t.space
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if int32(a.Arg1()) == prGetTHPDisable {
+			return flagResult(s.noHuge), 0
+		}
+		s.noHuge = arg != 0
 		return 0, 0
 	case prGetKeepCaps:
 		return flagResult(t.credFlag(&t.proc.cred.keepCaps)), 0

@@ -376,6 +376,44 @@ static void reserve(void) {
 	TELLP(mmap(0, 1UL << 40, RW, ANON, -1, 0));
 }
 
+// Memory that is filled from end to end, and changed in parts.
+static void large(void) {
+	puts("-- large");
+	const unsigned long n = 4096; // pages
+	volatile char *p = anon(n);
+	for (unsigned long i = 0; i < n; i++) p[i * PAGE + i % PAGE] = (char)(i * 7 + 1);
+	volatile char *q = anon(n);
+	TELL(madvise((void *)q, n * PAGE, MADV_HUGEPAGE) ? errno == EINVAL ? 0 : -1 : 0); // not every kernel has it
+	q[1500 * PAGE] = 5;
+	munmap((void *)(p + 1000 * PAGE), 3 * PAGE);
+	mprotect((void *)(p + 2000 * PAGE), 5 * PAGE, PROT_READ);
+	madvise((void *)(p + 2500 * PAGE), 2 * PAGE, MADV_DONTNEED);
+	madvise((void *)(p + 3000 * PAGE), 600 * PAGE, MADV_DONTNEED);
+	mprotect((void *)p, 1000 * PAGE, PROT_NONE);
+	mprotect((void *)p, 1000 * PAGE, RW);
+	ATTEMPT(p, p[1001 * PAGE] = 1);
+	ATTEMPT(p, p[2004 * PAGE] = 1);
+	ATTEMPT(p, p[2005 * PAGE] = p[2005 * PAGE]);
+	unsigned long lost = 0, zero = 0;
+	for (unsigned long i = 0; i < n; i++) {
+		if (i >= 1000 && i < 1003) continue;
+		char c = p[i * PAGE + i % PAGE];
+		if (c != (char)(i * 7 + 1)) lost++;
+		if (!c) zero++;
+	}
+	printf("%lu lost, %lu zero\n", lost, zero);
+	volatile char *r = mremap((void *)(p + 2010 * PAGE), 900 * PAGE, 1900 * PAGE, MREMAP_MAYMOVE);
+	for (unsigned long i = lost = 0; i < 900; i++) lost += r[i * PAGE + (i + 2010) % PAGE] != (char)((i + 2010) * 7 + 1);
+	printf("%lu lost in moving\n", lost);
+	munmap((void *)(q + 700 * PAGE), 1200 * PAGE);
+	ATTEMPT(q, q[1500 * PAGE]);
+	printf("%d\n", q[1900 * PAGE] + q[699 * PAGE]);
+	int fd = open("/dev/zero", O_RDONLY);
+	TELL(read(fd, (void *)(p + 100 * PAGE), 300 * PAGE));
+	printf("%d %d\n", p[200 * PAGE + 200], p[99 * PAGE + 99] == (char)(99 * 7 + 1));
+	close(fd);
+}
+
 static void pkeys(void) {
 	puts("-- barriers");
 	TELL(syscall(SYS_membarrier, 4, 0, 0));
@@ -410,5 +448,6 @@ int main(void) {
 	kernel_half();
 	limits();
 	reserve();
+	large();
 	pkeys();
 }
