@@ -101,15 +101,16 @@ func reportExit(code int) {
 // is empty, and each look at it is a VM exit: it is looked at when the FIFO may be full.
 func transmit(p, n uintptr) (sent uintptr) {
 	for sent < n {
-		if uartRoom == 0 {
+		room := uartRoom // read once: a message of the kernel may come from another CPU
+		if room == 0 {
 			if inb(uartLineStatus)&uartTransmitFree == 0 {
 				break
 			}
-			uartRoom = uartFIFOSize
+			room = uartFIFOSize
 		}
-		k := min(n-sent, uartRoom)
+		k := min(n-sent, room)
 		outs(uart, p+sent, k)
-		uartRoom -= k
+		uartRoom = room - k
 		sent += k
 	}
 	return sent

@@ -18,11 +18,18 @@ var exceptionNames = [...]string{"divide error", "debug", "NMI", "breakpoint", "
 // failing is the id of the CPU that reports a failure, plus one.
 var failing atomic.Uint32
 
-// beginFatal lets one CPU report a failure, and that once: the others wait for
-// the end, and a report that fails itself is cut short.
+// beginFatal lets one CPU report a failure, and that once: the others are stopped, or
+// the program would go on meanwhile, write and perhaps end, and a report that fails
+// itself is cut short.
 func beginFatal(c *CPU) {
+	const nmi = 0x4400
 	me := uint32(c.id) + 1
 	if failing.CompareAndSwap(0, me) {
+		for i := uintptr(0); i < ncpu; i++ {
+			if d := cpus[i]; d != c && d.online {
+				writeICR(d.apic, nmi)
+			}
+		}
 		showFuncs()
 		return
 	}
@@ -72,6 +79,7 @@ func fatalFault(c *CPU, r *Regs, vec, err, cr2 uintptr) {
 // fatalRuntime ends the machine after the Go runtime reported why: a panic of
 // the kernel, or a throw.
 func fatalRuntime(c *CPU) {
+	beginFatal(c)
 	kernelMessage("\ngosv kernel: the kernel failed, see above\n")
 	fatalEnd(c)
 }
@@ -79,6 +87,7 @@ func fatalRuntime(c *CPU) {
 // fatalMemory ends the machine when not even the reserve is left: with what the
 // application asked of the kernel, so that it is the application that is killed.
 func fatalMemory(c *CPU) {
+	beginFatal(c)
 	const killed = 128 + 9
 	kernelMessage("\nout of memory: what the kernel keeps for the program takes all that is left; give the machine more (-m)\n")
 	powerOff(c, killed)

@@ -20,7 +20,7 @@ func spin(c *CPU) {
 	for !atomic.CompareAndSwapUint32(&lockWord, 0, 1) {
 		for atomic.LoadUint32(&lockWord) != 0 {
 			if failing.Load() == uint32(c.id)+1 {
-				return // the holder may have failed too, and stand still
+				return // the holder has been stopped (see beginFatal)
 			}
 			catchUp(c) // the holder may be waiting for us in flush
 			pause()

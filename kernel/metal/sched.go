@@ -32,6 +32,17 @@ const (
 	inEpoll
 )
 
+// What holds whenever the lock is free:
+//
+//   - A thread is current on one CPU, or in the run queue, or blocked, or free.
+//   - While a thread is in the queue no CPU has idling set: one that had was sent
+//     vecWake, and finds the thread or that another CPU took it.
+//   - A blocked thread's timeout, userDeadline and turnEnd are in the want of the CPU
+//     that they belong to, and its timer is armed for no later than want, or has
+//     fired and the interrupt is about to come in.
+//   - Signals that a thread does not block are pending only while it is in the queue,
+//     or current on a CPU that was sent vecWake.
+
 // A thread takes a frame of its own. There are few: one per CPU, sysmon, and
 // those the runtime starts when others block.
 const maxThreads = 512
