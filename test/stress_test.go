@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,24 @@ func TestStress(t *testing.T) {
 	}
 	close(numbers)
 	wg.Wait()
+}
+
+// TestStorm: threads on several CPUs lose no wake-up, no signal and no page.
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	seeds, rounds := 1, "100"
+	if *stress {
+		seeds, rounds = 20, "500"
+	}
+	prog := cProgram(t, glibc, "storm")
+	for seed := range seeds {
+		for _, cpus := range []string{"1", "2", "4", "8"} {
+			t.Run(fmt.Sprintf("seed %d, CPUs %s", seed, cpus), func(t *testing.T) {
+				t.Parallel()
+				expect(t, run(t, microvm, options{flags: []string{"-c", cpus}}, prog, strconv.Itoa(seed), rounds), "done\n")
+			})
+		}
+	}
 }
 
 // TestStressFirecracker is the same a hundred times, on Firecracker.
