@@ -180,8 +180,8 @@ func NoDeadline() {
 }
 
 // Runnable counts n more of the application's threads that run or could; n may be
-// negative. While there are more than CPUs they take turns of 10 ms: whoever is in
-// ring 3 at the end of one comes back to Go.
+// negative. While there are more than CPUs they take turns of 10 ms, the first of
+// 100: whoever is in ring 3 at the end of one comes back to Go.
 func Runnable(n int32) {
 	if uintptr(runnables.Add(n)) > ncpu && n > 0 && atomic.LoadUint64(&turnEnd) == 0 {
 		mcall(sysTurns, 0, 0, 0)

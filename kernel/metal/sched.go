@@ -58,6 +58,7 @@ var (
 	runnables atomic.Int32 // threads of the application that run or could (see Runnable)
 	turnEnd   uint64       // when they shall change, 0 if they need not; atomic
 	turnEndAt *CPU         // armed there
+	firstTurn uint64       // when the first ends: a short-lived program does not see it
 
 	// recall is set while some thread shall come back from ring 3, or not go there,
 	// and look at timers and device interrupts. Atomic. Who clears it looks.
@@ -70,7 +71,7 @@ var (
 // has the same, so that one interrupt does for both.
 const (
 	slice      = 100_000_000
-	turn       = 10_000_000 // of the application's threads
+	turn       = 10_000_000 // of the application's threads, the first ten in one
 	timerSlack = 50_000
 )
 
@@ -265,8 +266,12 @@ func deadlineDue(c *CPU, n uint64) {
 func startTurn(c *CPU) {
 	atomic.StoreUint64(&turnEnd, 0) // before looking: who makes one more looks afterwards
 	if uintptr(runnables.Load()) > ncpu {
+		n := now()
+		if firstTurn == 0 {
+			firstTurn = n + 10*turn
+		}
 		turnEndAt = c
-		atomic.StoreUint64(&turnEnd, now()+turn)
+		atomic.StoreUint64(&turnEnd, max(n+turn, firstTurn))
 	}
 }
 
