@@ -9,7 +9,7 @@ GOTEST  := $(GO) test -ldflags=-checklinkname=0
 export GOTOOLCHAIN := go1.26.8
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PACKAGES := qemu-system-x86 busybox-static musl-tools gcc libc6-dev erofs-utils linux-image-cloud-amd64 cpio lz4 strace gdb
+PACKAGES := qemu-system-x86 busybox-static musl-tools gcc libc6-dev erofs-utils linux-image-cloud-amd64 cpio lz4 strace gdb zlib1g-dev libsqlite3-dev liblua5.4-dev
 
 .PHONY: all kernels deps hello test std stress bench fuzz docs clean
 
