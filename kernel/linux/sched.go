@@ -25,6 +25,7 @@ type schedState struct {
 	nice     int32
 	flags    int32  // SCHED_RESET_ON_FORK
 	affinity uint64 // CPUs, 0 for all
+	io       int32  // class and level of ioprio_set(2)
 }
 
 func sysSchedYield(t *Thread, a *Args) (uintptr, Errno) {
@@ -271,6 +272,8 @@ func (t *Thread) niceThread(which, who uintptr) (*Thread, Errno) {
 	switch {
 	case which > prioUser:
 		return nil, EINVAL
+	case int32(who) < 0:
+		return nil, ESRCH
 	case which == prioProcess:
 		return t.schedThread(who)
 	case who != 0 && int(int32(who)) != t.proc.pid:
@@ -304,20 +307,36 @@ func sysSetpriority(t *Thread, a *Args) (uintptr, Errno) {
 	return 0, 0
 }
 
-// ioprio_get(2) and ioprio_set(2): no I/O is queued by priority.
+// ioprio_get(2) and ioprio_set(2), which count what they are about from 1 on: no
+// I/O is queued by priority.
 
 func sysIoprioGet(t *Thread, a *Args) (uintptr, Errno) {
-	if a.Arg1() < 1 || a.Arg1() > 3 {
-		return 0, EINVAL
+	of, err := t.niceThread(a.Arg1()-1, a.Arg2())
+	if err != 0 {
+		return 0, err
 	}
-	return 0, 0
+	of.proc.mu.Lock()
+	defer of.proc.mu.Unlock()
+	return uintptr(of.sched.io), 0
 }
 
 func sysIoprioSet(t *Thread, a *Args) (uintptr, Errno) {
-	const classShift, maxClass, maxLevel = 13, 3, 7
-	v := a.Arg3()
-	if a.Arg1() < 1 || a.Arg1() > 3 || v>>classShift > maxClass || v&(1<<classShift-1) > maxLevel {
+	const none, realtime, idle = 0, 1, 3
+	const classShift, maxLevel = 13, 7
+	v := uint32(a.Arg3())
+	class, level := v>>classShift, v&(1<<classShift-1)
+	switch {
+	case class > idle, class == none && level != 0, class != idle && level > maxLevel:
 		return 0, EINVAL
+	case class == realtime && !t.can(capSysNice) && !t.can(capSysAdmin):
+		return 0, EPERM
 	}
+	of, err := t.niceThread(a.Arg1()-1, a.Arg2())
+	if err != 0 {
+		return 0, err
+	}
+	of.proc.mu.Lock()
+	defer of.proc.mu.Unlock()
+	of.sched.io = int32(v)
 	return 0, 0
 }

@@ -50,6 +50,7 @@ var sysctls = [...]procFile{
 			{name: "poolsize", mode: procRead, text: "256\n"},
 			{name: "uuid", mode: procRead, read: func(s *subject, b *text) { b.uuid(newUUID()) }},
 		}},
+		{name: "tainted", mode: procRead, read: func(s *subject, b *text) { b.str("0\n") }},
 		{name: "threads-max", mode: procRead, read: func(s *subject, b *text) { b.num(maxThreads); b.str("\n") }},
 		{name: "version", mode: procRead, read: func(s *subject, b *text) { b.str(utsVersion, "\n") }},
 	}},
