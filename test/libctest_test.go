@@ -10,7 +10,7 @@ import (
 
 // libcTestNeeds says which of libc-test's programs need what is not there yet.
 var libcTestNeeds = map[string]string{
-	"fork": "daemon-failure execle-env fflush-exit popen pthread_atfork-errno-clobber pthread_exit-dtor raise-race spawn vfork",
+	"fork": "daemon-failure execle-env fcntl fflush-exit popen pthread_atfork-errno-clobber pthread_exit-dtor raise-race spawn vfork",
 	"System V IPC, which is left out as in a kernel without CONFIG_SYSVIPC": "ipc_msg ipc_sem ipc_shm",
 }
 

@@ -9,7 +9,7 @@ import (
 // found by other programs' own tests.
 func TestRegressions(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"copyrange", "entropy"} {
+	for _, name := range []string{"answers", "copyrange", "entropy"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			same(t, options{}, cProgram(t, glibc, name))

@@ -22,7 +22,7 @@ func sysUname(t *Thread, a *Args) (uintptr, Errno) {
 	copy(u[0][:], utsSystem)
 	k.mu.Lock()
 	copy(u[1][:64], k.HostName)
-	copy(u[5][:64], k.domainName)
+	copy(u[5][:64], noneOr(k.domainName))
 	k.mu.Unlock()
 	copy(u[2][:], utsRelease)
 	copy(u[3][:], utsVersion)

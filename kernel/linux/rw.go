@@ -148,12 +148,13 @@ func (t *Thread) vectorAt(a *Args, write, second bool, flags uintptr) (uintptr, 
 		if err != 0 {
 			return 0, err
 		}
-		if write && !f.canWrite() || !write && !f.canRead() {
-			return 0, EBADF
-		}
 		io, isInode := f.io.(*inodeFile)
 		_, isPipe := f.io.(*pipeEnd)
 		switch {
+		case !here && isPipe:
+			return 0, ESPIPE
+		case write && !f.canWrite() || !write && !f.canRead():
+			return 0, EBADF
 		case !here && !isInode:
 			return t.positioned(f, u, off, write, false)
 		case flags&^rwfKnown != 0, flags&rwfNowait != 0 && !isPipe:

@@ -385,14 +385,23 @@ func sysVmsplice(t *Thread, a *Args) (uintptr, Errno) {
 		case !ok:
 			return 0, EBADF
 		}
+		hurry := &File{io: f.io}
+		hurry.flags.Store(f.flags.Load() | oNonblock)
 		if a.Arg4()&spliceNonblock != 0 {
-			flags := f.flags.Load() | oNonblock
-			f = &File{io: f.io}
-			f.flags.Store(flags)
+			f = hurry
 		}
-		if e.writes {
-			return t.writeFile(f, u)
+		if !e.writes {
+			return t.readFile(f, u)
 		}
-		return t.readFile(f, u)
+		// It waits for room, but only once.
+		err = t.block(f, &e.p.full, func() bool {
+			e.p.mu.Lock()
+			defer e.p.mu.Unlock()
+			return e.p.room() >= min(u.left, pipeBuf) || e.p.readers == 0
+		})
+		if err != 0 {
+			return 0, err
+		}
+		return t.writeFile(hurry, u)
 	})
 }

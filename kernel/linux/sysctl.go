@@ -18,6 +18,8 @@ var sysctls = [...]procFile{
 		{name: "file-max", mode: procRead, text: "9223372036854775807\n"},
 		{name: "nr_open", mode: procRead, read: func(s *subject, b *text) { b.num(maxOpenFiles); b.str("\n") }},
 		{name: "pipe-max-size", mode: procRead, read: func(s *subject, b *text) { b.num(pipeMost); b.str("\n") }},
+		{name: "pipe-user-pages-hard", mode: procRead, text: "0\n"},
+		{name: "pipe-user-pages-soft", mode: procRead, text: "16384\n"},
 	}},
 	{name: "kernel", mode: procDir, files: []procFile{
 		{name: "cap_last_cap", mode: procRead, read: func(s *subject, b *text) { b.num(lastCapability); b.str("\n") }},
@@ -50,7 +52,7 @@ var sysctls = [...]procFile{
 			{name: "poolsize", mode: procRead, text: "256\n"},
 			{name: "uuid", mode: procRead, read: func(s *subject, b *text) { b.uuid(newUUID()) }},
 		}},
-		{name: "tainted", mode: procRead, read: func(s *subject, b *text) { b.str("0\n") }},
+		{name: "tainted", mode: procRead, text: "0\n"},
 		{name: "threads-max", mode: procRead, read: func(s *subject, b *text) { b.num(maxThreads); b.str("\n") }},
 		{name: "version", mode: procRead, read: func(s *subject, b *text) { b.str(utsVersion, "\n") }},
 	}},
