@@ -281,6 +281,8 @@ func (t *Thread) exit() {
 		t.report.report(diag.Gone, "", uint64(t.tid), metal.Now())
 	}
 	p.deadTime.Add(t.cpuTime.Load())
+	p.deadWaits.Add(t.waits.Load())
+	p.deadYields.Add(t.yields.Load())
 	left := p.unlink(t)
 	p.sig.mu.Lock()
 	t.sig.pending.flush(^sigSet(0), &p.sig.queued)

@@ -123,35 +123,63 @@ type timerFD struct {
 
 	mu       sync.Mutex
 	timer    timer
+	wall     bool   // next is a time of CLOCK_REALTIME
+	next     uint64 // when it expires, if timer is armed
 	interval uint64 // ns, 0: once
 	expired  uint64
 	queue    Queue
+
+	// TFD_TIMER_CANCEL_ON_SET.
+	watcher  Waiter // in timers.set
+	canceled bool   // the clock was set
 }
 
 func sysTimerfdCreate(t *Thread, a *Args) (uintptr, Errno) {
-	const realtime, monotonic, boottime = 0, 1, 7
 	clock, flags := a.Arg1(), a.Arg2()
-	if flags&^(oNonblock|oCloexec) != 0 || clock != realtime && clock != monotonic && clock != boottime {
+	if flags&^(oNonblock|oCloexec) != 0 || clock != clockRealtime && clock != clockMonotonic && clock != clockBoottime {
 		return 0, EINVAL
 	}
-	d := &timerFD{realtime: clock == realtime}
+	d := &timerFD{realtime: clock == clockRealtime}
 	d.timer.fire = d.fire
-	d.realtime = clock == realtime
+	d.watcher.Notify = d.clockSet
 	return t.install(newFile(d, oRdwr|uint32(flags)&oNonblock), 0, flags&oCloexec != 0)
 }
 
-func (d *timerFD) fire(now uint64) {
+func (d *timerFD) now() uint64 {
+	if d.wall {
+		return realtime()
+	}
+	return metal.Now()
+}
+
+func (d *timerFD) arm() {
+	if d.wall {
+		d.timer.armAt(d.next)
+	} else {
+		d.timer.arm(d.next)
+	}
+}
+
+func (d *timerFD) fire(uint64) {
 	d.mu.Lock()
 	d.expired++
 	if d.interval != 0 {
-		next := d.timer.when + d.interval
-		if next <= now {
-			missed := (now-next)/d.interval + 1
+		d.next += d.interval
+		if now := d.now(); d.next <= now {
+			missed := (now-d.next)/d.interval + 1
 			d.expired += missed
-			next += missed * d.interval
+			d.next += missed * d.interval
 		}
-		d.timer.arm(next)
+		d.arm()
 	}
+	d.mu.Unlock()
+	d.queue.Wake()
+}
+
+// clockSet is called when CLOCK_REALTIME has been set.
+func (d *timerFD) clockSet(*Waiter) {
+	d.mu.Lock()
+	d.canceled = true
 	d.mu.Unlock()
 	d.queue.Wake()
 }
@@ -160,10 +188,9 @@ func (d *timerFD) fire(now uint64) {
 func (d *timerFD) setting() (s [2]timespec) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	ts := func(ns uint64) timespec { return timespec{int64(ns / 1e9), int64(ns % 1e9)} }
-	s[0] = ts(d.interval)
+	s[0] = toTimespec(d.interval)
 	if d.timer.index != 0 {
-		s[1] = ts(max(d.timer.when-min(d.timer.when, metal.Now()), 1))
+		s[1] = toTimespec(max(d.next-min(d.next, d.now()), 1))
 	}
 	return s
 }
@@ -191,7 +218,7 @@ func sysTimerfdSettime(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, err
 	}
 	for _, v := range s {
-		if v.sec < 0 || v.nsec < 0 || v.nsec >= 1e9 {
+		if !v.valid() {
 			return 0, EINVAL
 		}
 	}
@@ -200,22 +227,24 @@ func sysTimerfdSettime(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, err
 	}
 	defer f.Release()
+	f.mu.Lock() // one at a time
+	defer f.mu.Unlock()
 	old := d.setting()
-	ns := func(v timespec) uint64 { return uint64(min(v.sec, 1<<33))*1e9 + uint64(v.nsec) }
-	when := ns(s[1])
+	timers.set.Remove(&d.watcher)
 	d.mu.Lock()
 	d.timer.disarm()
-	d.expired, d.interval = 0, ns(s[0])
-	if when != 0 {
-		switch {
-		case a.Arg2()&absolute == 0:
-			when += metal.Now()
-		case d.realtime:
-			when -= min(when, metal.WallBase())
+	d.expired, d.interval, d.canceled = 0, s[0].ns(), false
+	d.wall = d.realtime && a.Arg2()&absolute != 0
+	if d.next = s[1].ns(); d.next != 0 {
+		if a.Arg2()&absolute == 0 {
+			d.next += metal.Now()
 		}
-		d.timer.arm(when)
+		d.arm()
 	}
 	d.mu.Unlock()
+	if d.wall && a.Arg2()&cancelOnSet != 0 {
+		timers.set.Add(&d.watcher)
+	}
 	if p := a.Arg4(); p != 0 {
 		return 0, copyOut(t, p, &old)
 	}
@@ -237,14 +266,19 @@ func (d *timerFD) read(t *Thread, f *File, u *userIO) (int, Errno) {
 		return 0, EINVAL
 	}
 	var v uint64
+	canceled := false
 	err := t.block(f, &d.queue, func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		v, d.expired = d.expired, 0
-		return v != 0
+		canceled, d.canceled = d.canceled, false
+		return v != 0 || canceled
 	})
-	if err != 0 {
+	switch {
+	case err != 0:
 		return 0, err
+	case canceled:
+		return 0, ECANCELED
 	}
 	var b [8]byte
 	putUint64(b[:], v)
@@ -254,7 +288,7 @@ func (d *timerFD) read(t *Thread, f *File, u *userIO) (int, Errno) {
 func (d *timerFD) poll(*File) (ready uint32, q *Queue) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.expired > 0 {
+	if d.expired > 0 || d.canceled {
 		ready = pollIn
 	}
 	return ready, &d.queue
@@ -262,4 +296,7 @@ func (d *timerFD) poll(*File) (ready uint32, q *Queue) {
 
 func (d *timerFD) name() string { return "anon_inode:[timerfd]" }
 
-func (d *timerFD) close(*File) { d.timer.disarm() }
+func (d *timerFD) close(*File) {
+	d.timer.disarm()
+	timers.set.Remove(&d.watcher)
+}

@@ -123,7 +123,7 @@ func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
 			case cmd == futexWait: // relative
 				deadline = after(ts)
 			case op&futexRealtime != 0:
-				deadline = realtimeDeadline(ts)
+				deadline = wallDeadline(ts.ns())
 			default:
 				deadline = ts.ns()
 			}

@@ -77,6 +77,9 @@ func (t *Thread) setLimit(p *Process, i int, v rlimit) Errno {
 		return EPERM
 	}
 	p.limits.set(i, v)
+	if i == rlimitCPU {
+		p.limitCPU(v)
+	}
 	if i == rlimitStack || i == rlimitAS || i == rlimitData {
 		p.space.setLimits(&p.limits)
 	}
@@ -90,6 +93,20 @@ func (s *Space) setLimits(l *limits) {
 	s.asLimit = uintptr(l[rlimitAS].soft.Load())
 	s.dataLimit = uintptr(l[rlimitData].soft.Load())
 	s.mu.Unlock()
+}
+
+// limitCPU has p signalled every second from the soft limit on, and killed at the
+// hard one, in seconds of CPU time.
+func (p *Process) limitCPU(v rlimit) {
+	const most = unlimited / second
+	at := func(limit uint64) uint64 {
+		if limit > most {
+			return 0 // never
+		}
+		return max(limit, 1) * second
+	}
+	p.itimer(cpuLimitSoft).set(at(v.soft), second, false)
+	p.itimer(cpuLimitHard).set(at(v.hard), 0, false)
 }
 
 // maxOpenFiles is fs.nr_open's default: no limit can be above it.

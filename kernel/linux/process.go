@@ -74,14 +74,16 @@ type Process struct {
 
 	mu         sync.Mutex
 	threads    []*Thread     // by tid
-	deadTime   atomic.Uint64 // CPU time of those that are gone, ns
+	deadTime   atomic.Uint64 // CPU time of those that are gone, ns,
+	deadWaits  atomic.Uint64 // and how often they gave up their CPU
+	deadYields atomic.Uint64
 	exiting    atomic.Bool
 	code       int // exit status as a shell shows it, once exiting
 	exitSignal int // what killed it, or 0
 	leaderCode int // what the first thread gave exit(2)
 
 	timerMu sync.Mutex
-	itimers [3]*appTimer
+	itimers [numITimers]*appTimer
 	timers  []*appTimer // by id, nil where one was deleted
 
 	core coreState

@@ -458,8 +458,10 @@ func procStatus(s *subject, b *text) {
 	b.hex(cpus, 1)
 	b.line("Cpus_allowed_list")
 	b.cpuList(cpus)
-	b.str("\nMems_allowed:\t1\nMems_allowed_list:\t0\n")
-	b.str("voluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n") // not counted
+	b.str("\nMems_allowed:\t1\nMems_allowed_list:\t0")
+	b.lineNumber("voluntary_ctxt_switches", t.waits.Load())
+	b.lineNumber("nonvoluntary_ctxt_switches", t.yields.Load())
+	b.str("\n")
 }
 
 // The lines of procStatus.

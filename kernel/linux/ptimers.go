@@ -14,7 +14,8 @@ type appTimer struct {
 	timer
 	mu       sync.Mutex
 	proc     *Process
-	realtime bool     // an absolute time of CLOCK_REALTIME was asked for
+	realtime bool     // of CLOCK_REALTIME
+	wall     bool     // expires is an absolute time of that clock
 	cpu      cpuClock // what it measures, if not a clock that always runs
 	onCPU    bool
 	expires  uint64 // on its clock, 0 if it is not set
@@ -27,21 +28,28 @@ type appTimer struct {
 	overrun atomic.Uint64 // expirations that the last signal taken stood for, less one
 }
 
-// now is the time of tm's clock.
-func (tm *appTimer) now() uint64 {
+// clock is what relative times count from, now what expires is compared with.
+func (tm *appTimer) clock() uint64 {
 	if tm.onCPU {
 		return tm.cpu.read()
 	}
 	return metal.Now()
 }
 
+func (tm *appTimer) now() uint64 {
+	if tm.wall {
+		return realtime()
+	}
+	return tm.clock()
+}
+
 // set starts tm, or stops it with expires 0, and returns what it was set to.
-func (tm *appTimer) set(expires, interval uint64) (left, oldInterval uint64) {
+func (tm *appTimer) set(expires, interval uint64, wall bool) (left, oldInterval uint64) {
 	tm.disarm()
 	tm.mu.Lock()
 	defer tm.mu.Unlock()
 	left, oldInterval = tm.remaining(), tm.interval
-	tm.expires, tm.interval = expires, interval
+	tm.expires, tm.interval, tm.wall = expires, interval, wall
 	tm.overrun.Store(0)
 	if expires == 0 {
 		tm.interval = 0
@@ -71,7 +79,11 @@ func (tm *appTimer) remaining() uint64 {
 // armReal arms the machine's timer for the earliest time that tm can expire. A CPU
 // clock is looked at then: it may have run slower.
 func (tm *appTimer) armReal() {
-	if !tm.onCPU {
+	switch {
+	case tm.wall:
+		tm.armAt(tm.expires)
+		return
+	case !tm.onCPU:
 		tm.arm(tm.expires)
 		return
 	}
@@ -134,6 +146,9 @@ const (
 	itimerReal    = 0
 	itimerVirtual = 1
 	itimerProf    = 2
+	cpuLimitSoft  = 3 // not for setitimer: RLIMIT_CPU
+	cpuLimitHard  = 4
+	numITimers    = 5
 )
 
 // itimer returns p's interval timer of a kind.
@@ -144,7 +159,7 @@ func (p *Process) itimer(kind int) *appTimer {
 	if tm == nil {
 		tm = &appTimer{proc: p, cpu: cpuClock{proc: p}, onCPU: kind != itimerReal}
 		tm.fire = tm.expire
-		tm.info = sigInfo{signo: [...]int32{SIGALRM, SIGVTALRM, SIGPROF}[kind], code: siKernel}
+		tm.info = sigInfo{signo: [numITimers]int32{SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGKILL}[kind], code: siKernel}
 		p.itimers[kind] = tm
 	}
 	return tm
@@ -167,9 +182,9 @@ func sysSetitimer(t *Thread, a *Args) (uintptr, Errno) {
 	tm := t.proc.itimer(int(kind))
 	expires := v[1].ns()
 	if expires != 0 {
-		expires += tm.now()
+		expires += tm.clock()
 	}
-	left, interval := tm.set(expires, v[0].ns())
+	left, interval := tm.set(expires, v[0].ns(), false)
 	if p := a.Arg3(); p != 0 {
 		old := [2]timeval{toTimeval(interval), toTimeval(left)}
 		return 0, copyOut(t, p, &old)
@@ -193,7 +208,7 @@ func sysAlarm(t *Thread, a *Args) (uintptr, Errno) {
 	if expires != 0 {
 		expires += metal.Now()
 	}
-	left, _ := tm.set(expires, 0)
+	left, _ := tm.set(expires, 0, false)
 	if left == 0 {
 		return 0, 0
 	}
@@ -298,7 +313,7 @@ func (p *Process) deleteTimer(id int32) {
 	tm := p.timers[id]
 	p.timers[id] = nil
 	p.timerMu.Unlock()
-	tm.set(0, 0)
+	tm.set(0, 0, false)
 }
 
 // itimerSpec is struct itimerspec.
@@ -321,14 +336,11 @@ func sysTimerSettime(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, EINVAL
 	}
 	expires := v.value.ns()
-	switch {
-	case expires == 0:
-	case a.Arg2()&absolute == 0:
-		expires += tm.now()
-	case tm.realtime:
-		expires = max(1, realtimeDeadline(v.value))
+	wall := tm.realtime && a.Arg2()&absolute != 0
+	if expires != 0 && a.Arg2()&absolute == 0 {
+		expires += tm.clock()
 	}
-	left, interval := tm.set(expires, v.interval.ns())
+	left, interval := tm.set(expires, v.interval.ns(), wall)
 	if p := a.Arg4(); p != 0 {
 		old := itimerSpec{toTimespec(interval), toTimespec(left)}
 		return 0, copyOut(t, p, &old)

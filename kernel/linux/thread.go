@@ -36,6 +36,8 @@ type Thread struct {
 	continuation func() (uintptr, Errno) // of an interrupted call, for restart_syscall
 
 	cpuTime atomic.Uint64 // ns it ran, up to started
+	waits   atomic.Uint64 // how often it gave up its CPU to wait,
+	yields  atomic.Uint64 // and otherwise
 	started atomic.Uint64 // when it began to run, 0 if it does not
 }
 
@@ -105,6 +107,7 @@ func (t *Thread) yield() {
 		interrupt.Dispatch()
 	}
 	fired := runTimers()
+	t.yields.Add(1)
 	t.stopClock()
 	if irq || fired {
 		goyield() // to whom that woke, before all others: Gosched may come straight back

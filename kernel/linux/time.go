@@ -45,13 +45,9 @@ func FileTime() fs.Time {
 	return fs.Time{Sec: int64(now / second), Nsec: uint32(now % second)}
 }
 
-// realtimeDeadline is the deadline at which CLOCK_REALTIME shows ts.
-func realtimeDeadline(ts timespec) uint64 {
-	if w := metal.WallBase(); ts.ns() > w {
-		return ts.ns() - w
-	}
-	return 0
-}
+// wallDeadline is the deadline at which CLOCK_REALTIME shows wall, as it goes now:
+// 1 if that was before the machine started.
+func wallDeadline(wall uint64) uint64 { return max(wall, metal.WallBase()+1) - metal.WallBase() }
 
 // Clocks (clock_gettime(2)).
 const (
@@ -140,6 +136,17 @@ func (p *Process) ran() uint64 {
 	return n
 }
 
+// switches is how often they gave up their CPU: to wait, and otherwise.
+func (p *Process) switches() (waits, yields uint64) {
+	waits, yields = p.deadWaits.Load(), p.deadYields.Load()
+	p.eachThread(func(t *Thread) bool {
+		waits += t.waits.Load()
+		yields += t.yields.Load()
+		return true
+	})
+	return waits, yields
+}
+
 func sysClockGettime(t *Thread, a *Args) (uintptr, Errno) {
 	n, err := t.readClock(int32(a.Arg1()))
 	if err != 0 {
@@ -188,7 +195,8 @@ func (t *Thread) setWall(now uint64) Errno {
 	if now <= mono { // it would have been before 1970 when the machine started
 		return EINVAL
 	}
-	metal.SetWallBase(now - mono)
+	setWallBase(now - mono)
+	timers.set.Wake()
 	return 0
 }
 
@@ -291,15 +299,29 @@ func sysClockNanosleep(t *Thread, a *Args) (uintptr, Errno) {
 	if a.Arg2()&absolute == 0 {
 		return 0, t.sleep(after(ts), a.Arg4())
 	}
-	deadline := ts.ns()
-	switch id {
-	case clockRealtime, clockTAI:
-		deadline = realtimeDeadline(ts)
+	if id == clockRealtime || id == clockTAI {
+		err = t.sleepToTime(ts.ns())
+	} else {
+		err = t.sleep(ts.ns(), 0)
 	}
-	if err := t.sleep(deadline, 0); err != 0 {
-		return 0, eRestartNoHand
+	if err != 0 {
+		err = eRestartNoHand
 	}
-	return 0, 0
+	return 0, err
+}
+
+// sleepToTime blocks t until CLOCK_REALTIME shows wall, though that may be set
+// meanwhile.
+func (t *Thread) sleepToTime(wall uint64) Errno {
+	for realtime() < wall {
+		if t.interrupted() {
+			return eRestartSys
+		}
+		t.sleeper.armAt(wall)
+		t.park()
+		t.sleeper.disarm()
+	}
+	return 0
 }
 
 // sleepCPU sleeps until a CPU clock, which shows now, has advanced by ts or to it.
@@ -352,16 +374,20 @@ const _ = 144 - unsafe.Sizeof(rusage{}) // and so not larger than Linux's
 func sysGetrusage(t *Thread, a *Args) (uintptr, Errno) {
 	const self, children, thread = 0, -1, 1
 	var u rusage
+	var waits, yields uint64
 	switch int32(a.Arg1()) {
 	case self:
 		u.user = toTimeval(t.proc.ran())
+		waits, yields = t.proc.switches()
 	case thread:
 		u.user = toTimeval(t.ran())
+		waits, yields = t.waits.Load(), t.yields.Load()
 	case children:
 		return 0, copyOut(t, a.Arg2(), &u)
 	default:
 		return 0, EINVAL
 	}
+	u.voluntarySwitches, u.preemption = int64(waits), int64(yields)
 	s := t.space
 	s.mu.Lock()
 	u.maxRSS = int64(s.peak * pageSize >> 10)

@@ -12,6 +12,7 @@ import (
 // woken, or a function.
 type timer struct {
 	when   uint64
+	wall   uint64           // what CLOCK_REALTIME shows then, if that counts even when it is set; else 0
 	index  int              // in the heap, plus 1; 0 if it is not armed
 	thread *Thread          // to be woken, or
 	fire   func(now uint64) // to be called, no lock held
@@ -25,13 +26,20 @@ var timers struct {
 	heap  timerHeap
 	next  atomic.Uint64 // no later than the earliest, 0 for none
 	alarm *gotimer.Timer
+	set   Queue // woken when CLOCK_REALTIME has been set
 }
 
-// arm starts t, or starts it anew.
-func (t *timer) arm(when uint64) {
+// arm starts t, or starts it anew; armAt for when CLOCK_REALTIME shows wall.
+func (t *timer) arm(when uint64)   { t.start(when, 0) }
+func (t *timer) armAt(wall uint64) { t.start(0, wall) }
+
+func (t *timer) start(when, wall uint64) {
 	timers.mu.Lock()
 	if t.index != 0 {
 		timers.heap.remove(t)
+	}
+	if t.wall = wall; wall != 0 {
+		when = wallDeadline(wall)
 	}
 	t.when = when
 	timers.heap.add(t)
@@ -51,6 +59,24 @@ func (t *timer) disarm() bool {
 	}
 	timers.mu.Unlock()
 	return armed
+}
+
+// setWallBase sets the wall clock, and with it when the timers are due that go by it.
+func setWallBase(base uint64) {
+	timers.mu.Lock()
+	defer timers.mu.Unlock()
+	metal.SetWallBase(base)
+	all := append([]*timer(nil), timers.heap...)
+	timers.heap = timers.heap[:0]
+	for _, t := range all {
+		if t.wall != 0 {
+			t.when = wallDeadline(t.wall)
+		}
+		timers.heap.add(t)
+	}
+	if len(all) > 0 {
+		setAlarm(timers.heap[0].when)
+	}
 }
 
 // setAlarm makes runTimers be called at when.

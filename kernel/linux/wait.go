@@ -38,6 +38,7 @@ func (t *Thread) pause(deadline uint64) Errno {
 
 // park blocks t, interruptible or not, until wake.
 func (t *Thread) park() {
+	t.waits.Add(1)
 	t.stopClock()
 	t.parker.park()
 	t.startClock()

@@ -1,0 +1,30 @@
+package test
+
+import "testing"
+
+// TestTimes: clocks, usage, limits and ids, as Linux has them.
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	same(t, options{}, cProgram(t, glibc, "times"))
+	same(t, options{flags: []string{"-c", "4"}}, cProgram(t, glibc, "times"))
+}
+
+// TestClockSet: who goes by the time of day notices that it is set.
+func TestClockSet(t *testing.T) {
+	t.Parallel()
+	expect(t, run(t, microvm, options{}, cProgram(t, glibc, "times"), "set"), `timer_create: 0
+timer_settime: 0
+cancel on set: 0
+due: 0
+relative: 0
+clock_settime: 0
+sleeper: 0
+poll: 1
+read: -1 Operation canceled
+read: 8
+relative: -1 Resource temporarily unavailable
+back by 5 s: 1
+read: -1 Operation canceled
+1
+`)
+}
