@@ -121,8 +121,55 @@ func sysSetpgid(t *Thread, a *Args) (uintptr, Errno) {
 
 func sysSetsid(t *Thread, a *Args) (uintptr, Errno) { return 0, EPERM } // it leads a group already
 
-// sysWait is wait4(2) and waitid(2): there are no children.
-func sysWait(t *Thread, a *Args) (uintptr, Errno) { return 0, ECHILD }
+// Options of wait4(2) and waitid(2).
+const (
+	waitNoHang    = 1
+	waitStopped   = 2 // WUNTRACED of wait4
+	waitExited    = 4
+	waitContinued = 8
+	waitNoWait    = 0x01000000
+	waitThreads   = 0xe0000000 // __WNOTHREAD, __WALL, __WCLONE
+)
+
+// sysWait4 and sysWaitid: there are no children.
+func sysWait4(t *Thread, a *Args) (uintptr, Errno) {
+	if uint32(a.Arg3())&^uint32(waitNoHang|waitStopped|waitContinued|waitThreads) != 0 {
+		return 0, EINVAL
+	}
+	if int32(a.Arg1()) == -1<<31 { // no group has that number
+		return 0, ESRCH
+	}
+	return 0, ECHILD
+}
+
+func sysWaitid(t *Thread, a *Args) (uintptr, Errno) {
+	const all, one, group, pidfd = 0, 1, 2, 3
+	options := uint32(a.Arg4())
+	if options&^uint32(waitNoHang|waitNoWait|waitExited|waitStopped|waitContinued|waitThreads) != 0 ||
+		options&(waitExited|waitStopped|waitContinued) == 0 {
+		return 0, EINVAL
+	}
+	id := int32(a.Arg2())
+	switch int32(a.Arg1()) {
+	case all:
+	case one:
+		if id <= 0 {
+			return 0, EINVAL
+		}
+	case group:
+		if id < 0 {
+			return 0, EINVAL
+		}
+	case pidfd: // there are none
+		if id < 0 {
+			return 0, EINVAL
+		}
+		return 0, EBADF
+	default:
+		return 0, EINVAL
+	}
+	return 0, ECHILD
+}
 
 func sysPersonality(t *Thread, a *Args) (uintptr, Errno) {
 	const query = 0xffffffff

@@ -132,9 +132,11 @@ func sysSetrlimit(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysPrlimit(t *Thread, a *Args) (uintptr, Errno) {
-	i := a.Arg2()
-	if i >= numLimits {
-		return 0, EINVAL
+	var v rlimit
+	if a.Arg3() != 0 {
+		if err := copyIn(t, &v, a.Arg3()); err != 0 {
+			return 0, err
+		}
 	}
 	p := t.proc
 	if pid := int(int32(a.Arg1())); pid != 0 {
@@ -142,11 +144,9 @@ func sysPrlimit(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, ESRCH
 		}
 	}
-	var v rlimit
-	if a.Arg3() != 0 {
-		if err := copyIn(t, &v, a.Arg3()); err != 0 {
-			return 0, err
-		}
+	i := a.Arg2()
+	if i >= numLimits {
+		return 0, EINVAL
 	}
 	old := p.limits.get(int(i))
 	if a.Arg3() != 0 {

@@ -93,6 +93,7 @@ type Process struct {
 	tty         atomic.Pointer[terminal] // that controls it, or nil
 	deathSignal int32                    // PR_SET_PDEATHSIG
 	personality uint32
+	secret      atomic.Bool // PR_SET_DUMPABLE 0
 }
 
 // newID returns an id that no process or thread uses.

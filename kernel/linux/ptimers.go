@@ -230,6 +230,12 @@ func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
 	p := t.proc
 	tm := &appTimer{proc: p, notify: sigevSignal}
 	tm.fire = tm.expire
+	ev := sigEvent{signo: SIGALRM}
+	if addr := a.Arg2(); addr != 0 {
+		if err := copyIn(t, &ev, addr); err != 0 {
+			return 0, err
+		}
+	}
 	switch id := int32(a.Arg1()); id {
 	case clockRealtime, clockMonotonic, clockBoottime, clockTAI:
 		tm.realtime = id == clockRealtime || id == clockTAI
@@ -242,11 +248,7 @@ func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		tm.onCPU = true
 	}
-	ev := sigEvent{signo: SIGALRM}
-	if addr := a.Arg2(); addr != 0 {
-		if err := copyIn(t, &ev, addr); err != 0 {
-			return 0, err
-		}
+	if a.Arg2() != 0 {
 		switch ev.notify {
 		case sigevNone:
 		case sigevSignal, sigevThread, sigevThreadID | sigevSignal:

@@ -73,6 +73,9 @@ func sysGetrandom(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, EINVAL
 	}
 	n = min(n, maxRW)
+	if !userRange(addr, n) {
+		return 0, EFAULT
+	}
 	var buf [256]byte
 	for done := uintptr(0); done < n; {
 		chunk := buf[:min(n-done, uintptr(len(buf)))]

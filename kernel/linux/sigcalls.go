@@ -134,9 +134,6 @@ func validSignal(sig uintptr) bool { return uint32(sig) <= numSig }
 
 func sysKill(t *Thread, a *Args) (uintptr, Errno) {
 	pid, sig := int(int32(a.Arg1())), int(a.Arg2())
-	if !validSignal(a.Arg2()) {
-		return 0, EINVAL
-	}
 	k := t.proc.kernel
 	var to *Process
 	switch {
@@ -147,6 +144,9 @@ func sysKill(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	if to == nil { // also -1: all but the caller and init
 		return 0, ESRCH
+	}
+	if !validSignal(a.Arg2()) {
+		return 0, EINVAL
 	}
 	if sig == 0 {
 		return 0, 0

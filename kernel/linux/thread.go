@@ -29,7 +29,8 @@ type Thread struct {
 	futex    futexWaiter
 
 	sched schedState
-	io    userIO // of the read or write call it is in
+	slack uintptr // PR_SET_TIMERSLACK, in ns
+	io    userIO  // of the read or write call it is in
 
 	report *threadReport // what the host wants to know of it, or nil
 
@@ -60,6 +61,7 @@ func (p *Process) newThread(tid int) *Thread {
 		proc:  p,
 		space: p.space,
 		tid:   tid,
+		slack: defaultTimerSlack,
 	}
 	t.sleeper.thread = t
 	return t

@@ -88,6 +88,7 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 		return 0, EAGAIN
 	}
 	n := t.proc.newThread(t.proc.kernel.newID())
+	n.slack = t.slack
 	*n.regs = *t.regs
 	n.regs.AX, n.regs.Attention = 0, 0
 	if c.stack != 0 {
@@ -243,11 +244,12 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 	case prGetPDeathSig:
 		return 0, copyOut(t, arg, &t.proc.deathSignal)
 	case prGetDumpable:
-		return 1, 0
+		return flagResult(!t.proc.secret.Load()), 0
 	case prSetDumpable:
 		if arg > 1 {
 			return 0, EINVAL
 		}
+		t.proc.secret.Store(arg == 0)
 		return 0, 0
 	case prGetTiming, prGetSeccomp, prGetSecureBits:
 		return 0, 0
@@ -297,15 +299,18 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 	case prGetTSC:
 		enabled := uint32(1)
 		return 0, copyOut(t, arg, &enabled)
-	case prSetTimerSlack:
-		return 0, 0 // timers are exact
+	case prSetTimerSlack: // timers are exact whatever it is
+		if t.slack = arg; int(arg) <= 0 {
+			t.slack = defaultTimerSlack
+		}
+		return 0, 0
 	case prGetTimerSlack:
-		return defaultTimerSlack, 0
+		return t.slack, 0
 	case prGetChildSubreaper:
 		none := uint32(0)
 		return 0, copyOut(t, arg, &none)
 	case prSetNoNewPrivs:
-		if arg != 1 {
+		if arg != 1 || a.Arg3()|a.Arg4()|a.Arg5() != 0 {
 			return 0, EINVAL
 		}
 		return t.changeCreds(func(c *credentials) Errno {
@@ -313,6 +318,9 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 			return 0
 		})
 	case prGetNoNewPrivs:
+		if arg|a.Arg3()|a.Arg4()|a.Arg5() != 0 {
+			return 0, EINVAL
+		}
 		return flagResult(t.credFlag(&t.proc.cred.noNewPrivs)), 0
 	case prGetTIDAddress:
 		return 0, copyOut(t, arg, &t.clearTID)

@@ -275,9 +275,7 @@ func sysClockNanosleep(t *Thread, a *Args) (uintptr, Errno) {
 	const absolute = 1
 	id := int32(a.Arg1())
 	switch id {
-	case clockThreadCPU:
-		return 0, EINVAL
-	case clockMonotonicRaw, clockRealtimeCoarse, clockMonoCoarse:
+	case clockThreadCPU, clockMonotonicRaw, clockRealtimeCoarse, clockMonoCoarse:
 		return 0, EOPNOTSUPP
 	}
 	now, err := t.readClock(id)

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -170,6 +171,12 @@ func (g *world) close() {
 	for _, fd := range g.fds {
 		unix.Close(fd)
 	}
+	var now unix.Timespec
+	for set, r := uint64(queued), uintptr(1); int(r) > 0; {
+		r, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)
+	}
+	var none uint64
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
 	unix.RawSyscall(unix.SYS_MUNMAP, areaAt, areaPages*pageSize, 0)
 	unix.Chdir("/")
 	remove(g.home)
