@@ -65,6 +65,15 @@ func (c *Caller) Access(n Inode, want uint32) errno.Errno {
 // owns checks that c is the owner of what a describes, or as good as that.
 func (c *Caller) owns(a *Attr) bool { return c.UID == a.UID || c.Can(CapFowner) }
 
+// mayCreate checks that c may make an entry in dir, which may have been removed.
+func (c *Caller) mayCreate(dir Inode) errno.Errno {
+	err := c.Access(dir, MayWrite|MayExec)
+	if err != 0 && dir.Attr().Nlink == 0 {
+		err = errno.ENOENT
+	}
+	return err
+}
+
 // mayDelete checks that c may take the entry for n out of dir.
 func (c *Caller) mayDelete(dir, n Inode) errno.Errno {
 	if err := c.Access(dir, MayWrite|MayExec); err != 0 {
@@ -78,4 +87,16 @@ func (c *Caller) mayDelete(dir, n Inode) errno.Errno {
 		return errno.EPERM
 	}
 	return 0
+}
+
+// mayLink says whether c may give n another name: not to what it could not write, or
+// what is more than a file (proc_sys_fs(5), protected_hardlinks, which is set
+// nearly everywhere).
+func (c *Caller) mayLink(n Inode) bool {
+	a := n.Attr()
+	if c.owns(&a) {
+		return true
+	}
+	special := a.Mode&SetUID != 0 || a.Mode&(SetGID|0o010) == SetGID|0o010
+	return IsRegular(a.Mode) && !special && c.Access(n, MayRead|MayWrite) == 0
 }

@@ -40,7 +40,10 @@ func (at *At) Link(target Place, path string) errno.Errno {
 	if w.place.Mount != target.Mount {
 		return errno.EXDEV
 	}
-	if err := at.Caller.Access(w.place.Inode, MayWrite|MayExec); err != 0 {
+	if !at.Caller.mayLink(target.Inode) {
+		return errno.EPERM
+	}
+	if err := at.Caller.mayCreate(w.place.Inode); err != 0 {
 		return err
 	}
 	if IsDir(target.Inode.Mode()) {
@@ -188,7 +191,7 @@ func (at *At) Rename(path string, to *At, toPath string, flags uint32) errno.Err
 	if exists {
 		err = c.mayDelete(toDir.Inode, v.place.Inode)
 	} else {
-		err = c.Access(toDir.Inode, MayWrite|MayExec)
+		err = c.mayCreate(toDir.Inode)
 	}
 	if err != 0 {
 		return err

@@ -21,8 +21,17 @@ const (
 	Tmpfile    = 0o20000000 | DirOnly
 )
 
+// ValidOpen says whether flags go together, which open(2) looks at before all else.
+func ValidOpen(flags uint32) errno.Errno {
+	noName := flags&(Tmpfile&^DirOnly) != 0
+	if flags&PathOnly == 0 && (noName && (flags&(Tmpfile|Creat) != Tmpfile || flags&AccessMask == 0) || flags&(DirOnly|Creat) == DirOnly|Creat) {
+		return errno.EINVAL
+	}
+	return 0
+}
+
 // Open finds the file that path leads to for open(2), makes it first if flags
-// say so, with the permissions mode, and checks that the caller may open it so.
+// say so (ValidOpen), with the permissions mode, and checks that the caller may open it so.
 // Of a regular file it throws away the contents if asked to. It does not call
 // Inode.Open.
 func (at *At) Open(path string, flags, mode uint32) (Place, errno.Errno) {
@@ -33,14 +42,10 @@ func (at *At) Open(path string, flags, mode uint32) (Place, errno.Errno) {
 	if flags&PathOnly != 0 {
 		flags &= PathOnly | DirOnly | NoLinks
 	}
-	noName := flags&(Tmpfile&^DirOnly) != 0
-	if noName && (flags&(Tmpfile|Creat) != Tmpfile || flags&AccessMask == 0) || flags&(DirOnly|Creat) == DirOnly|Creat {
-		return Place{}, errno.EINVAL
-	}
 	if err := w.start(path); err != 0 {
 		return Place{}, err
 	}
-	if noName {
+	if flags&(Tmpfile&^DirOnly) != 0 {
 		return w.tmpfile(path, flags, mode)
 	}
 	if flags&Creat != 0 {
@@ -109,7 +114,7 @@ func (w *walk) create(path string, flags, mode uint32) (Place, errno.Errno) {
 
 // make makes an inode with a name in dir for w's caller.
 func (w *walk) make(dir Inode, name string, a New) (Inode, errno.Errno) {
-	if err := w.Caller.Access(dir, MayWrite|MayExec); err != 0 {
+	if err := w.Caller.mayCreate(dir); err != 0 {
 		return nil, err
 	}
 	switch a.Mode & TypeMask {

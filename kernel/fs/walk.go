@@ -9,6 +9,8 @@ type At struct {
 	Base   Place // where others begin
 	Flags  uint32
 
+	Err errno.Errno // what is wrong with the path, told when it is its turn
+
 	Watcher Watcher // nil: nobody watches
 	Emptied bool    // set by Open if it threw a file's contents away
 }
@@ -59,6 +61,9 @@ type walk struct {
 
 // start puts w where path begins.
 func (w *walk) start(path string) errno.Errno {
+	if w.Err != 0 {
+		return w.Err
+	}
 	if path == "" {
 		return errno.ENOENT
 	}

@@ -114,7 +114,7 @@ func sysEpollCtl(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, err
 	}
 	defer target.Release()
-	f, e, err := t.epollFile(a.Arg1())
+	f, err := t.ioFile(a.Arg1())
 	if err != 0 {
 		return 0, err
 	}
@@ -122,9 +122,19 @@ func sysEpollCtl(t *Thread, a *Args) (uintptr, Errno) {
 	if !target.pollable() {
 		return 0, EPERM
 	}
+	e, ok := f.io.(*epoll)
 	inner, nested := target.io.(*epoll)
-	if inner == e {
+	if !ok || f == target {
 		return 0, EINVAL
+	}
+	if ev.events&epollExclusive != 0 {
+		const goWith = pollIn | pollOut | pollErr | pollHup | epollWakeup | epollEdge | epollExclusive
+		if op == mod || op == add && (nested || ev.events&^goWith != 0) {
+			return 0, EINVAL
+		}
+	}
+	if op == add && nested && (inner == e || inner.reaches(e, 0) || inner.depth(0) >= epollNesting) {
+		return 0, ELOOP
 	}
 	k := epollKey{int32(a.Arg3()), target}
 	e.mu.Lock()
@@ -138,16 +148,9 @@ func sysEpollCtl(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	switch op {
 	case add:
-		const goWith = pollIn | pollOut | pollErr | pollHup | epollWakeup | epollEdge | epollExclusive
-		if ev.events&epollExclusive != 0 && (nested || ev.events&^goWith != 0) {
-			return 0, EINVAL
-		}
-		if nested && (inner.reaches(e, 0) || inner.depth(0) >= epollNesting) {
-			return 0, ELOOP
-		}
 		e.add(k, &ev)
 	case mod:
-		if (item.events|ev.events)&epollExclusive != 0 {
+		if item.events&epollExclusive != 0 {
 			return 0, EINVAL
 		}
 		e.mu.Lock()
@@ -308,7 +311,9 @@ func (e *epoll) poll(*File) (ready uint32, q *Queue) {
 	e.mu.Lock()
 	var list []*epollItem
 	for item := e.ready.first; item != nil; item = item.next {
-		list = append(list, item)
+		if !item.gone {
+			list = append(list, item)
+		}
 	}
 	e.mu.Unlock()
 	for _, item := range list {

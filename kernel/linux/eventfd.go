@@ -81,24 +81,43 @@ func (e *eventFD) add(v uint64) bool {
 	return ok
 }
 
-func (e *eventFD) write(t *Thread, f *File, u *userIO) (int, Errno) {
-	var b [8]byte
-	if u.left < len(b) {
-		return 0, EINVAL
+// write: Linux has writev write each buffer by itself, and stop at one that is not
+// written whole.
+func (e *eventFD) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
+	for {
+		n := u.first()
+		if n < 8 {
+			err = EINVAL
+		} else {
+			err = e.writeOne(t, f, u)
+		}
+		switch {
+		case err != 0 && done > 0:
+			return done, 0
+		case err != 0:
+			return 0, err
+		}
+		if done += 8; n > 8 || u.left == 0 {
+			return done, 0
+		}
+		u.part() // those of no bytes are left out, but not the first
 	}
+}
+
+func (e *eventFD) writeOne(t *Thread, f *File, u *userIO) Errno {
+	var b [8]byte
 	if u.Get(b[:]) < len(b) {
-		return 0, EFAULT
+		return EFAULT
 	}
 	v := getUint64(b[:])
 	if v == 1<<64-1 {
-		return 0, EINVAL
+		return EINVAL
 	}
 	err := t.block(f, &e.queue, func() bool { return e.add(v) })
-	if err != 0 {
-		return 0, err
+	if err == 0 {
+		e.queue.Wake()
 	}
-	e.queue.Wake()
-	return len(b), 0
+	return err
 }
 
 func (e *eventFD) poll(*File) (ready uint32, q *Queue) {
@@ -210,12 +229,12 @@ func (t *Thread) timerFD(fd uintptr) (*File, *timerFD, Errno) {
 
 func sysTimerfdSettime(t *Thread, a *Args) (uintptr, Errno) {
 	const absolute, cancelOnSet = 1, 2
-	if a.Arg2()&^(absolute|cancelOnSet) != 0 {
-		return 0, EINVAL
-	}
 	var s [2]timespec
 	if err := copyIn(t, &s, a.Arg3()); err != 0 {
 		return 0, err
+	}
+	if a.Arg2()&^(absolute|cancelOnSet) != 0 {
+		return 0, EINVAL
 	}
 	for _, v := range s {
 		if !v.valid() {

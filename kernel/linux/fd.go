@@ -76,6 +76,9 @@ const (
 	oPath     = 0o10000000
 	oTmpfile  = 0o20000000 | oDir
 
+	oKnown = oAccMode | oCreat | oExcl | oNoctty | oTrunc | oAppend | oNonblock | oSync | oAsync | oDirect | oLarge | oDir | oNofollow |
+		oNoatime | oCloexec | oPath | oTmpfile
+
 	oSettable = oAppend | oDirect | oNoatime | oNonblock // by F_SETFL
 )
 
@@ -86,14 +89,17 @@ func newFile(io object, flags uint32) *File {
 	return f
 }
 
+// canRead and canWrite: the fourth access mode, 3, allows neither (open(2)).
 func (f *File) canRead() bool {
-	flags := f.flags.Load()
-	return flags&oAccMode != oWronly && flags&oPath == 0
+	how := f.flags.Load() & (oAccMode | oPath)
+	return how == oRdonly || how == oRdwr
 }
+
 func (f *File) canWrite() bool {
-	flags := f.flags.Load()
-	return flags&oAccMode != oRdonly && flags&oPath == 0
+	how := f.flags.Load() & (oAccMode | oPath)
+	return how == oWronly || how == oRdwr
 }
+
 func (f *File) nonblock() bool { return f.flags.Load()&oNonblock != 0 }
 
 // Retain and Release count references.

@@ -16,13 +16,21 @@ type inodeKey struct {
 
 // key is which file f is open for.
 func (f *File) key() inodeKey {
-	if n := f.place.Inode; n != nil {
+	if n := f.inode(); n != nil {
 		return inodeKey{n.FS(), n.Ino()}
 	}
-	if o, ok := f.io.(*inodeFile); ok {
-		return inodeKey{o.inode.FS(), o.inode.Ino()}
-	}
 	return inodeKey{anonymousFS{}, f.io.attr().Ino}
+}
+
+// inode is what f is open for, nil if that is in no file system of ours.
+func (f *File) inode() fs.Inode {
+	if n := f.place.Inode; n != nil {
+		return n
+	}
+	if o, ok := f.io.(*inodeFile); ok {
+		return o.inode
+	}
+	return nil
 }
 
 // lockTable has the locks on files that are held: on records (fcntl(2)) and on
@@ -248,23 +256,18 @@ func (p *Process) closed(f *File) {
 func sysFlock(t *Thread, a *Args) (uintptr, Errno) {
 	const shared, exclusive, nonblock, unlock, mandatory = 1, 2, 4, 8, 32
 	op := uint32(a.Arg2())
+	kind := op &^ nonblock
+	if op&mandatory != 0 {
+		return 0, 0 // there are none any more, but nobody is told
+	}
+	if kind != shared && kind != exclusive && kind != unlock {
+		return 0, EINVAL
+	}
 	f, err := t.ioFile(a.Arg1())
 	if err != 0 {
 		return 0, err
 	}
 	defer f.Release()
-	if op&mandatory != 0 {
-		return 0, 0 // there are none any more, but nobody is told
-	}
-	l := fileLock{key: f.key(), owner: f, whole: true, end: lockToEnd}
-	switch op &^ nonblock {
-	case shared:
-	case exclusive:
-		l.write = true
-	case unlock:
-		return 0, t.lock(f, l, true, false)
-	default:
-		return 0, EINVAL
-	}
-	return 0, t.lock(f, l, false, op&nonblock == 0)
+	l := fileLock{key: f.key(), owner: f, whole: true, write: kind == exclusive, end: lockToEnd}
+	return 0, t.lock(f, l, kind == unlock, op&nonblock == 0)
 }

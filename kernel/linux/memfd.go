@@ -85,11 +85,9 @@ func (m *memfd) mayResize(from, to int64) Errno {
 func (t *Thread) addSeals(f *File, seals uint32) Errno {
 	o, ok := f.regular()
 	switch {
-	case !ok || o.inode.FS().Usage().Magic != fs.MagicTmpfs:
-		return EINVAL
 	case !f.canWrite():
 		return EPERM
-	case seals&^allSeals != 0:
+	case seals&^allSeals != 0, !ok || o.inode.FS().Usage().Magic != fs.MagicTmpfs:
 		return EINVAL
 	case o.memfd == nil || o.memfd.sealed(sealSeal):
 		return EPERM

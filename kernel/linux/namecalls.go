@@ -71,6 +71,9 @@ func (t *Thread) link(fromfd, from, tofd, to, flags uintptr) (uintptr, Errno) {
 	if flags&^(atSymlinkFollow|atEmptyPath) != 0 {
 		return 0, EINVAL
 	}
+	if c := t.caller(); flags&atEmptyPath != 0 && !c.Can(fs.CapDACReadSearch) {
+		return 0, ENOENT
+	}
 	if flags&atSymlinkFollow == 0 {
 		flags |= atSymlinkNofollow
 	}
@@ -130,9 +133,7 @@ func (t *Thread) rename(fromfd, from, tofd, to, flags uintptr) (uintptr, Errno) 
 		return 0, err
 	}
 	dst, dstPath, err := t.path(tofd, to, 0)
-	if err != 0 {
-		return 0, err
-	}
+	dst.Err = err
 	return 0, src.Rename(srcPath, &dst, dstPath, uint32(flags))
 }
 
@@ -163,10 +164,11 @@ func (t *Thread) withOpenInode(fd uintptr, event uint32, f func(c *fs.Caller, n 
 		return 0, err
 	}
 	defer file.Release()
-	if file.place.Inode == nil {
-		return 0, 0
+	n := file.inode()
+	if n == nil {
+		return 0, 0 // nothing that would remember it
 	}
-	if err := f(&t.proc.files.caller, file.place.Inode); err != 0 {
+	if err := f(&t.proc.files.caller, n); err != 0 {
 		return 0, err
 	}
 	file.tell(event)
@@ -225,13 +227,16 @@ func sysTruncate(t *Thread, a *Args) (uintptr, Errno) {
 
 func sysFtruncate(t *Thread, a *Args) (uintptr, Errno) {
 	size := int64(a.Arg2())
+	if size < 0 {
+		return 0, EINVAL
+	}
 	f, err := t.ioFile(a.Arg1())
 	if err != 0 {
 		return 0, err
 	}
 	defer f.Release()
 	o, ok := f.regular()
-	if size < 0 || !ok || !f.canWrite() {
+	if !ok || !f.canWrite() {
 		return 0, EINVAL
 	}
 	t.proc.files.caller.Written(o.inode)
@@ -255,11 +260,15 @@ func sysFallocate(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, err
 	}
 	defer f.Release()
+	const collapse, zero, insert, unshare = 0x08, 0x10, 0x20, 0x40
 	switch {
 	case off < 0 || n <= 0:
 		return 0, EINVAL
-	case mode != 0 && mode != fs.KeepSize && mode != fs.KeepSize|fs.PunchHole:
+	case mode&^(fs.KeepSize|fs.PunchHole|collapse|zero|insert|unshare) != 0,
+		mode&(fs.PunchHole|zero) == fs.PunchHole|zero, mode&(fs.PunchHole|fs.KeepSize) == fs.PunchHole:
 		return 0, EOPNOTSUPP
+	case mode&collapse != 0 && mode != collapse, mode&insert != 0 && mode != insert, mode&unshare != 0 && mode&^(unshare|fs.KeepSize) != 0:
+		return 0, EINVAL
 	case !f.canWrite():
 		return 0, EBADF
 	}
@@ -274,6 +283,8 @@ func sysFallocate(t *Thread, a *Args) (uintptr, Errno) {
 	switch {
 	case off+n < 0:
 		return 0, EFBIG
+	case mode&^(fs.KeepSize|fs.PunchHole) != 0:
+		return 0, EOPNOTSUPP
 	case mode&fs.PunchHole != 0:
 		if err := o.memfd.mayWrite(false); err != 0 {
 			return 0, err

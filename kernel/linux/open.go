@@ -63,11 +63,7 @@ func (t *Thread) place(dirfd, addr, flags uintptr) (fs.Place, *File, Errno) {
 func (t *Thread) placeFor(c *fs.Caller, dirfd, addr, flags uintptr) (fs.Place, *File, Errno) {
 	path, err := t.copyInPath(addr)
 	if err != 0 {
-		if err == EFAULT && addr == 0 && flags&atEmptyPath != 0 {
-			path = ""
-		} else {
-			return fs.Place{}, nil, err
-		}
+		return fs.Place{}, nil, err
 	}
 	if path == "" {
 		if flags&atEmptyPath == 0 {
@@ -132,12 +128,10 @@ func sysOpenat2(t *Thread, a *Args) (uintptr, Errno) {
 	if err := copyIn(t, &how, a.Arg3()); err != 0 {
 		return 0, err
 	}
-	const known = oAccMode | oCreat | oExcl | oNoctty | oTrunc | oAppend | oNonblock | oSync | oAsync | oDirect | oLarge | oDir |
-		oNofollow | oNoatime | oCloexec | oPath | oTmpfile
 	const noXdev, noMagic, noSymlinks, beneath, inRoot, cached = 1, 2, 4, 8, 16, 32
 	creates := how.flags&(oCreat|oTmpfile&^oDir) != 0
 	switch {
-	case how.flags&^known != 0, how.resolve&^(noXdev|noMagic|noSymlinks|beneath|inRoot|cached) != 0,
+	case how.flags&^oKnown != 0, how.resolve&^(noXdev|noMagic|noSymlinks|beneath|inRoot|cached) != 0,
 		how.resolve&(beneath|inRoot) == beneath|inRoot, !creates && how.mode != 0, how.mode&^fs.PermMask != 0,
 		how.flags&oPath != 0 && how.flags&^(oPath|oDir|oNofollow|oCloexec) != 0:
 		return 0, EINVAL
@@ -158,6 +152,9 @@ func sysOpenat2(t *Thread, a *Args) (uintptr, Errno) {
 
 // open is all of open(2)'s kin; resolve has flags of fs.At.
 func (t *Thread) open(dirfd *uintptr, addr uintptr, flags, mode, resolve uint32) (uintptr, Errno) {
+	if err := fs.ValidOpen(flags); err != 0 {
+		return 0, err
+	}
 	at, path, err := t.path(*dirfd, addr, resolve)
 	if t.proc.files.full(t.proc.limit(rlimitNofile)) && err != ENOENT && err != EFAULT && err != ENAMETOOLONG {
 		err = EMFILE // before anything is made
@@ -186,7 +183,7 @@ func (t *Thread) open(dirfd *uintptr, addr uintptr, flags, mode, resolve uint32)
 
 // openPlace returns a file description of what was found.
 func (t *Thread) openPlace(p fs.Place, flags uint32) (*File, Errno) {
-	status := flags &^ (oCreat | oExcl | oNoctty | oTrunc | oCloexec)
+	status := flags & oKnown &^ (oCreat | oExcl | oNoctty | oTrunc | oCloexec)
 	if flags&oPath != 0 {
 		f := newFile(&pathObject{inode: p.Inode}, flags&(oPath|oDir|oNofollow))
 		f.place = p

@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	pipeBuf     = 4096 // writes up to this are atomic (pipe(7))
 	pipeDefault = 64 << 10
 	pipeMost    = 1 << 20 // /proc/sys/fs/pipe-max-size
 )
@@ -20,8 +19,7 @@ type pipe struct {
 	buf              []byte // a ring; it grows to size as it is needed
 	start, n         int
 	size             int
-	written          uint64   // how many bytes ever went in
-	packets          []packet // of those that are there
+	slots            []slot // what the bytes are in
 	readers, writers int
 	opened           [2]uint64 // how often it was opened for reading, writing: for open of a FIFO
 	full, empty      Queue     // those who wait to write, and to read
@@ -93,6 +91,9 @@ var theFIFOs struct {
 
 // openFIFO opens one end, and waits for somebody at the other (fifo(7)).
 func (t *Thread) openFIFO(place fs.Place, flags uint32) (*File, Errno) {
+	if flags&oAccMode == oAccMode {
+		return nil, EINVAL
+	}
 	k := inodeKey{place.Inode.FS(), place.Inode.Ino()}
 	all := &theFIFOs
 	all.mu.Lock()
@@ -132,50 +133,70 @@ func (t *Thread) openFIFO(place fs.Place, flags uint32) (*File, Errno) {
 	return f, 0
 }
 
-// packet is what was written at once with O_DIRECT, from one byte to another that
-// ever went into the pipe: a read gets no more than one, and loses what it has no
-// room for.
-type packet struct{ start, end uint64 }
-
-// room is how many bytes may be put into the pipe. Each packet takes a page, as on Linux.
-func (p *pipe) room() int {
-	if len(p.packets) >= p.size/pageSize {
-		return 0
-	}
-	return p.size - p.n
+// slot is a page of a pipe as Linux has them: there are so many in a pipe, however few
+// bytes each holds.
+type slot struct {
+	len    int
+	free   int  // how many bytes a write may add, if they are its last
+	packet bool // written with O_DIRECT: a read gets no more, and loses what it has no room for
 }
 
-// plain says whether there were bytes of no packet at the end before the last n:
-// what follows them belongs to them, O_DIRECT or not.
-func (p *pipe) plain(n int) bool {
-	last := len(p.packets) - 1
-	return p.n > n && (last < 0 || p.packets[last].end != p.written-uint64(n))
+// room is how many slots are free; p.mu is held.
+func (p *pipe) room() int { return p.size/pageSize - len(p.slots) }
+
+// add takes n bytes of src into the ring, or none; show gives dst the first n, which
+// stay. Both say whether that went well, and p.mu is held.
+func (p *pipe) add(src fs.Source, n int) bool {
+	if p.grow(p.n + n); p.n+n > len(p.buf) {
+		return false
+	}
+	for done := 0; done < n; {
+		at := (p.start + p.n + done) % len(p.buf)
+		k := min(n-done, len(p.buf)-at)
+		if src.Get(p.buf[at:at+k]) < k {
+			return false
+		}
+		done += k
+	}
+	p.n += n
+	return true
 }
 
-// take moves bytes out of the ring, put into it; both with p.mu held.
-func (p *pipe) take(dst fs.Sink, n int) (done int) {
-	n = min(n, p.n)
-	read := p.written - uint64(p.n)
-	if len(p.packets) > 0 {
-		n = int(min(uint64(n), p.packets[0].end-read))
+func (p *pipe) show(dst fs.Sink, n int) bool {
+	for at := p.start; n > 0; at = 0 {
+		k := min(n, len(p.buf)-at)
+		if dst.Put(p.buf[at:at+k]) < k {
+			return false
+		}
+		n -= k
 	}
-	for done < n {
-		end := min(p.start+n-done, len(p.buf))
-		k := dst.Put(p.buf[p.start:end])
-		p.skip(k)
-		if done += k; k == 0 {
+	return true
+}
+
+// take moves up to n bytes out, slot by slot, and no more than one packet if those are
+// to be told apart; p.mu is held.
+func (p *pipe) take(dst fs.Sink, n int, packets bool) (done int) {
+	for done < n && len(p.slots) > 0 {
+		s := p.slots[0]
+		k := min(s.len, n-done)
+		if !p.show(dst, k) {
 			break
 		}
-	}
-	if len(p.packets) > 0 && read+uint64(done) > p.packets[0].start {
-		p.skip(int(p.packets[0].end - read - uint64(done)))
-		p.packets = p.packets[1:]
+		done += k
+		if s.packet && packets {
+			n, k = done, s.len
+		}
+		p.skip(k)
 	}
 	return done
 }
 
-// skip takes n bytes away.
+// skip takes n bytes of the first slot away, which goes with its last.
 func (p *pipe) skip(n int) {
+	if p.slots[0].len -= n; p.slots[0].len == 0 {
+		copy(p.slots, p.slots[1:])
+		p.slots = p.slots[:len(p.slots)-1]
+	}
 	if p.n -= n; p.n == 0 {
 		p.start = 0
 	} else {
@@ -183,43 +204,54 @@ func (p *pipe) skip(n int) {
 	}
 }
 
-func (p *pipe) put(src fs.Source, n int) (done int) {
-	p.grow(p.n + n)
-	for done < n && p.n < len(p.buf) {
-		at := (p.start + p.n) % len(p.buf)
-		end := min(len(p.buf), at+min(n-done, len(p.buf)-p.n))
-		k := src.Get(p.buf[at:end])
-		p.n += k
-		p.written += uint64(k)
-		done += k
-		if at+k < end {
+// pieces returns up to n bytes in at most room slots, as another pipe gets them; move
+// says that they are gone then.
+func (p *pipe) pieces(n, room int, move bool) (b []byte, slots []slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	total := 0
+	for _, s := range p.slots {
+		if total == n || len(slots) == room {
 			break
 		}
+		if k := min(s.len, n-total); k < s.len || !move {
+			s.len, s.free = k, 0
+		}
+		total += s.len
+		slots = append(slots, s)
 	}
-	return done
+	b = make([]byte, 0, total)
+	p.show(&fs.Buffer{Bytes: b}, total)
+	if move {
+		for _, s := range slots {
+			p.skip(s.len)
+		}
+	}
+	return b[:total], slots
 }
 
-// takeBytes, peek and putBytes are for the bytes that the kernel moves between
-// pipes and files.
-func (p *pipe) takeBytes(b []byte) int {
+// push puts bytes into the pipe that lie in slots so.
+func (p *pipe) push(b []byte, slots []slot) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.take(&fs.Buffer{Bytes: b[:0]}, len(b))
+	if all := p.n + len(b); all > len(p.buf) {
+		p.resize(all)
+	}
+	p.add(&fs.Buffer{Bytes: b}, len(b))
+	p.slots = append(p.slots, slots...)
+	p.mu.Unlock()
+	if len(b) > 0 {
+		p.gave()
+	}
 }
 
-func (p *pipe) peek(b []byte) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := min(len(b), p.n)
-	k := copy(b[:n], p.buf[p.start:min(p.start+n, len(p.buf))])
-	copy(b[k:n], p.buf)
-	return n
-}
-
-func (p *pipe) putBytes(b []byte) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.put(&fs.Buffer{Bytes: b}, len(b))
+// pageSlots are the slots of n bytes of a file from off on.
+func pageSlots(off int64, n int) (slots []slot) {
+	for at := int(off & pageMask); n > 0; at = 0 {
+		k := min(n, pageSize-at)
+		slots = append(slots, slot{len: k})
+		n -= k
+	}
+	return slots
 }
 
 // unread puts bytes back to where they were read from.
@@ -234,11 +266,12 @@ func (p *pipe) unread(b []byte) {
 	k += copy(buf[k:], p.buf[p.start:min(p.start+p.n, len(p.buf))])
 	copy(buf[k:], p.buf[:p.n+len(b)-k])
 	p.buf, p.start, p.n = buf, 0, p.n+len(b)
+	p.slots = append(pageSlots(0, len(b)), p.slots...)
 }
 
-// grow makes room for n bytes, as far as the pipe's size allows.
+// grow makes room for n bytes; if the kernel's memory is short it makes the pipe smaller
+// instead.
 func (p *pipe) grow(n int) {
-	n = min(n, p.size)
 	if n <= len(p.buf) {
 		return
 	}
@@ -246,11 +279,9 @@ func (p *pipe) grow(n int) {
 	for size < n {
 		size *= 2
 	}
-	if size = min(size, p.size); size > pageSize && !kernelRoom(size) {
+	if size > pageSize && !kernelRoom(size) {
 		p.size = max(len(p.buf), pageSize)
-		if size = p.size; size == len(p.buf) {
-			return
-		}
+		return
 	}
 	p.resize(size)
 }
@@ -273,7 +304,7 @@ func (e *pipeEnd) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 		if p.n == 0 {
 			return p.writers == 0
 		}
-		n = p.take(u, u.left)
+		n = p.take(u, u.left, true)
 		return true
 	})
 	if n > 0 {
@@ -282,42 +313,39 @@ func (e *pipeEnd) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 	return n, err
 }
 
-// write writes up to pipeBuf bytes all at once, more as there is room. With
-// O_DIRECT each write is a packet, or some.
+// write fills slots. What does not fill one goes into the last one of those that are
+// there, if it fits: so up to PIPE_BUF bytes go in at once (pipe(7)).
 func (e *pipeEnd) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	p, n := e.p, u.left
+	odd := n & pageMask
 	broken := false
 	for done < n && err == 0 && !broken && !u.fault {
-		moved := 0
-		packets := f.flags.Load()&oDirect != 0
+		before := done
 		err = t.block(f, &p.full, func() bool {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			if broken = p.readers == 0; broken {
 				return true
 			}
-			room := p.room()
-			if room == 0 || n <= pipeBuf && room < n {
-				return false
+			if last := len(p.slots) - 1; odd > 0 && last >= 0 && p.slots[last].free >= odd && p.add(u, odd) {
+				p.slots[last].len += odd
+				p.slots[last].free -= odd
+				done += odd
 			}
-			most := min(room, n-done)
-			if packets {
-				most = min(most, pipeBuf)
+			odd = 0
+			for done < n && p.room() > 0 && !u.fault {
+				if k := min(n-done, pageSize); p.add(u, k) {
+					s := slot{len: k, free: pageSize - k}
+					if f.flags.Load()&oDirect != 0 {
+						s = slot{len: k, packet: true}
+					}
+					p.slots = append(p.slots, s)
+					done += k
+				}
 			}
-			moved = p.put(u, most)
-			if u.fault { // as on Linux, of pages only whole ones are kept
-				keep := max((done+moved)&^pageMask-done, 0)
-				p.n -= moved - keep
-				p.written -= uint64(moved - keep)
-				moved = keep
-			}
-			if packets && moved > 0 && !p.plain(moved) {
-				p.packets = append(p.packets, packet{p.written - uint64(moved), p.written})
-			}
-			return true
+			return done > before || u.fault
 		})
-		done += moved
-		if moved > 0 {
+		if done > before {
 			p.gave()
 		}
 	}
@@ -349,7 +377,7 @@ func (e *pipeEnd) poll(*File) (ready uint32, q *Queue) {
 		}
 	}
 	if e.writes {
-		if p.size-p.n >= pipeBuf || p.readers == 0 {
+		if p.room() > 0 {
 			ready |= pollOut | pollWrNorm
 		}
 		if p.readers == 0 {
@@ -429,12 +457,9 @@ func (t *Thread) setPipeSize(p *pipe, n int) (int, Errno) {
 		return 0, EINVAL
 	case size > pipeMost && !t.can(capSysResource):
 		return 0, EPERM
-	case size < p.n:
+	case size/pageSize < len(p.slots):
 		return 0, EBUSY
 	}
 	p.size = size
-	if len(p.buf) > size {
-		p.resize(size)
-	}
 	return size, 0
 }

@@ -21,7 +21,7 @@ func sysRead(t *Thread, a *Args) (uintptr, Errno) {
 	n := 0
 	if u, uerr := t.buffer(a.Arg2(), a.Arg3()); uerr == 0 || !f.canRead() {
 		n, err = t.readFile(f, u)
-	} else {
+	} else if err = f.refuses(false); err == 0 {
 		err = uerr
 	}
 	f.Release()
@@ -36,7 +36,7 @@ func sysWrite(t *Thread, a *Args) (uintptr, Errno) {
 	n := 0
 	if u, uerr := t.buffer(a.Arg2(), a.Arg3()); uerr == 0 || !f.canWrite() {
 		n, err = t.writeFile(f, u)
-	} else {
+	} else if err = f.refuses(true); err == 0 {
 		err = uerr
 	}
 	f.Release()
@@ -49,6 +49,9 @@ func sysReadv(t *Thread, a *Args) (uintptr, Errno) {
 		if err != 0 {
 			return 0, err
 		}
+		if u.left == 0 && f.canRead() {
+			return 0, f.refuses(false)
+		}
 		return t.readFile(f, u)
 	})
 }
@@ -59,8 +62,25 @@ func sysWritev(t *Thread, a *Args) (uintptr, Errno) {
 		if err != 0 {
 			return 0, err
 		}
+		if u.left == 0 && f.canWrite() {
+			return 0, f.refuses(true)
+		}
 		return t.writeFile(f, u)
 	})
+}
+
+// refuses says whether f is of a kind that cannot be read, or written, at all: Linux
+// tells that before it looks at the buffers.
+func (f *File) refuses(write bool) Errno {
+	switch f.io.(type) {
+	case *epoll:
+		return EINVAL
+	case *timerFD, *inotify:
+		if write {
+			return EINVAL
+		}
+	}
+	return 0
 }
 
 func (t *Thread) readFile(f *File, u *userIO) (int, Errno) {
@@ -81,19 +101,30 @@ func (t *Thread) writeFile(f *File, u *userIO) (int, Errno) {
 	return n, err
 }
 
-// positioned is for the calls that name an offset. With atEnd it is written at the
-// end instead.
-func (t *Thread) positioned(f *File, u *userIO, off int64, write, atEnd bool) (n int, err Errno) {
-	io, ok := f.io.(*inodeFile)
+// mayPosition says whether f can be read, or written, at an offset.
+func (f *File) mayPosition(write bool) Errno {
+	_, ok := f.io.(*inodeFile)
 	_, seekable := f.io.(seeker)
 	switch {
 	case !ok && !seekable:
-		return 0, ESPIPE
+		return ESPIPE
 	case write && !f.canWrite() || !write && !f.canRead():
-		return 0, EBADF
-	case seekable && write:
+		return EBADF
+	}
+	return 0
+}
+
+// positioned is for the calls that name an offset. With atEnd it is written at the
+// end instead.
+func (t *Thread) positioned(f *File, u *userIO, off int64, write, atEnd bool) (n int, err Errno) {
+	if err := f.mayPosition(write); err != 0 {
+		return 0, err
+	}
+	io, ok := f.io.(*inodeFile)
+	switch {
+	case !ok && write:
 		return t.writeFile(f, u)
-	case seekable:
+	case !ok:
 		return t.readFile(f, u)
 	case write: // as Linux has it: pwrite appends too, where write does
 		n, _, err = io.writeAt(t, u, off, atEnd || f.flags.Load()&oAppend != 0)
@@ -115,9 +146,12 @@ func (t *Thread) bufferAt(a *Args, write bool) (uintptr, Errno) {
 		return 0, EINVAL
 	}
 	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
-		u, err := t.buffer(a.Arg2(), a.Arg3())
-		if err != 0 {
+		u, uerr := t.buffer(a.Arg2(), a.Arg3())
+		if err := f.mayPosition(write); err != 0 {
 			return 0, err
+		}
+		if uerr != 0 {
+			return 0, uerr
 		}
 		return t.positioned(f, u, off, write, false)
 	})
@@ -134,9 +168,10 @@ func sysPwritev2(t *Thread, a *Args) (uintptr, Errno) { return t.vectorAt(a, tru
 // and flags.
 func (t *Thread) vectorAt(a *Args, write, second bool, flags uintptr) (uintptr, Errno) {
 	const (
+		rwfHipri  = 0x01
 		rwfNowait = 0x08
 		rwfAppend = 0x10
-		rwfKnown  = 0x1f // HIPRI, DSYNC and SYNC too, which ask for nothing here
+		rwfKnown  = 0x1f // DSYNC and SYNC too, which ask for nothing here
 	)
 	off := int64(a.Arg4())
 	here := second && off == -1
@@ -155,9 +190,11 @@ func (t *Thread) vectorAt(a *Args, write, second bool, flags uintptr) (uintptr, 
 			return 0, ESPIPE
 		case write && !f.canWrite() || !write && !f.canRead():
 			return 0, EBADF
+		case u.left == 0 && (here || isInode):
+			return 0, f.refuses(write)
 		case !here && !isInode:
 			return t.positioned(f, u, off, write, false)
-		case flags&^rwfKnown != 0, flags&rwfNowait != 0 && !isPipe:
+		case flags&^rwfKnown != 0, flags&rwfNowait != 0 && !isPipe, flags&^rwfHipri != 0 && isInode && fs.IsDir(io.inode.Mode()):
 			return 0, EOPNOTSUPP // tmpfs and devices cannot promise not to wait
 		case !here:
 			return t.positioned(f, u, off, write, flags&rwfAppend != 0)
@@ -197,6 +234,9 @@ func sysLseek(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, EINVAL
 	}
 	io, ok := f.io.(*inodeFile)
+	if ok && whence >= end && fs.IsDir(io.inode.Mode()) {
+		return 0, EINVAL
+	}
 	if !ok {
 		// What has no position but lets one be set: devices, and files of no
 		// type, such as eventfd's.

@@ -10,8 +10,25 @@ const copyChunk = 64 << 10 // at a time
 // An end is one side of such a move: a file, and the offset there that the
 // program named instead of the file's own position.
 type end struct {
-	f   *File
-	off *int64
+	f    *File
+	off  *int64
+	held bool // off is the file's position, put aside
+}
+
+// hold puts the file's position aside: what moves does not change it before the end,
+// should both ends be one file. settle puts it back.
+func (e *end) hold() {
+	if _, ok := e.f.io.(*inodeFile); ok && e.off == nil {
+		e.off, e.held = ptr(e.at()), true
+	}
+}
+
+func (e *end) settle() {
+	if e.held {
+		e.f.mu.Lock()
+		e.f.pos = *e.off
+		e.f.mu.Unlock()
+	}
 }
 
 // userEnd reads the offset at addr, if there is one; done writes it back.
@@ -77,18 +94,15 @@ func (e *end) back(t *Thread, rest []byte) {
 		*e.off -= int64(len(rest))
 		return
 	}
-	switch io := e.f.io.(type) {
-	case *inodeFile:
-		e.f.mu.Lock()
-		e.f.pos -= int64(len(rest))
-		e.f.mu.Unlock()
-	case *pipeEnd:
+	if io, ok := e.f.io.(*pipeEnd); ok {
 		io.p.unread(rest)
 	}
 }
 
 // pump moves up to n bytes, until there are no more or no room is left.
 func (t *Thread) pump(out, in end, n int) (done int, err Errno) {
+	in.hold()
+	out.hold()
 	buf := make([]byte, min(n, copyChunk))
 	for done < n {
 		var k, w int
@@ -105,6 +119,8 @@ func (t *Thread) pump(out, in end, n int) (done int, err Errno) {
 			break
 		}
 	}
+	out.settle()
+	in.settle()
 	if done > 0 {
 		err = 0
 	}
@@ -132,7 +148,10 @@ func sysSendfile(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, err
 		}
 	}
-	return t.twoFiles(a.Arg2(), a.Arg1(), func(in, out *File) (int, Errno) {
+	return t.withFile(a.Arg2(), func(in *File) (int, Errno) {
+		if !in.canRead() {
+			return 0, EBADF
+		}
 		src := end{f: in}
 		if a.Arg3() != 0 {
 			src.off = &pos
@@ -140,12 +159,22 @@ func sysSendfile(t *Thread, a *Args) (uintptr, Errno) {
 		if err := src.check(a.Arg4()); err != 0 {
 			return 0, err
 		}
-		_, toPipe := out.io.(*pipeEnd)
-		if _, ok := in.regular(); !ok || out.flags.Load()&oAppend != 0 && !toPipe {
-			return 0, EINVAL
-		}
-		n, err := t.pump(end{f: out}, src, int(min(a.Arg4(), maxRW)))
-		return n, t.done(src, a.Arg3(), err)
+		n, err := t.withFile(a.Arg1(), func(out *File) (int, Errno) {
+			if !out.canWrite() {
+				return 0, EBADF
+			}
+			n := int(min(a.Arg4(), maxRW))
+			var err Errno
+			if to, ok := out.io.(*pipeEnd); ok {
+				n, err = t.fileToPipe(to.p, &src, n, !out.nonblock())
+			} else if _, ok := in.regular(); !ok || out.flags.Load()&oAppend != 0 {
+				return 0, EINVAL
+			} else {
+				n, err = t.pump(end{f: out}, src, n)
+			}
+			return n, t.done(src, a.Arg3(), err)
+		})
+		return int(n), err
 	})
 }
 
@@ -240,43 +269,11 @@ func sysSplice(t *Thread, a *Args) (uintptr, Errno) {
 		n := int(min(a.Arg5(), maxRW))
 		switch {
 		case fromPipe && toPipe:
-			if from.p == to.p {
-				return 0, EINVAL
-			}
-			wait = wait && !in.nonblock() && !out.nonblock()
-			n, err = t.spliceToPipe(to.p, wait, n, func(room int) (int, Errno) {
-				return t.splicePipe(to.p, from.p, wait, min(n, room), true)
-			})
+			n, err = t.pipeToPipe(to.p, from.p, n, wait && !in.nonblock() && !out.nonblock(), true)
 		case fromPipe:
-			if out.flags.Load()&oAppend != 0 {
-				return 0, EINVAL
-			}
-			if err := dst.check(uintptr(n)); err != 0 {
-				return 0, err
-			}
-			if err := t.waitData(from.p, wait && !in.nonblock()); err != 0 {
-				return 0, err
-			}
-			buf := make([]byte, min(n, copyChunk))
-			if buf = buf[:from.p.takeBytes(buf)]; len(buf) == 0 {
-				return 0, 0
-			}
-			n, err = dst.write(t, buf)
-			from.p.unread(buf[n:])
-			from.p.took()
+			n, err = t.pipeToFile(&dst, from.p, n, wait && !in.nonblock())
 		case toPipe:
-			if err := src.check(uintptr(n)); err != 0 {
-				return 0, err
-			}
-			if o, ok := in.io.(*inodeFile); ok && fs.IsDir(o.inode.Mode()) || !ok && in.io.attr().Mode&fs.TypeMask == 0 {
-				return 0, EINVAL
-			}
-			n, err = t.spliceToPipe(to.p, wait && !out.nonblock(), n, func(room int) (int, Errno) {
-				buf := make([]byte, min(n, room, copyChunk))
-				k, err := src.read(t, buf)
-				to.p.putBytes(buf[:k])
-				return k, err
-			})
+			n, err = t.fileToPipe(to.p, &src, n, wait && !out.nonblock())
 		default:
 			return 0, EINVAL
 		}
@@ -287,31 +284,22 @@ func sysSplice(t *Thread, a *Args) (uintptr, Errno) {
 	})
 }
 
-// spliceToPipe waits for room in p and has fill fill it.
-func (t *Thread) spliceToPipe(p *pipe, wait bool, n int, fill func(room int) (int, Errno)) (int, Errno) {
-	room, broken := 0, false
-	look := func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		room, broken = p.room(), p.readers == 0
-		return broken || room > 0
+func sysTee(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Arg4()&^spliceKnown != 0 {
+		return 0, EINVAL
 	}
-	if !look() {
-		if !wait {
-			return 0, EAGAIN
+	if a.Arg3() == 0 {
+		return 0, 0
+	}
+	return t.twoFiles(a.Arg1(), a.Arg2(), func(in, out *File) (int, Errno) {
+		from, ok := in.io.(*pipeEnd)
+		to, ok2 := out.io.(*pipeEnd)
+		if !ok || !ok2 {
+			return 0, EINVAL
 		}
-		if err := t.Wait(&p.full, never, look); err != 0 {
-			return 0, err
-		}
-	}
-	if broken {
-		return 0, t.brokenPipe()
-	}
-	n, err := fill(room)
-	if n > 0 {
-		p.gave()
-	}
-	return n, err
+		wait := a.Arg4()&spliceNonblock == 0 && !in.nonblock() && !out.nonblock()
+		return t.pipeToPipe(to.p, from.p, int(min(a.Arg3(), maxRW)), wait, false)
+	})
 }
 
 // waitData waits until something is in p, or nobody is left who would write it.
@@ -330,42 +318,92 @@ func (t *Thread) waitData(p *pipe, wait bool) Errno {
 	return t.Wait(&p.empty, never, look)
 }
 
-// splicePipe moves up to n bytes from one pipe to another, or copies them.
-func (t *Thread) splicePipe(to, from *pipe, wait bool, n int, move bool) (int, Errno) {
+// waitRoom waits until there are slots free in p, and returns how many.
+func (t *Thread) waitRoom(p *pipe, wait bool) (room int, err Errno) {
+	broken := false
+	look := func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		room, broken = p.room(), p.readers == 0
+		return broken || room > 0
+	}
+	if !look() {
+		if !wait {
+			return 0, EAGAIN
+		}
+		err = t.Wait(&p.full, never, look)
+	}
+	if broken {
+		return 0, t.brokenPipe()
+	}
+	return room, err
+}
+
+// pipeToPipe moves up to n bytes from one pipe to another, or copies them.
+func (t *Thread) pipeToPipe(to, from *pipe, n int, wait, move bool) (int, Errno) {
+	if to == from {
+		return 0, EINVAL
+	}
 	if err := t.waitData(from, wait); err != 0 {
 		return 0, err
 	}
-	buf := make([]byte, min(n, copyChunk))
-	if move {
-		buf = buf[:from.takeBytes(buf)]
-		from.took()
-	} else {
-		buf = buf[:from.peek(buf)]
+	room, err := t.waitRoom(to, wait)
+	if err != 0 {
+		return 0, err
 	}
-	to.putBytes(buf)
-	return len(buf), 0
+	b, slots := from.pieces(n, room, move)
+	to.push(b, slots)
+	if move && len(b) > 0 {
+		from.took()
+	}
+	return len(b), 0
 }
 
-func sysTee(t *Thread, a *Args) (uintptr, Errno) {
-	if a.Arg4()&^spliceKnown != 0 {
+// pipeToFile moves up to n bytes that are in a pipe.
+func (t *Thread) pipeToFile(dst *end, from *pipe, n int, wait bool) (int, Errno) {
+	if dst.f.flags.Load()&oAppend != 0 {
 		return 0, EINVAL
 	}
-	if a.Arg3() == 0 {
+	if err := dst.check(uintptr(n)); err != 0 {
+		return 0, err
+	}
+	if !dst.f.splices() {
+		return 0, EINVAL
+	}
+	if err := t.waitData(from, wait); err != 0 {
+		return 0, err
+	}
+	b, _ := from.pieces(n, pipeMost/pageSize, true)
+	if len(b) == 0 {
 		return 0, 0
 	}
-	return t.twoFiles(a.Arg1(), a.Arg2(), func(in, out *File) (int, Errno) {
-		from, ok := in.io.(*pipeEnd)
-		to, ok2 := out.io.(*pipeEnd)
-		if !ok || !ok2 || from.p == to.p {
-			return 0, EINVAL
-		}
-		wait := a.Arg4()&spliceNonblock == 0 && !in.nonblock() && !out.nonblock()
-		n := int(min(a.Arg3(), maxRW))
-		return t.spliceToPipe(to.p, wait, n, func(room int) (int, Errno) {
-			return t.splicePipe(to.p, from.p, wait, min(n, room), false)
-		})
-	})
+	n, err := dst.write(t, b)
+	from.unread(b[n:])
+	from.took()
+	return n, err
 }
+
+// fileToPipe reads up to n bytes into a pipe, as far as there is room.
+func (t *Thread) fileToPipe(to *pipe, src *end, n int, wait bool) (int, Errno) {
+	room, err := t.waitRoom(to, wait)
+	if err != 0 {
+		return 0, err
+	}
+	if err := src.check(uintptr(n)); err != 0 {
+		return 0, err
+	}
+	if !src.f.splices() || fs.IsDir(src.f.io.attr().Mode) {
+		return 0, EINVAL
+	}
+	at := src.at()
+	b := make([]byte, min(n, room*pageSize-int(at&pageMask)))
+	n, err = src.read(t, b)
+	to.push(b[:n], pageSlots(at, n))
+	return n, err
+}
+
+// splices says whether f is of a kind whose bytes go to and from pipes.
+func (f *File) splices() bool { return f.io.attr().Mode&fs.TypeMask != 0 }
 
 // sysVmsplice is vmsplice(2). The pages stay the program's: they are copied, which
 // only shows if it changes them before they are read.
@@ -385,23 +423,41 @@ func sysVmsplice(t *Thread, a *Args) (uintptr, Errno) {
 		case !ok:
 			return 0, EBADF
 		}
-		hurry := &File{io: f.io}
-		hurry.flags.Store(f.flags.Load() | oNonblock)
-		if a.Arg4()&spliceNonblock != 0 {
-			f = hurry
+		wait := a.Arg4()&spliceNonblock == 0
+		if e.writes {
+			return t.memoryToPipe(e.p, u, wait)
 		}
-		if !e.writes {
-			return t.readFile(f, u)
-		}
-		// It waits for room, but only once.
-		err = t.block(f, &e.p.full, func() bool {
-			e.p.mu.Lock()
-			defer e.p.mu.Unlock()
-			return e.p.room() >= min(u.left, pipeBuf) || e.p.readers == 0
-		})
-		if err != 0 {
+		if err := t.waitData(e.p, wait); err != 0 {
 			return 0, err
 		}
-		return t.writeFile(hurry, u)
+		e.p.mu.Lock()
+		n := e.p.take(u, u.left, false)
+		e.p.mu.Unlock()
+		if n > 0 {
+			e.p.took()
+		}
+		return u.result(n, 0)
 	})
+}
+
+// memoryToPipe puts what u describes into p, each page into a slot of its own.
+func (t *Thread) memoryToPipe(p *pipe, u *userIO, wait bool) (done int, err Errno) {
+	if _, err = t.waitRoom(p, wait); err != 0 {
+		return 0, err
+	}
+	p.mu.Lock()
+	for u.left > 0 && p.room() > 0 {
+		v := u.part()
+		k := int(min(v.len, pageSize-v.base&pageMask))
+		if !p.add(u, k) {
+			break
+		}
+		p.slots = append(p.slots, slot{len: k})
+		done += k
+	}
+	p.mu.Unlock()
+	if done > 0 {
+		p.gave()
+	}
+	return u.result(done, 0)
 }

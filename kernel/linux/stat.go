@@ -59,7 +59,7 @@ func sysLstat(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysNewfstatat(t *Thread, a *Args) (uintptr, Errno) {
-	if a.Arg4()&^(atSymlinkNofollow|atNoAutomount|atEmptyPath) != 0 {
+	if a.Arg4()&^(atSymlinkNofollow|atNoAutomount|atEmptyPath|atStatxSync) != 0 {
 		return 0, EINVAL
 	}
 	return t.statPath(a.Arg1(), a.Arg2(), a.Arg4(), a.Arg3())

@@ -44,7 +44,7 @@ func sysReadahead(t *Thread, a *Args) (uintptr, Errno) {
 		if !f.canRead() {
 			return 0, EBADF
 		}
-		if _, ok := f.regular(); !ok {
+		if _, ok := f.regular(); !ok || int64(a.Arg3()) < 0 {
 			return 0, EINVAL
 		}
 		return 0, 0

@@ -54,6 +54,14 @@ func (u *userIO) part() *iovec {
 	return &u.parts[0]
 }
 
+// first is how many bytes the part has that comes next.
+func (u *userIO) first() int {
+	if u.kernel != nil {
+		return u.left
+	}
+	return int(u.parts[0].len)
+}
+
 func (u *userIO) advanceKernel(n int) int {
 	u.kernel = u.kernel[n:]
 	u.left -= n

@@ -34,13 +34,13 @@ func sysFremovexattr(t *Thread, a *Args) (uintptr, Errno) {
 // xattr is the calls that name an attribute; sets says that they come with a
 // value. In the order in which Linux looks.
 func (t *Thread) xattr(a *Args, flags uintptr, changes, sets bool) (uintptr, Errno) {
-	mode := uint32(0) // of the file
+	var n fs.Inode // nil: of no file system of ours
 	if flags == onDescriptor {
 		f, err := t.ioFile(a.Arg1())
 		if err != 0 {
 			return 0, err
 		}
-		mode = f.io.attr().Mode
+		n = f.inode()
 		f.Release()
 	}
 	const create, replace = 1, 2
@@ -56,19 +56,31 @@ func (t *Thread) xattr(a *Args, flags uintptr, changes, sets bool) (uintptr, Err
 	case sets && a.Arg4() > maxXattrValue:
 		return 0, E2BIG
 	}
+	if sets {
+		if err := t.CopyIn(make([]byte, a.Arg4()), a.Arg3()); err != 0 {
+			return 0, err
+		}
+	}
 	if flags != onDescriptor {
 		p, _, err := t.place(cwdFD, a.Arg1(), flags)
 		if err != 0 {
 			return 0, err
 		}
-		mode = p.Inode.Mode()
+		n = p.Inode
 	}
-	const user = "user."
-	if len(name) > len(user) && name[:len(user)] == user && !fs.IsRegular(mode) && !fs.IsDir(mode) {
-		if changes {
-			return 0, EPERM
-		}
-		return 0, ENODATA
+	want, refused := uint32(fs.MayRead), ENODATA
+	if changes {
+		want, refused = fs.MayWrite, EPERM
+	}
+	switch kind, _, _ := cut(name, '.'); {
+	case n == nil, kind == "system", kind == "security":
+		return 0, EOPNOTSUPP
+	case kind == "user" && !fs.IsRegular(n.Mode()) && !fs.IsDir(n.Mode()):
+		return 0, refused
+	}
+	c := t.caller()
+	if err := c.Access(n, want); err != 0 {
+		return 0, err
 	}
 	return 0, EOPNOTSUPP
 }

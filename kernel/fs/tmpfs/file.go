@@ -63,6 +63,7 @@ func (f *file) own(i int64, mem fs.PageAlloc) ([]byte, errno.Errno) {
 
 func (f *file) ownLocked(i int64, mem fs.PageAlloc) ([]byte, errno.Errno) {
 	if p := f.pages.get(i); p != nil {
+		f.pages.setClean(i, false)
 		return p[:], 0
 	}
 	b := mem.Alloc()
@@ -216,9 +217,13 @@ func (f *file) zero(lo, hi int64, mem fs.PageAlloc) errno.Errno {
 	}
 	i := lo / fs.PageSize
 	f.index.Lock()
-	isHole := f.pages.get(i) == nil && i*fs.PageSize >= f.baseEnd
+	p := f.pages.get(i)
 	f.index.Unlock()
-	if isHole {
+	if p != nil {
+		clear(p[lo-i*fs.PageSize : hi-i*fs.PageSize])
+		return 0
+	}
+	if i*fs.PageSize >= f.baseEnd { // a hole
 		return 0
 	}
 	b, err := f.own(i, mem)
@@ -316,15 +321,18 @@ func (s *inode) fill(lo, hi int64) errno.Errno {
 		f.index.Lock()
 		had := f.pages.get(i) != nil
 		f.index.Unlock()
-		if had {
-			continue
-		}
 		if _, err := f.own(i, s.vol.Pages); err != 0 {
 			for _, j := range made {
 				s.cut(j, j+1, fs.MaxSize)
 			}
 			return err
 		}
+		if had { // and who allocates a page again counts as its writer, as on Linux
+			continue
+		}
+		f.index.Lock()
+		f.pages.setClean(i, i*fs.PageSize >= f.baseEnd)
+		f.index.Unlock()
 		made = append(made, i)
 	}
 	return 0
@@ -386,6 +394,9 @@ func (n *node) SeekExtent(off int64, whence int) (int64, errno.Errno) {
 			return off, 0
 		}
 		i := f.pages.next(off / fs.PageSize)
+		for i >= 0 && f.pages.isClean(i) { // as on Linux that is a hole yet
+			i = f.pages.next(i + 1)
+		}
 		if i < 0 || i*fs.PageSize >= size {
 			return 0, errno.ENXIO
 		}
@@ -393,7 +404,7 @@ func (n *node) SeekExtent(off int64, whence int) (int64, errno.Errno) {
 	}
 	off = max(off, min(f.baseEnd, size))
 	i := off / fs.PageSize
-	for f.pages.get(i) != nil {
+	for f.pages.get(i) != nil && !f.pages.isClean(i) {
 		i++
 	}
 	return min(max(off, i*fs.PageSize), size), 0

@@ -98,6 +98,9 @@ func (o *ours) lookup(path string, follow bool) (fs.Place, errno.Errno) {
 }
 
 func (o *ours) open(path string, flags, mode uint32) (file, errno.Errno) {
+	if err := fs.ValidOpen(flags); err != 0 {
+		return nil, err
+	}
 	p, err := o.where(0).Open(path, flags, mode)
 	if err != 0 {
 		return nil, err

@@ -24,6 +24,7 @@ type page = [fs.PageSize]byte
 type group struct {
 	number int64 // of its first page, in groups
 	pages  *[groupSize]*page
+	clean  uint32 // which of them nobody has written since they were allocated: zeros
 }
 
 // find returns where the group of the given number is, or would be.
@@ -59,10 +60,26 @@ func (x *pageIndex) set(i int64, p *page) {
 	if !ok {
 		x.groups = append(x.groups, group{}) // slices.Insert would be ten times as large
 		copy(x.groups[g+1:], x.groups[g:])
-		x.groups[g] = group{i >> groupBits, new([groupSize]*page)}
+		x.groups[g] = group{i >> groupBits, new([groupSize]*page), 0}
 	}
 	x.groups[g].pages[i&(groupSize-1)] = p
+	x.groups[g].clean &^= 1 << (i & (groupSize - 1))
 	x.count++
+}
+
+// isClean says whether a page that is there is one that nobody wrote, and setClean that it is.
+func (x *pageIndex) isClean(i int64) bool {
+	g, _ := x.find(i >> groupBits)
+	return x.groups[g].clean>>(i&(groupSize-1))&1 != 0
+}
+
+func (x *pageIndex) setClean(i int64, clean bool) {
+	g, _ := x.find(i >> groupBits)
+	if bit := uint32(1) << (i & (groupSize - 1)); clean {
+		x.groups[g].clean |= bit
+	} else {
+		x.groups[g].clean &^= bit
+	}
 }
 
 // next returns the number of the first page from i on, -1 if there is none.

@@ -110,14 +110,17 @@ func val(list ...int) arg {
 }
 
 // bits are flags: some of list, seldom one that does not exist.
-func bits(list ...int) arg {
+func bits(list ...int) arg { return bitsBut(0, list...) }
+
+// bitsBut are bits, but for those of new, which Linux 6.1 did not know yet.
+func bitsBut(new int, list ...int) arg {
 	return func(g *world) (uintptr, string, after) {
 		v := 0
 		for range g.n(3) {
 			v |= pick(g.source, list...)
 		}
 		if g.oneIn(24) {
-			v |= 1 << g.n(31)
+			v |= 1 << g.n(31) &^ new
 		}
 		return uintptr(v), fmt.Sprintf("%#x", v), nil
 	}
@@ -126,6 +129,42 @@ func bits(list ...int) arg {
 // fd is a descriptor.
 func fd(g *world) (uintptr, string, after) {
 	v := g.fd()
+	return uintptr(v), fmt.Sprint(v), nil
+}
+
+// named is a descriptor but for epoll's and its like: they have got calls of ioctl since 6.1.
+func named(g *world) (uintptr, string, after) {
+	v, text, _ := fd(g)
+	if g.anonymous() {
+		return ^uintptr(0), "-1", nil
+	}
+	return v, text, nil
+}
+
+// realFD is one that cannot mean the working directory, as calls on attributes take it
+// since 6.13.
+func realFD(g *world) (uintptr, string, after) {
+	v := max(g.fd(), -1)
+	return uintptr(v), fmt.Sprint(v), nil
+}
+
+// rewound is a descriptor that is read from its start: where new entries of a directory
+// show up has changed.
+func rewound(g *world) (uintptr, string, after) {
+	v := g.fd()
+	unix.Seek(v, 0, 0)
+	return uintptr(v), fmt.Sprint(v), nil
+}
+
+// otherFD is a descriptor of another file than the last one: what comes of overlapping
+// copies is not told.
+func otherFD(g *world) (uintptr, string, after) {
+	var last, st unix.Stat_t
+	unix.Fstat(g.last, &last)
+	v := g.fd()
+	if unix.Fstat(v, &st) == nil && st.Ino == last.Ino && st.Dev == last.Dev {
+		v, g.last = -1, -1
+	}
 	return uintptr(v), fmt.Sprint(v), nil
 }
 
@@ -140,6 +179,14 @@ func where(g *world) (uintptr, string, after) {
 
 // names are few, so that calls meet each other's.
 var names = []string{"a", "b", "c", "d", "a/x", "b/x", "a/b", ".", "..", "", "/", "a/", "a/../b", "./c", "d/x/y", "nobody/x"}
+
+// root is a path that is always there: since 6.13 other arguments than the path are looked
+// at first.
+func root(g *world) (uintptr, string, after) {
+	b := g.buffer(2)
+	copy(b, "/\x00")
+	return addr(b), "/", nil
+}
 
 // path is a name.
 func path(g *world) (uintptr, string, after) {
@@ -160,12 +207,34 @@ func path(g *world) (uintptr, string, after) {
 	return addr(b), fmt.Sprintf("%q", name), nil
 }
 
+// realPath is not NULL, which was a mistake before 6.11.
+func realPath(g *world) (uintptr, string, after) {
+	v, text, _ := path(g)
+	if v == 0 {
+		return 8, "0x8", nil
+	}
+	return v, text, nil
+}
+
+// noFIFO is a path of which open does not wait.
+func noFIFO(g *world) (uintptr, string, after) {
+	v, text, _ := path(g)
+	var st unix.Stat_t
+	_, _, err := unix.Syscall(unix.SYS_STAT, v, uintptr(unsafe.Pointer(&st)), 0)
+	if err == 0 && st.Mode&unix.S_IFMT == unix.S_IFIFO {
+		return 8, "0x8", nil
+	}
+	return v, text, nil
+}
+
 // xattrName is the name of an attribute, of kinds that no tmpfs ever knew.
-func xattrName(g *world) (uintptr, string, after) {
-	b := g.buffer(32)
-	name := pick(g.source, "nobody.a", "system.x", "")
-	copy(b, name+"\x00")
-	return addr(b), fmt.Sprintf("%q", name), nil
+func xattrName(names ...string) arg {
+	return func(g *world) (uintptr, string, after) {
+		b := g.buffer(32)
+		name := pick(g.source, names...)
+		copy(b, name+"\x00")
+		return addr(b), fmt.Sprintf("%q", name), nil
+	}
 }
 
 // sizes of buffers.
@@ -174,7 +243,7 @@ var sizes = []int{0, 1, 7, 100, 512, 4095, 4096, 5000, 12288}
 // in is a buffer to read from, and out one that the call fills; both are followed
 // by their length.
 func in(g *world) (uintptr, string, after) {
-	if g.oneIn(40) {
+	if g.oneIn(40) && !g.is(unix.S_IFREG) { // a write of nothing has got effects since 6.1
 		at, text := g.wild()
 		return at, text, nil
 	}
@@ -196,6 +265,15 @@ func length(g *world) (uintptr, string, after) {
 		n = -1
 	}
 	return uintptr(n), fmt.Sprint(n), nil
+}
+
+// shortLength is a length; what it writes an eventfd is no more than 6.18 takes.
+func shortLength(g *world) (uintptr, string, after) {
+	n, _, _ := length(g)
+	if g.anonymous() {
+		n = min(n, 8)
+	}
+	return n, fmt.Sprint(int(n)), nil
 }
 
 // offset is a place in a file.
@@ -221,11 +299,16 @@ func offsetAt(g *world) (uintptr, string, after) {
 	return addr(b), fmt.Sprintf("[%d]", int(n)), func(uintptr) string { return fmt.Sprintf(" off %d", *(*int64)(unsafe.Pointer(&b[0]))) }
 }
 
-// vector is an iovec array for a call that reads or fills it; it is followed by
-// its length.
-func vector(fills bool) arg {
+// vector is an iovec array for a call that reads or fills it, with parts of some of
+// lens; it is followed by its length.
+func vector(fills bool, lens ...int) arg {
+	access := unix.O_WRONLY
+	if fills {
+		access = unix.O_RDONLY
+	}
 	return func(g *world) (uintptr, string, after) {
-		if g.oneIn(40) {
+		able := g.able(access)
+		if able && g.oneIn(40) {
 			at, text := g.wild()
 			return at, text, nil
 		}
@@ -234,7 +317,7 @@ func vector(fills bool) arg {
 		var all [][]byte
 		text := "["
 		for i := range iov {
-			n := pick(g.source, 0, 1, 100, 4096)
+			n := pick(g.source, lens...)
 			b := g.buffer(n)
 			all = append(all, b)
 			at := g.data
@@ -242,7 +325,7 @@ func vector(fills bool) arg {
 				at = addr(b)
 			}
 			iov[i] = unix.Iovec{Base: (*byte)(ptr(at)), Len: uint64(n)}
-			if g.oneIn(60) {
+			if able && g.oneIn(60) {
 				iov[i].Len = 1 << 63
 				n = -1
 			}
@@ -259,6 +342,31 @@ func vector(fills bool) arg {
 			return " " + sum(got[:min(int(r), len(got))])
 		}
 	}
+}
+
+// spliced is a vector for vmsplice. What it puts into a pipe is memory that nobody changes
+// later: Linux copies nothing.
+func spliced(g *world) (uintptr, string, after) {
+	if !g.able(unix.O_WRONLY) {
+		return vector(true, 8, 100, 4096)(g)
+	}
+	v := g.buffer(4 * 16)
+	text := "still ["
+	for i := range unsafe.Slice((*unix.Iovec)(unsafe.Pointer(&v[0])), 4) {
+		n, from := pick(g.source, 0, 1, 100, 4096), pick(g.source, 0, 1, 4000)
+		text += fmt.Sprintf("%d@%d ", n, from)
+		*(*unix.Iovec)(unsafe.Pointer(&v[i*16])) = unix.Iovec{Base: (*byte)(ptr(stillAt + uintptr(from))), Len: uint64(n)}
+	}
+	return addr(v), text + "]", nil
+}
+
+// parts is a vector's length, most often a right one.
+func parts(g *world) (uintptr, string, after) {
+	n := pick(g.source, 0, 1, 4)
+	if g.oneIn(20) && g.able(unix.O_RDWR) {
+		n = pick(g.source, -1, 1025)
+	}
+	return uintptr(n), fmt.Sprint(n), nil
 }
 
 // filled is a structure that a successful call fills, and what of it is the same

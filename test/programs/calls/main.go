@@ -5,7 +5,8 @@
 //	calls FAMILY FROM TO N   sequences of N calls, from seeds FROM to TO-1
 //	calls FAMILY HEX         one sequence, whose choices are these bytes
 //
-// It works in an empty directory, which it makes its root if it may.
+// Each sequence works in a directory of its own, made in the working directory,
+// which is its root.
 package main
 
 import (
@@ -41,7 +42,7 @@ func run(out *bufio.Writer, args []string) error {
 	if !ok {
 		return fmt.Errorf("there is no family %q", args[0])
 	}
-	if err := unix.Chroot("."); err != nil {
+	if err := outside(); err != nil {
 		return err
 	}
 	if len(args) == 2 {
@@ -116,41 +117,69 @@ func sequence(out *bufio.Writer, calls []call, s *source, n int) error {
 // world is what the calls of a sequence work on.
 type world struct {
 	*source
-	home string
 	area uintptr // areaPages pages for memory calls
 	data uintptr // buffers; the last page cannot be touched
 	used uintptr // how much of them this call has
 	fds  []int   // that calls have returned
+	last int     // the descriptor drawn last
 }
 
 const (
-	pageSize  = 4096
-	areaAt    = 0x2000_0000_0000
-	areaPages = 32
-	dataAt    = areaAt + 1<<30
-	dataPages = 17
+	pageSize   = 4096
+	areaAt     = 0x2000_0000_0000
+	areaPages  = 32
+	dataAt     = areaAt + 1<<30
+	dataPages  = 17
+	stillAt    = dataAt + 1<<30
+	stillPages = 2
 )
 
+// outsideFD is the directory outside of the worlds: a descriptor that no call gets.
+const outsideFD = 500
+
+func outside() error {
+	fd, err := unix.Open(".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Dup3(fd, outsideFD, unix.O_CLOEXEC)
+}
+
+// leave goes outside.
+func leave() error {
+	if err := unix.Fchdir(outsideFD); err != nil {
+		return err
+	}
+	return unix.Chroot(".")
+}
+
+// Package os would begin to wait for files in descriptors of its own.
 func newWorld(s *source) (*world, error) {
-	// Package os would begin to wait for files in descriptors of its own.
-	const home = "/home"
 	unix.Umask(0)
-	if err := unix.Mkdir(home, 0o777); err != nil {
-		return nil, err
+	for _, enter := range []func() error{
+		func() error { return unix.Mkdir("world", 0o755) },
+		func() error { return unix.Chroot("world") },
+		func() error { return unix.Mkdir("/home", 0o777) },
+		func() error { return unix.Chdir("/home") },
+	} {
+		if err := enter(); err != nil {
+			return nil, err
+		}
 	}
-	if err := unix.Chdir(home); err != nil {
-		return nil, err
-	}
-	g := &world{source: s, home: home, area: areaAt, data: dataAt}
+	g := &world{source: s, area: areaAt, data: dataAt}
 	const fixed = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED
 	for _, m := range []struct {
 		at    uintptr
 		pages uintptr
 		prot  uintptr
-	}{{areaAt, areaPages, unix.PROT_READ | unix.PROT_WRITE}, {dataAt, dataPages, unix.PROT_READ | unix.PROT_WRITE}, {dataAt + (dataPages-1)*pageSize, 1, 0}} {
+	}{{areaAt, areaPages, unix.PROT_READ | unix.PROT_WRITE}, {dataAt, dataPages, unix.PROT_READ | unix.PROT_WRITE}, {dataAt + (dataPages-1)*pageSize, 1, 0}, {stillAt, stillPages, unix.PROT_READ | unix.PROT_WRITE}} {
 		if _, _, e := unix.RawSyscall6(unix.SYS_MMAP, m.at, m.pages*pageSize, m.prot, fixed, ^uintptr(0), 0); e != 0 {
 			return nil, e
 		}
+	}
+	for i, still := 0, unsafe.Slice((*byte)(ptr(stillAt)), stillPages*pageSize); i < len(still); i++ {
+		still[i] = byte(i * 5 >> 2)
 	}
 	// Something for the first calls to work on.
 	unix.Mkdir("a", 0o755)
@@ -178,8 +207,9 @@ func (g *world) close() {
 	var none uint64
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
 	unix.RawSyscall(unix.SYS_MUNMAP, areaAt, areaPages*pageSize, 0)
-	unix.Chdir("/")
-	remove(g.home)
+	if leave() == nil {
+		remove("world")
+	}
 }
 
 // remove removes path and all beneath it.
@@ -209,9 +239,27 @@ func remove(path string) {
 // fd is the descriptor in a choice of those there are, or a wrong one.
 func (g *world) fd() int {
 	if len(g.fds) == 0 || g.oneIn(20) {
-		return pick(g.source, -1, 99, 1<<30, unix.AT_FDCWD)
+		g.last = pick(g.source, -1, 99, 1<<30, unix.AT_FDCWD)
+	} else {
+		g.last = g.fds[g.n(len(g.fds))]
 	}
-	return g.fds[g.n(len(g.fds))]
+	return g.last
+}
+
+// anonymous says whether the last descriptor is for something like an eventfd, is
+// whether it is for a kind of file, and able whether it is for one that can be read or
+// written. Linux 6.1 checks some things in another order than 6.18 if not.
+func (g *world) anonymous() bool { return g.is(0) }
+
+func (g *world) is(kind uint32) bool {
+	var st unix.Stat_t
+	return unix.Fstat(g.last, &st) == nil && st.Mode&unix.S_IFMT == kind
+}
+
+func (g *world) able(access int) bool {
+	flags, err := unix.FcntlInt(uintptr(g.last), unix.F_GETFL, 0)
+	how := flags & unix.O_ACCMODE
+	return err == nil && flags&unix.O_PATH == 0 && (how == access || how == unix.O_RDWR) && !g.anonymous()
 }
 
 func (g *world) opened(fd int) {
