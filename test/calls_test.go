@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	callSeeds = flag.Int("calls.seeds", 0, "how many sequences of random system calls of each family to compare with the host")
+	callSeeds = flag.Int("calls.seeds", 12, "how many sequences of random system calls of each family to compare with the host")
 	callFrom  = flag.Int("calls.from", 0, "the first one's number")
 )
 

@@ -360,7 +360,7 @@ func (f *fileState) backing(fd int32) (b Backing, canRead, canWrite bool, err Er
 	switch io := file.io.(type) {
 	case *inodeFile:
 		if !fs.IsRegular(io.inode.Mode()) {
-			return nil, false, false, ENODEV
+			return nil, file.canRead(), file.canWrite(), ENODEV
 		}
 		path := io.name()
 		if path == "" {
@@ -376,5 +376,5 @@ func (f *fileState) backing(fd int32) (b Backing, canRead, canWrite bool, err Er
 	if file.flags.Load()&oPath != 0 {
 		return nil, false, false, EBADF
 	}
-	return nil, false, false, ENODEV
+	return nil, file.canRead(), file.canWrite(), ENODEV
 }

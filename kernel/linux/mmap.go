@@ -47,17 +47,43 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 	if off&pageMask != 0 {
 		return 0, EINVAL
 	}
+	// What is wrong is told in the order in which Linux looks.
 	v := vma{prot: uint8(a.Arg3() & protRWX)}
+	var file Backing // nil for the like of /dev/zero
+	var canRead, canWrite bool
+	var err, noDevice Errno
 	if flags&mapAnonymous == 0 {
-		file, canRead, canWrite, err := t.proc.files.backing(int32(a.Arg5()))
+		if file, canRead, canWrite, noDevice = t.proc.files.backing(int32(a.Arg5())); noDevice == EBADF {
+			return 0, EBADF
+		}
+		if file != nil {
+			defer file.Release()
+		}
+	}
+	if flags&mapHugeTLB != 0 {
+		if flags&mapAnonymous == 0 {
+			return 0, EINVAL
+		}
+		return 0, ENOMEM // the pool of huge pages is empty
+	}
+	if n == 0 {
+		return 0, EINVAL
+	}
+	if n = pageUp(n); n == 0 || n > userTop {
+		return 0, ENOMEM
+	}
+	s := t.space
+	if flags&(mapFixed|mapFixedNoReplace) != 0 {
+		s.mu.Lock()
+		_, err = s.choose(addr, n, flags)
+		s.mu.Unlock()
 		if err != 0 {
 			return 0, err
 		}
-		if file != nil { // else it is the like of /dev/zero
-			defer file.Release()
-			if off+n < off || int64(off+n) < 0 {
-				return 0, EOVERFLOW
-			}
+	}
+	if flags&mapAnonymous == 0 {
+		if off+n < off || file != nil && int64(off+n) < 0 {
+			return 0, EOVERFLOW
 		}
 		switch flags & mapTypeMask {
 		case mapShared:
@@ -86,7 +112,10 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 		default:
 			return 0, EINVAL
 		}
-		if flags&(mapGrowsDown|mapHugeTLB) != 0 {
+		if noDevice != 0 {
+			return 0, noDevice
+		}
+		if flags&mapGrowsDown != 0 {
 			return 0, EINVAL
 		}
 		v.file, v.off = file, int64(off)
@@ -101,15 +130,6 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 		default:
 			return 0, EINVAL
 		}
-		if flags&mapHugeTLB != 0 {
-			return 0, ENOMEM // the pool of huge pages is empty
-		}
-	}
-	if n == 0 {
-		return 0, EINVAL
-	}
-	if n = pageUp(n); n == 0 || n > userTop {
-		return 0, ENOMEM
 	}
 	if flags&mapTypeMask != mapPrivate {
 		if v.flags |= vmaShared; v.file == nil { // memory that is shared is a file, too
@@ -130,12 +150,11 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 	if flags&mapLocked != 0 {
 		v.flags |= vmaLocked
 	}
-	s := t.space
 	s.mu.Lock()
 	if s.lockFuture {
 		v.flags |= vmaLocked
 	}
-	addr, err := s.choose(addr, n, flags)
+	addr, err = s.choose(addr, n, flags)
 	if err == 0 {
 		v.lo, v.hi = addr, addr+n
 		err = s.place(&v)
@@ -154,10 +173,10 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 func (s *Space) choose(addr, n, flags uintptr) (uintptr, Errno) {
 	if flags&(mapFixed|mapFixedNoReplace) != 0 {
 		switch {
-		case addr&pageMask != 0:
-			return 0, EINVAL
 		case addr > userTop-n:
 			return 0, ENOMEM
+		case addr&pageMask != 0:
+			return 0, EINVAL
 		case addr < mapBottom:
 			return 0, EPERM
 		case flags&mapFixedNoReplace != 0 && s.maps.taken(addr, addr+n):
@@ -447,8 +466,6 @@ func sysMremap(t *Thread, a *Args) (uintptr, Errno) {
 		flags&mremapDontUnmap != 0 && oldN != n,
 		addr&pageMask != 0, n == 0:
 		return 0, EINVAL
-	case !userRange(addr, oldN):
-		return 0, EFAULT
 	case n > userTop:
 		return 0, ENOMEM
 	}
@@ -474,11 +491,11 @@ func (s *Space) remap(addr, oldN, n, flags, to uintptr) (got uintptr, locked boo
 		return 0, false, EINVAL // only what is shared can be there twice
 	}
 	locked = v.flags&vmaLocked != 0
+	if n < oldN && !userRange(addr, oldN) {
+		return 0, false, EINVAL
+	}
 	if flags&(mremapFixed|mremapDontUnmap) == 0 {
 		if oldN >= n && oldN != 0 {
-			if s.mapped(addr, addr+oldN) != oldN {
-				return 0, false, EFAULT
-			}
 			s.unmap(addr+n, addr+oldN)
 			return addr, locked, 0
 		}
@@ -486,7 +503,7 @@ func (s *Space) remap(addr, oldN, n, flags, to uintptr) (got uintptr, locked boo
 		s.unmap(addr+n, addr+oldN)
 		oldN = n
 	}
-	if addr+oldN > v.hi {
+	if oldN > v.hi-addr {
 		return 0, false, EFAULT
 	}
 	if v.file != nil && v.offset(addr)+int64(n) < 0 {
@@ -602,6 +619,13 @@ func (s *Space) advise(addr, n uintptr, advice int32) Errno {
 	}
 	if advice == madvPopulateRead || advice == madvPopulateWrite {
 		for va := lo; va < hi; va += pageSize {
+			s.mu.Lock()
+			v := s.maps.at(va)
+			unreadable := v != nil && advice == madvPopulateRead && v.prot&protRead == 0 // though the machine would allow it
+			s.mu.Unlock()
+			if unreadable {
+				return EINVAL
+			}
 			if err := s.populatePage(va, access(advice-madvPopulateRead), EINVAL); err != 0 {
 				return err
 			}
@@ -611,7 +635,8 @@ func (s *Space) advise(addr, n uintptr, advice int32) Errno {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := Errno(0)
-	for i := s.maps.find(lo); lo < hi; i++ {
+	for lo < hi {
+		i := s.maps.find(lo) // anew: mappings are split and joined on the way
 		if i == len(s.maps.v) {
 			return ENOMEM
 		}
@@ -633,17 +658,17 @@ func (s *Space) advise(addr, n uintptr, advice int32) Errno {
 				s.drop(lo, end, true)
 			}
 		case madvHugePage, madvNoHugePage:
-			i = s.setFlag(lo, end, vmaHuge, advice == madvHugePage)
-			i = s.setFlag(lo, end, vmaNoHuge, advice == madvNoHugePage)
+			s.setFlag(lo, end, vmaHuge, advice == madvHugePage)
+			s.setFlag(lo, end, vmaNoHuge, advice == madvNoHugePage)
 		case madvDontFork, madvDoFork:
-			i = s.setFlag(lo, end, vmaDontFork, advice == madvDontFork)
+			s.setFlag(lo, end, vmaDontFork, advice == madvDontFork)
 		case madvDontDump, madvDoDump:
-			i = s.setFlag(lo, end, vmaDontDump, advice == madvDontDump)
+			s.setFlag(lo, end, vmaDontDump, advice == madvDontDump)
 		case madvWipeOnFork, madvKeepOnFork:
 			if advice == madvWipeOnFork && (v.file != nil || v.flags&vmaShared != 0) {
 				return EINVAL
 			}
-			i = s.setFlag(lo, end, vmaWipeOnFork, advice == madvWipeOnFork)
+			s.setFlag(lo, end, vmaWipeOnFork, advice == madvWipeOnFork)
 		}
 		lo = end
 	}
@@ -690,9 +715,8 @@ func (s *Space) removePages(addr, n uintptr) Errno {
 	return 0
 }
 
-// setFlag changes a flag of [lo, hi), which lies in one mapping, and returns the
-// index of the mapping that now ends at or after hi.
-func (s *Space) setFlag(lo, hi uintptr, flag vmaFlags, on bool) int {
+// setFlag changes a flag of [lo, hi), which lies in one mapping.
+func (s *Space) setFlag(lo, hi uintptr, flag vmaFlags, on bool) {
 	i := s.maps.split(lo)
 	s.maps.split(hi)
 	if v := s.maps.v[i]; on {
@@ -701,7 +725,6 @@ func (s *Space) setFlag(lo, hi uintptr, flag vmaFlags, on bool) int {
 		v.flags &^= flag
 	}
 	s.maps.join(i, i)
-	return s.maps.find(hi - 1)
 }
 
 func sysMincore(t *Thread, a *Args) (uintptr, Errno) {
@@ -717,8 +740,8 @@ func sysMincore(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	for done := uintptr(0); done < n; {
 		var there [256]byte
-		chunk := min(n-done, uintptr(len(there))*pageSize)
-		if !t.space.residency(addr+done, chunk, &there) {
+		chunk := t.space.residency(addr+done, min(n-done, uintptr(len(there))*pageSize), &there)
+		if chunk == 0 {
 			return 0, ENOMEM
 		}
 		if err := t.CopyOut(a.Arg3()+done>>12, there[:chunk>>12]); err != 0 {
@@ -729,16 +752,18 @@ func sysMincore(t *Thread, a *Args) (uintptr, Errno) {
 	return 0, 0
 }
 
-// residency fills in which pages of n bytes at lo are in memory; a file's always
-// are. It returns false if some are not mapped.
-func (s *Space) residency(lo, n uintptr, there *[256]byte) bool {
+// residency fills in which pages of up to n bytes at lo are in memory; a file's always
+// are. It returns how many bytes of a mapping these were.
+func (s *Space) residency(lo, n uintptr, there *[256]byte) uintptr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.maps.covered(lo, lo+n) {
-		return false
+	v := s.maps.at(lo)
+	if v == nil {
+		return 0
 	}
+	n = min(n, v.hi-lo)
 	for i := range n >> 12 {
-		if s.maps.at(lo+i<<12).file != nil {
+		if v.file != nil {
 			there[i] = 1
 		}
 	}
@@ -751,7 +776,7 @@ func (s *Space) residency(lo, n uintptr, there *[256]byte) bool {
 			there[(at-lo)>>12] = 1
 		}
 	})
-	return true
+	return n
 }
 
 func sysMsync(t *Thread, a *Args) (uintptr, Errno) {
@@ -762,19 +787,21 @@ func sysMsync(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, EINVAL
 	case addr+n < addr:
 		return 0, ENOMEM
+	case n == 0:
+		return 0, 0
 	}
 	s := t.space
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.maps.covered(addr, addr+n) {
-		return 0, ENOMEM
-	}
 	if flags&invalidate != 0 {
 		for i := s.maps.find(addr); i < len(s.maps.v) && s.maps.v[i].lo < addr+n; i++ {
 			if s.maps.v[i].flags&vmaLocked != 0 {
 				return 0, EBUSY
 			}
 		}
+	}
+	if !s.maps.covered(addr, addr+n) {
+		return 0, ENOMEM
 	}
 	return 0, 0 // shared mappings are the file
 }
@@ -800,19 +827,20 @@ func sysMunlock(t *Thread, a *Args) (uintptr, Errno) {
 func (s *Space) lockPages(addr, n uintptr, on, bringIn bool) Errno {
 	lo := addr &^ pageMask
 	hi := pageUp(addr + n)
-	if hi < lo && hi != 0 {
+	if hi < lo {
 		return EINVAL
 	}
 	s.mu.Lock()
 	err := Errno(0)
-	if !s.maps.covered(lo, hi) {
-		err = ENOMEM
-	} else {
-		for at := lo; at < hi; {
-			end := min(s.maps.at(at).hi, hi)
-			s.setFlag(at, end, vmaLocked, on)
-			at = end
+	for at := lo; at < hi; { // up to the first hole
+		v := s.maps.at(at)
+		if v == nil {
+			err = ENOMEM
+			break
 		}
+		end := min(v.hi, hi)
+		s.setFlag(at, end, vmaLocked, on)
+		at = end
 	}
 	s.mu.Unlock()
 	if err == 0 && bringIn {

@@ -71,9 +71,6 @@ func (t *Thread) link(fromfd, from, tofd, to, flags uintptr) (uintptr, Errno) {
 	if flags&^(atSymlinkFollow|atEmptyPath) != 0 {
 		return 0, EINVAL
 	}
-	if c := t.caller(); flags&atEmptyPath != 0 && !c.Can(fs.CapDACReadSearch) {
-		return 0, ENOENT
-	}
 	if flags&atSymlinkFollow == 0 {
 		flags |= atSymlinkNofollow
 	}

@@ -271,7 +271,7 @@ func sysSplice(t *Thread, a *Args) (uintptr, Errno) {
 		case fromPipe && toPipe:
 			n, err = t.pipeToPipe(to.p, from.p, n, wait && !in.nonblock() && !out.nonblock(), true)
 		case fromPipe:
-			n, err = t.pipeToFile(&dst, from.p, n, wait && !in.nonblock())
+			n, err = t.pipeToFile(&dst, from.p, a.Arg5(), wait && !in.nonblock())
 		case toPipe:
 			n, err = t.fileToPipe(to.p, &src, n, wait && !out.nonblock())
 		default:
@@ -359,12 +359,12 @@ func (t *Thread) pipeToPipe(to, from *pipe, n int, wait, move bool) (int, Errno)
 	return len(b), 0
 }
 
-// pipeToFile moves up to n bytes that are in a pipe.
-func (t *Thread) pipeToFile(dst *end, from *pipe, n int, wait bool) (int, Errno) {
+// pipeToFile moves up to as many bytes as are asked for that are in a pipe.
+func (t *Thread) pipeToFile(dst *end, from *pipe, asked uintptr, wait bool) (n int, err Errno) {
 	if dst.f.flags.Load()&oAppend != 0 {
 		return 0, EINVAL
 	}
-	if err := dst.check(uintptr(n)); err != 0 {
+	if err := dst.check(asked); err != 0 {
 		return 0, err
 	}
 	if !dst.f.splices() {
@@ -373,11 +373,11 @@ func (t *Thread) pipeToFile(dst *end, from *pipe, n int, wait bool) (int, Errno)
 	if err := t.waitData(from, wait); err != 0 {
 		return 0, err
 	}
-	b, _ := from.pieces(n, pipeMost/pageSize, true)
+	b, _ := from.pieces(int(asked), pipeMost/pageSize, true)
 	if len(b) == 0 {
 		return 0, 0
 	}
-	n, err := dst.write(t, b)
+	n, err = dst.write(t, b)
 	from.unread(b[n:])
 	from.took()
 	return n, err

@@ -166,15 +166,15 @@ func (s *inode) write(src fs.Source, off int64, count int) (int, errno.Errno) {
 		k := src.Get(b)
 		done += k
 		off += int64(k)
+		if k > 0 && off > f.size.Load() { // at once: src may be a mapping of f
+			f.size.Store(off)
+		}
 		if k < len(b) {
 			break
 		}
 	}
 	if done == 0 {
 		return 0, err
-	}
-	if off > f.size.Load() {
-		f.size.Store(off)
 	}
 	s.touch()
 	return done, 0
@@ -294,7 +294,7 @@ func (n *node) Allocate(mode uint32, off, length int64) errno.Errno {
 	end := off + length
 	switch mode {
 	case fs.PunchHole | fs.KeepSize:
-		err = s.punch(off, min(end, f.size.Load()))
+		err = s.punch(off, min(end, fs.MaxSize-fs.PageSize))
 	case 0, fs.KeepSize:
 		if err = s.fill(off/fs.PageSize, (end-1)/fs.PageSize+1); err == 0 && mode == 0 && end > f.size.Load() {
 			f.size.Store(end)
@@ -346,9 +346,6 @@ func (s *inode) punch(lo, hi int64) errno.Errno {
 	}
 	first := (lo + fs.PageSize - 1) &^ (fs.PageSize - 1)
 	last := hi &^ (fs.PageSize - 1)
-	if hi == f.size.Load() {
-		last = (hi + fs.PageSize - 1) &^ (fs.PageSize - 1)
-	}
 	if err := f.zero(lo, min(first, hi), mem); err != 0 {
 		return err
 	}

@@ -286,7 +286,7 @@ var pipeCalls = []call{
 	{"fcntl", unix.SYS_FCNTL, []arg{fd, val(unix.F_GETFL, unix.F_GETFD, unix.F_GETPIPE_SZ), val(0)}, number},
 	{"fcntl", unix.SYS_FCNTL, []arg{fd, val(unix.F_SETPIPE_SZ), val(0, 1, 4096, 10000, 65536, -1)}, number},
 	{"ioctl", unix.SYS_IOCTL, []arg{named, val(unix.TIOCINQ, 0x5401, 0x1234), filled(func(v *int32) string { return fmt.Sprint(*v) })}, number},
-	{"splice", unix.SYS_SPLICE, []arg{fd, val(0), fd, val(0), length, val(unix.SPLICE_F_NONBLOCK, unix.SPLICE_F_NONBLOCK, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE, 1<<10|unix.SPLICE_F_NONBLOCK)}, number},
+	{"splice", unix.SYS_SPLICE, []arg{fd, val(0), fd, val(0), val(0, 1, 7, 100, 512, 4095, 4096, 5000, 12288), val(unix.SPLICE_F_NONBLOCK, unix.SPLICE_F_NONBLOCK, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE, 1<<10|unix.SPLICE_F_NONBLOCK)}, number},
 	{"tee", unix.SYS_TEE, []arg{fd, fd, length, val(unix.SPLICE_F_NONBLOCK, unix.SPLICE_F_NONBLOCK|1<<10)}, number},
 	{"vmsplice", unix.SYS_VMSPLICE, []arg{fd, spliced, val(0, 1, 4), val(unix.SPLICE_F_NONBLOCK)}, number},
 	{"ftruncate", unix.SYS_FTRUNCATE, []arg{fd, offset}, number},
@@ -328,7 +328,35 @@ func extent(g *world) (uintptr, string, after) {
 	if g.oneIn(60) {
 		n = pick(g.source, -1, -4096)
 	}
+	g.extent = uintptr(n)
 	return uintptr(n), fmt.Sprint(n), nil
+}
+
+// newExtent is another one than the last: since 6.17 several mappings may move at once.
+func newExtent(g *world) (uintptr, string, after) {
+	last := g.extent
+	defer func() { g.extent = last }()
+	v, _, _ := extent(g)
+	if int(v) < 0 { // an error that has changed
+		v = 0
+	}
+	if last != pageSize { // what grows may be several mappings, or one
+		v = min(v, pageSize)
+	}
+	if (v+pageSize-1)&^(pageSize-1) == (last+pageSize-1)&^(pageSize-1) {
+		v += pageSize
+	}
+	return v, fmt.Sprint(int(v)), nil
+}
+
+// moveFlags are mremap's. Before 6.17 a failed move to a fixed place may undo mappings: but
+// what is one page cannot fail.
+func moveFlags(g *world) (uintptr, string, after) {
+	v := pick(g.source, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED, 0, unix.MREMAP_FIXED, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP, 64)
+	if g.extent != pageSize {
+		v &= 64
+	}
+	return uintptr(v), fmt.Sprint(v), nil
 }
 
 // pages prints what of the area can be read and written, and holds.
@@ -375,7 +403,7 @@ var (
 	prot     = val(0, 1, 2, 3, 3, 3, 4, 5, 7, 8, 1<<10)
 	mapFlags = val(unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED, unix.MAP_SHARED|unix.MAP_ANONYMOUS|unix.MAP_FIXED, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE,
 		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED|unix.MAP_NORESERVE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED|unix.MAP_POPULATE,
-		unix.MAP_ANONYMOUS|unix.MAP_FIXED, unix.MAP_SHARED_VALIDATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED|1<<28, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED|unix.MAP_GROWSDOWN)
+		unix.MAP_ANONYMOUS|unix.MAP_FIXED, unix.MAP_SHARED_VALIDATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED|1<<28)
 	fileFlags = val(unix.MAP_PRIVATE|unix.MAP_FIXED, unix.MAP_SHARED|unix.MAP_FIXED, unix.MAP_SHARED_VALIDATE|unix.MAP_FIXED, unix.MAP_PRIVATE|unix.MAP_FIXED_NOREPLACE)
 	fileAt    = val(0, 0, 4096, 8192, 100, -4096)
 )
@@ -387,14 +415,14 @@ var memoryCalls = []call{
 	{"munmap", unix.SYS_MUNMAP, []arg{address, pages(extent)}, number},
 	{"mprotect", unix.SYS_MPROTECT, []arg{address, pages(extent), prot}, number},
 	{"mprotect", unix.SYS_MPROTECT, []arg{address, pages(extent), val(1, 3)}, number},
-	{"mremap", unix.SYS_MREMAP, []arg{address, extent, extent, pages(val(unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED, 0, unix.MREMAP_FIXED, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP, 64)), address}, number},
+	{"mremap", unix.SYS_MREMAP, []arg{address, extent, newExtent, pages(moveFlags), address}, number},
 	{"madvise", unix.SYS_MADVISE, []arg{address, pages(extent), val(unix.MADV_DONTNEED, unix.MADV_WILLNEED, unix.MADV_NORMAL, unix.MADV_RANDOM, unix.MADV_DONTFORK, unix.MADV_NOHUGEPAGE, unix.MADV_DONTDUMP, unix.MADV_POPULATE_READ, unix.MADV_POPULATE_WRITE, 77)}, number},
 	{"msync", unix.SYS_MSYNC, []arg{address, extent, bits(1, 2, 4)}, number},
 	{"mlock", unix.SYS_MLOCK, []arg{address, extent}, number},
 	{"munlock", unix.SYS_MUNLOCK, []arg{address, extent}, number},
 	{"mincore", unix.SYS_MINCORE, []arg{address, extent, in}, number},
 	{"read from", unix.SYS_PREAD64, []arg{fd, pages(address), val(1, 100, 4096, 5000, 20000), val(0, 4096)}, number},
-	{"write to", unix.SYS_PWRITE64, []arg{fd, pages(address), val(1, 100, 4096, 5000, 20000), val(0, 4096)}, number},
+	{"write to", unix.SYS_PWRITE64, []arg{fd, pages(address), val(1, 100, 4096, 5000, 20000), val(0)}, number},
 	{"memfd_create", unix.SYS_MEMFD_CREATE, []arg{path, val(0)}, newFD},
 	{"openat", unix.SYS_OPENAT, []arg{val(unix.AT_FDCWD), path, val(unix.O_RDWR|unix.O_CREAT|unix.O_NONBLOCK, unix.O_RDONLY|unix.O_NONBLOCK, unix.O_WRONLY|unix.O_NONBLOCK), openMode}, newFD},
 	{"ftruncate", unix.SYS_FTRUNCATE, []arg{fd, pages(val(0, 100, 4096, 8192, 20000))}, number},

@@ -117,11 +117,12 @@ func sequence(out *bufio.Writer, calls []call, s *source, n int) error {
 // world is what the calls of a sequence work on.
 type world struct {
 	*source
-	area uintptr // areaPages pages for memory calls
-	data uintptr // buffers; the last page cannot be touched
-	used uintptr // how much of them this call has
-	fds  []int   // that calls have returned
-	last int     // the descriptor drawn last
+	area   uintptr // areaPages pages for memory calls
+	data   uintptr // buffers; the last page cannot be touched
+	used   uintptr // how much of them this call has
+	fds    []int   // that calls have returned
+	last   int     // the descriptor drawn last
+	extent uintptr
 }
 
 const (
@@ -138,6 +139,7 @@ const (
 const outsideFD = 500
 
 func outside() error {
+	unix.CloseRange(3, 1<<30, 0) // whatever was inherited
 	fd, err := unix.Open(".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
