@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -25,6 +27,10 @@ static void show(const char *path) {
 static void priorities(void) {
 	SAY(getpriority(PRIO_PROCESS, -1));
 	SAY(getpriority(3, 0));
+	SAY(prctl(PR_SET_NO_NEW_PRIVS, 1, 1, 0, 0));
+	SAY(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 1));
+	SAY(prctl(PR_GET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	SAY(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
 	SAY(syscall(SYS_ioprio_get, 1, 0));
 	SAY(syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 4));
 	SAY(syscall(SYS_ioprio_get, 1, 0));
@@ -94,6 +100,10 @@ static void files(void) {
 	char name[] = "/tmp/answers-XXXXXX";
 	int fd = mkstemp(name);
 	SAY(write(fd, "abcd", 4));
+	int ro = open(name, O_RDONLY);
+	SAY((long)mmap(0, 0, PROT_WRITE, MAP_SHARED, ro, 0));
+	SAY((long)mmap(0, 1, PROT_WRITE, MAP_SHARED, ro, 0));
+	SAY((long)mmap(0, 0, PROT_READ, MAP_SHARED, -1, 0));
 	SAY(fcntl(fd, F_SETFL, O_APPEND));
 	SAY(lseek(fd, 1, SEEK_SET));
 	SAY(write(fd, "efg", 3));
