@@ -61,7 +61,7 @@ func TestLibcTest(t *testing.T) {
 			if dso := strings.TrimSuffix(src, ".c") + "_dso.c"; exists(dso) {
 				argv = append(argv, dso)
 			}
-			if b, err := exec.Command(argv[0], append(argv, "-lpthread", "-lm", "-lrt")...).CombinedOutput(); err != nil {
+			if b, err := exec.Command(argv[0], append(argv[1:], "-lpthread", "-lm", "-lrt")...).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, b)
 			}
 			o := options{dir: out}
