@@ -258,14 +258,20 @@ func sysFallocate(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	defer f.Release()
 	const collapse, zero, insert, unshare = 0x08, 0x10, 0x20, 0x40
+	known := false
+	switch kind, keeps := mode&^fs.KeepSize, mode&fs.KeepSize != 0; kind {
+	case 0, zero:
+		known = true
+	case fs.PunchHole:
+		known = keeps
+	case collapse, insert, unshare:
+		known = !keeps
+	}
 	switch {
 	case off < 0 || n <= 0:
 		return 0, EINVAL
-	case mode&^(fs.KeepSize|fs.PunchHole|collapse|zero|insert|unshare) != 0,
-		mode&(fs.PunchHole|zero) == fs.PunchHole|zero, mode&(fs.PunchHole|fs.KeepSize) == fs.PunchHole:
+	case !known:
 		return 0, EOPNOTSUPP
-	case mode&collapse != 0 && mode != collapse, mode&insert != 0 && mode != insert, mode&unshare != 0 && mode&^(unshare|fs.KeepSize) != 0:
-		return 0, EINVAL
 	case !f.canWrite():
 		return 0, EBADF
 	}

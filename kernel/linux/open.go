@@ -14,6 +14,8 @@ const (
 	atNoAutomount     = 0x800
 	atEmptyPath       = 0x1000
 	atStatxSync       = 0x6000
+
+	atMaybeNull = 1 << 32 // for placeFor: as an empty path NULL will do, too
 )
 
 // at returns from where, and for whom, a path that a call names is resolved.
@@ -62,6 +64,9 @@ func (t *Thread) place(dirfd, addr, flags uintptr) (fs.Place, *File, Errno) {
 // itself, which the file that is returned with a reference stands for.
 func (t *Thread) placeFor(c *fs.Caller, dirfd, addr, flags uintptr) (fs.Place, *File, Errno) {
 	path, err := t.copyInPath(addr)
+	if err == EFAULT && addr == 0 && flags&(atEmptyPath|atMaybeNull) == atEmptyPath|atMaybeNull {
+		err = 0
+	}
 	if err != 0 {
 		return fs.Place{}, nil, err
 	}

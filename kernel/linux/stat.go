@@ -40,7 +40,7 @@ func makeStat(a *fs.Attr, dev uint64) *stat {
 
 // statPath is the stat calls that name a path.
 func (t *Thread) statPath(dirfd, path, flags, buf uintptr) (uintptr, Errno) {
-	p, f, err := t.place(dirfd, path, flags)
+	p, f, err := t.place(dirfd, path, flags|atMaybeNull)
 	if err != 0 {
 		return 0, err
 	}
@@ -104,7 +104,7 @@ func sysStatx(t *Thread, a *Args) (uintptr, Errno) {
 		a.Arg4()&reserved != 0 {
 		return 0, EINVAL
 	}
-	p, f, err := t.place(a.Arg1(), a.Arg2(), flags)
+	p, f, err := t.place(a.Arg1(), a.Arg2(), flags|atMaybeNull)
 	if err != 0 {
 		return 0, err
 	}

@@ -34,13 +34,14 @@ func sysFremovexattr(t *Thread, a *Args) (uintptr, Errno) {
 // xattr is the calls that name an attribute; sets says that they come with a
 // value. In the order in which Linux looks.
 func (t *Thread) xattr(a *Args, flags uintptr, changes, sets bool) (uintptr, Errno) {
-	var n fs.Inode // nil: of no file system of ours
+	var n fs.Inode    // nil: of no file system of ours
+	mode := uint32(0) // of the file
 	if flags == onDescriptor {
 		f, err := t.ioFile(a.Arg1())
 		if err != 0 {
 			return 0, err
 		}
-		n = f.inode()
+		n, mode = f.inode(), f.io.attr().Mode
 		f.Release()
 	}
 	const create, replace = 1, 2
@@ -66,17 +67,17 @@ func (t *Thread) xattr(a *Args, flags uintptr, changes, sets bool) (uintptr, Err
 		if err != 0 {
 			return 0, err
 		}
-		n = p.Inode
+		n, mode = p.Inode, p.Inode.Mode()
 	}
 	want, refused := uint32(fs.MayRead), ENODATA
 	if changes {
 		want, refused = fs.MayWrite, EPERM
 	}
 	switch kind, _, _ := cut(name, '.'); {
+	case kind == "user" && !fs.IsRegular(mode) && !fs.IsDir(mode):
+		return 0, refused
 	case n == nil, kind == "system", kind == "security":
 		return 0, EOPNOTSUPP
-	case kind == "user" && !fs.IsRegular(n.Mode()) && !fs.IsDir(n.Mode()):
-		return 0, refused
 	}
 	c := t.caller()
 	if err := c.Access(n, want); err != 0 {
