@@ -145,7 +145,7 @@ func (t *Thread) withInode(dirfd, path, flags uintptr, event uint32, f func(c *f
 		return 0, err
 	}
 	if p.Inode == nil {
-		return 0, 0 // what has no place has nothing that would remember it
+		return 0, t.changeOpen(file, event, f)
 	}
 	if err := f(&t.proc.files.caller, p.Inode); err != 0 {
 		return 0, err
@@ -161,15 +161,19 @@ func (t *Thread) withOpenInode(fd uintptr, event uint32, f func(c *fs.Caller, n 
 		return 0, err
 	}
 	defer file.Release()
+	return 0, t.changeOpen(file, event, f)
+}
+
+func (t *Thread) changeOpen(file *File, event uint32, f func(c *fs.Caller, n fs.Inode) Errno) Errno {
 	n := file.inode()
 	if n == nil {
-		return 0, 0 // nothing that would remember it
+		return 0 // nothing that would remember it
 	}
 	if err := f(&t.proc.files.caller, n); err != 0 {
-		return 0, err
+		return err
 	}
 	file.tell(event)
-	return 0, 0
+	return 0
 }
 
 func chmodTo(mode uintptr) func(c *fs.Caller, n fs.Inode) Errno {
