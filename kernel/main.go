@@ -104,7 +104,7 @@ func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
 		Device: rootDevice,
 		Pages:  pages,
 		Now:    linux.FileTime,
-		Memory: metal.FreeMemory,
+		Memory: linux.FreeMemory,
 		Lower:  lower.Root(),
 	})
 	return k.Namespace(upper.Root()), nil

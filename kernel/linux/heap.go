@@ -33,6 +33,9 @@ func allocFrames(dst []uintptr) int {
 	return n
 }
 
+// FreeMemory is metal.FreeMemory, for those who are about to take some.
+func FreeMemory() (free, total uint64) { return watchMemory() }
+
 // watchMemory adapts the collector's limit. It costs little when there is no need.
 func watchMemory() (free, total uint64) {
 	free, total = metal.FreeMemory()

@@ -3,7 +3,6 @@ package linux
 import (
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/tmpfs"
-	"gosv/kernel/metal"
 )
 
 // Device numbers of the file systems that are made here, in the order of their
@@ -42,7 +41,7 @@ func (k *Kernel) temporary(root fs.Inode) fs.Inode {
 
 // memory is how a file system in memory is made.
 func (k *Kernel) memory(device uint64, mode uint32) tmpfs.Config {
-	return tmpfs.Config{Device: device, Pages: &k.pages, Now: FileTime, Memory: metal.FreeMemory, Mode: mode}
+	return tmpfs.Config{Device: device, Pages: &k.pages, Now: FileTime, Memory: FreeMemory, Mode: mode}
 }
 
 // Mounts stay as they are.
