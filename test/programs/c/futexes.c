@@ -29,7 +29,7 @@ static void start(pthread_t *t, struct waiter *w, int n) {
 	waiting = woken = 0;
 	for (int i = 0; i < n; i++) pthread_create(&t[i], 0, wait_thread, w);
 	while (waiting < n) sched_yield();
-	usleep(50000);
+	usleep(200000);
 }
 
 static void join(pthread_t *t, int n) {
@@ -124,7 +124,7 @@ static void waking(void) {
 		w = (struct waiter){&word, FUTEX_WAIT_PRIVATE, 0};
 		for (int k = 0; k < 2; k++) pthread_create(&t[k], 0, wait_thread, &w), pthread_create(&u[k], 0, wait_thread, &w2);
 		while (waiting < 4) sched_yield();
-		usleep(50000);
+		usleep(200000);
 		word2 = ops[i][4];
 		long n = futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word2, FUTEX_OP((unsigned)ops[i][0], ops[i][1] & 0xfff, ops[i][2], ops[i][3] & 0xfff));
 		printf("%ld, word %d\n", n, word2);

@@ -59,6 +59,23 @@ static void quiet(int sig, siginfo_t *info, void *uc) {
 	count++;
 }
 
+// Alarms in some milliseconds, and again and again: the first may come before the
+// call that it shall interrupt.
+static void alarm_in(int ms) {
+	struct itimerval it = {.it_value = {0, ms * 1000}, .it_interval = {0, 50000}};
+	setitimer(ITIMER_REAL, &it, 0);
+}
+
+#define INTERRUPTED(call) \
+	do { \
+		alarm_in(5); \
+		long result = (call); \
+		int why = errno; \
+		setitimer(ITIMER_REAL, &(struct itimerval){0}, 0); \
+		errno = why; \
+		tell(#call, result); \
+	} while (0)
+
 static void actions(void) {
 	puts("-- actions");
 	struct sigaction sa = {.sa_handler = SIG_IGN}, old;
@@ -227,34 +244,26 @@ static void waits(void) {
 	TELL(syscall(SYS_rt_sigtimedwait, &s, 1, &zero, 8));
 	TELL(sigtimedwait(&s, &info, &zero));
 	// Another signal interrupts it.
-	install(SIGALRM, note, SA_RESTART);
-	struct itimerval it = {.it_value = {0, 5000}};
-	setitimer(ITIMER_REAL, &it, 0);
-	TELL(sigwaitinfo(&s, &info));
-	setitimer(ITIMER_REAL, &it, 0);
+	install(SIGALRM, quiet, SA_RESTART);
+	INTERRUPTED(sigwaitinfo(&s, &info));
 	sigset_t none = set_of(0, 0);
-	TELL(sigsuspend(&none));
+	INTERRUPTED(sigsuspend(&none));
 	show_mask("after sigsuspend");
 	raise(SIGUSR1);
 	install(SIGUSR1, note, 0);
 	TELL(sigsuspend(&none));
-	setitimer(ITIMER_REAL, &it, 0);
-	TELL(pause());
+	INTERRUPTED(pause());
 	TELL(syscall(SYS_rt_sigsuspend, &none, 4));
 	TELL(syscall(SYS_rt_sigsuspend, 1, 8));
 	sigprocmask(SIG_UNBLOCK, &s, 0);
 }
 
-static void alarm_in(int ms) {
-	struct itimerval it = {.it_value = {0, ms * 1000}};
-	setitimer(ITIMER_REAL, &it, 0);
-}
 
 // What interrupted calls become, with and without SA_RESTART.
 static int fds[2];
 static void *feed(void *arg) {
 	(void)arg;
-	usleep(30000);
+	usleep(300000);
 	if (write(fds[1], "x", 1) != 1) puts("write failed");
 	return 0;
 }
@@ -270,30 +279,26 @@ static void restarts(int flags) {
 	pthread_create(&t, 0, feed, 0);
 	sigprocmask(SIG_UNBLOCK, &alrm, 0);
 	count = 0;
-	alarm_in(5);
-	TELL(read(fds[0], &c, 1));
-	printf("%d signals\n", count);
+	INTERRUPTED(read(fds[0], &c, 1));
+	printf("signals: %d\n", count > 0);
 	pthread_join(t, 0);
 	if (!flags) read(fds[0], &c, 1);
 	struct pollfd p = {.fd = fds[0], .events = POLLIN};
-	alarm_in(5);
-	TELL(poll(&p, 1, 5000));
-	alarm_in(5);
-	TELL(ppoll(&p, 1, &(struct timespec){5, 0}, 0));
+	INTERRUPTED(poll(&p, 1, 5000));
+	INTERRUPTED(ppoll(&p, 1, &(struct timespec){5, 0}, 0));
 	fd_set r;
 	FD_ZERO(&r);
 	FD_SET(fds[0], &r);
-	alarm_in(5);
-	TELL(select(fds[0] + 1, &r, 0, 0, &(struct timeval){5, 0}));
+	INTERRUPTED(select(fds[0] + 1, &r, 0, 0, &(struct timeval){5, 0}));
 	int ep = epoll_create1(0);
 	struct epoll_event ev = {.events = EPOLLIN};
 	epoll_ctl(ep, EPOLL_CTL_ADD, fds[0], &ev);
-	alarm_in(5);
-	TELL(epoll_wait(ep, &ev, 1, 5000));
+	INTERRUPTED(epoll_wait(ep, &ev, 1, 5000));
 	close(ep);
 	struct timespec left = {9, 9};
 	alarm_in(5);
 	int e = nanosleep(&(struct timespec){5, 0}, &left);
+	setitimer(ITIMER_REAL, &(struct itimerval){0}, 0);
 	printf("nanosleep: %d %s, some left: %d\n", e, strerrorname_np(errno), left.tv_sec == 4);
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -302,20 +307,16 @@ static void restarts(int flags) {
 	alarm_in(5);
 	printf("clock_nanosleep: %s, left untouched: %d\n", strerrorname_np(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, &left)), left.tv_sec == 9);
 	int word = 0;
-	alarm_in(5);
-	TELL(syscall(SYS_futex, &word, 0, 0, &(struct timespec){0, 20000000}, 0, 0));
-	alarm_in(5);
+	INTERRUPTED(syscall(SYS_futex, &word, 0, 0, &(struct timespec){0, 400000000}, 0, 0));
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += 20000000;
+	until.tv_nsec += 400000000;
 	if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
-	TELL(syscall(SYS_futex, &word, 9, 0, &until, 0, -1));
+	INTERRUPTED(syscall(SYS_futex, &word, 9, 0, &until, 0, -1));
 	// A full pipe: a write that has begun is cut short.
 	fcntl(fds[1], F_SETPIPE_SZ, 4096);
 	static char big[10000];
-	alarm_in(5);
-	TELL(write(fds[1], big, sizeof big));
-	alarm_in(5);
-	if (!flags) TELL(write(fds[1], big, 1));
+	INTERRUPTED(write(fds[1], big, sizeof big));
+	if (!flags) INTERRUPTED(write(fds[1], big, 1));
 	close(fds[0]), close(fds[1]);
 	signal(SIGPIPE, SIG_IGN);
 	pipe(fds);
@@ -336,10 +337,8 @@ static void undisturbed(void) {
 	struct timespec left = {0};
 	TELL(nanosleep(&(struct timespec){0, 20000000}, &left));
 	int word = 0;
-	alarm_in(5);
-	TELL(syscall(SYS_futex, &word, 0, 0, &(struct timespec){0, 20000000}, 0, 0));
-	alarm_in(5);
-	TELL(poll(0, 0, 20));
+	INTERRUPTED(syscall(SYS_futex, &word, 0, 0, &(struct timespec){0, 20000000}, 0, 0));
+	INTERRUPTED(poll(0, 0, 20));
 }
 
 static void stacks(void);
@@ -555,6 +554,12 @@ static void descriptor(void) {
 	sigprocmask(SIG_UNBLOCK, &other, 0);
 }
 
+static volatile int taken;
+
+static void await_taken(int n) {
+	while (taken < n) usleep(1000);
+}
+
 static void *target(void *arg) {
 	sigset_t s = set_of(SIGUSR1, SIGRTMIN);
 	siginfo_t info;
@@ -562,6 +567,7 @@ static void *target(void *arg) {
 	for (int i = 0; i < 3; i++) {
 		int got = sigwaitinfo(&s, &info);
 		printf("thread got %d code %d\n", got, info.si_code);
+		taken++;
 	}
 	return 0;
 }
@@ -575,10 +581,10 @@ static void threads(void) {
 	pthread_create(&t, 0, target, (void *)&tid);
 	while (!tid) usleep(1000);
 	pthread_kill(t, SIGUSR1);
-	usleep(5000);
+	await_taken(1);
 	show_pending("ours");
 	kill(getpid(), SIGUSR1);
-	usleep(5000);
+	await_taken(2);
 	pthread_sigqueue(t, SIGRTMIN, (union sigval){.sival_int = 3});
 	pthread_join(t, 0);
 	show_pending("none");
