@@ -78,7 +78,7 @@ var applets = []applet{
 	{line: "fatattr text"}, {line: "freeramdisk text"}, {line: "partprobe text"}, {line: "blkdiscard text"}, {line: "blockdev --getsize64 text"}, {line: "fsfreeze --freeze nosuchdir"}, {line: "fstrim nosuchdir"}, {line: "findfs LABEL=nosuchlabel"},
 	{line: "fdisk -l disk"}, {line: "fdisk disk", in: "n\np\n3\n600\n700\nt\n3\n82\np\nw\n"}, {line: "fdisk -l text"}, {line: "fdisk -l nosuchfile"},
 	{line: "fgrep -n o. text"}, {line: "fgrep -x -f text2 text"},
-	{line: "free", want: "^ +total .*\nMem: +[1-9]\\d+ .*\n.*\nSwap: +0 +0 +0\n0$"}, {line: "hostname", want: "^gosv\n0$"}, {line: "hostid", want: "^[0-9a-f]{8}\n0$"}, {line: "nproc", want: "^1\n0$"}, {line: "uptime", want: "up \\d+ min,  0 users?,  load average: "},
+	{line: "free", want: "^ +total .*\nMem: +[1-9]\\d+ .*\nSwap: +0 +0 +0\n0$"}, {line: "hostname", want: "^gosv\n0$"}, {line: "hostid", want: "^[0-9a-f]{8}\n0$"}, {line: "nproc", want: "^1\n0$"}, {line: "uptime", want: "up \\d+ min,  0 users?,  load average: "},
 	{line: "groups", how: asRoot}, {line: "id -u -n", how: asRoot}, {line: "logname", want: "^logname: getlogin: .*\n1$"}, {line: "who"}, {line: "who -H"}, {line: "w"}, {line: "last", want: "^last: can't open '/var/log/wtmp': No such file or directory\n1$"},
 	{line: "httpd -d a%20b%2fc+d"}, {line: "httpd -e 'a b<c>'"}, {line: "ionice"}, {line: "kill -l"}, {line: "kill -l 9 143"}, {line: "kill -9 nosuchpid"}, {line: "kill -0 4194305"}, {line: "killall -l"}, {line: "killall nosuchname"}, {line: "pidof nosuchname"}, {line: "pidof busybox", want: "^1\n0$"},
 	{line: "sh -c 'kill -l 15; umask 027; umask; ulimit -n 77; ulimit -n; type cd nosuch'"},
