@@ -106,6 +106,7 @@ func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
 		Now:    linux.FileTime,
 		Memory: linux.FreeMemory,
 		Lower:  lower.Root(),
+		Magic:  fs.MagicOverlay,
 	})
 	return k.Namespace(upper.Root()), nil
 }

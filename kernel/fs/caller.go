@@ -11,7 +11,7 @@ type Caller struct {
 	UID, GID uint32 // for file systems (setfsuid(2))
 	Groups   []uint32
 	Caps     uint64 // capabilities in effect, by number (capabilities(7))
-	PID      int    // for /proc/self
+	PID, TID int    // for /proc/self and thread-self
 }
 
 // The capabilities that matter to files.

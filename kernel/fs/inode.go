@@ -201,7 +201,8 @@ const (
 	MagicProc  = 0x9fa0
 	MagicSysfs = 0x62656572
 
-	MagicPipefs = 0x50495045
-	MagicDevpts = 0x1cd1
-	MagicAnon   = 0x09041934
+	MagicOverlay = 0x794c7630
+	MagicPipefs  = 0x50495045
+	MagicDevpts  = 0x1cd1
+	MagicAnon    = 0x09041934
 )

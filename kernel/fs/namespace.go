@@ -10,8 +10,9 @@ import (
 // Namespace is a tree of mounted file systems. Processes share it, or have one
 // of their own.
 type Namespace struct {
-	root *Mount
-	mu   sync.Mutex // against other changes of mounts
+	root   *Mount
+	mu     sync.Mutex // against other changes of mounts
+	lastID uint64
 }
 
 // Mount is a file system in a Namespace's tree. It covers a directory's entry:
@@ -19,6 +20,7 @@ type Namespace struct {
 type Mount struct {
 	Source, Kind string // as /proc/mounts shows them
 	Device       uint64 // of the file system, as FileSystem has it
+	ID           uint64 // as /proc/self/mountinfo shows it; of the root 1
 
 	parent Place  // the directory whose entry it covers; no Inode for the root
 	name   string // that entry
@@ -40,7 +42,7 @@ type Place struct {
 
 // NewNamespace returns a namespace of one file system.
 func NewNamespace(source, kind string, root Inode) *Namespace {
-	return &Namespace{root: &Mount{Source: source, Kind: kind, Device: root.FS().Device(), top: root}}
+	return &Namespace{root: &Mount{Source: source, Kind: kind, Device: root.FS().Device(), ID: 1, top: root}, lastID: 1}
 }
 
 // Root is the top of the tree.
@@ -52,6 +54,8 @@ func (ns *Namespace) Mount(at Place, name, source, kind string, device uint64, r
 	m := &Mount{Source: source, Kind: kind, Device: device, parent: at, name: name, open: root}
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
+	ns.lastID++
+	m.ID = ns.lastID
 	var list []*Mount
 	if old := at.Mount.below.Load(); old != nil {
 		list = append(list, *old...)
@@ -81,6 +85,14 @@ func (m *Mount) Root() Inode {
 		m.once.Do(func() { m.top = m.open() })
 	}
 	return m.top
+}
+
+// ParentID is the ID of the mount that m is mounted on, 0 for the root.
+func (m *Mount) ParentID() uint64 {
+	if m.parent.Mount == nil {
+		return 0
+	}
+	return m.parent.Mount.ID
 }
 
 // Place is the top of the mounted file system as a place.
@@ -114,6 +126,14 @@ func (m *Mount) mountAt(dir Inode, name string) *Mount {
 		}
 	}
 	return nil
+}
+
+// MountID is the ID of the mount that p is in; 0 for no place.
+func (p *Place) MountID() uint64 {
+	if p.Mount == nil {
+		return 0
+	}
+	return p.Mount.ID
 }
 
 // Same says whether two places hold the same inode of the same mount.

@@ -359,7 +359,7 @@ func (f *fileState) backing(fd int32) (b Backing, canRead, canWrite bool, err Er
 	file := f.fds[fd].file
 	switch io := file.io.(type) {
 	case *inodeFile:
-		if !fs.IsRegular(io.inode.Mode()) {
+		if magic := io.inode.FS().Usage().Magic; !fs.IsRegular(io.inode.Mode()) || magic == fs.MagicProc || magic == fs.MagicSysfs {
 			return nil, file.canRead(), file.canWrite(), ENODEV
 		}
 		path := io.name()

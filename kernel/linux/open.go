@@ -22,7 +22,9 @@ const (
 func (t *Thread) at(dirfd uintptr, path string) (fs.At, Errno) {
 	s := &t.proc.files
 	s.mu.Lock()
-	at := fs.At{Caller: &s.caller, Root: s.root, Base: s.cwd, Watcher: t.proc.kernel}
+	t.who = s.caller
+	t.who.TID = t.tid
+	at := fs.At{Caller: &t.who, Root: s.root, Base: s.cwd, Watcher: t.proc.kernel}
 	s.mu.Unlock()
 	if int32(dirfd) == atFDCWD || path != "" && path[0] == '/' {
 		return at, 0

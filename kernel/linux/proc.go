@@ -185,14 +185,20 @@ func (s *subject) directory(process bool) kernfs.Entry {
 	return e
 }
 
-// selfLink is /proc/self.
-var selfLink = kernfs.Entry{Name: "self", Mode: procLink,
-	Link: func(c *fs.Caller) (string, Errno) { return strconv.Itoa(c.PID), 0 }}
+// selfLinks are /proc/self and /proc/thread-self.
+var selfLinks = [...]kernfs.Entry{
+	{Name: "self", Mode: procLink, Link: func(c *fs.Caller) (string, Errno) { return strconv.Itoa(c.PID), 0 }},
+	{Name: "thread-self", Mode: procLink, Link: func(c *fs.Caller) (string, Errno) {
+		return strconv.Itoa(c.PID) + "/task/" + strconv.Itoa(c.TID), 0
+	}},
+}
 
 // Lookup implements kernfs.Directory.
 func (r *procRoot) Lookup(name string) (kernfs.Entry, Errno) {
-	if name == selfLink.Name {
-		return selfLink, 0
+	for i := range selfLinks {
+		if name == selfLinks[i].Name {
+			return selfLinks[i], 0
+		}
 	}
 	if e, err := r.procs.Lookup(name); err == 0 {
 		return e, 0
@@ -205,12 +211,13 @@ func (r *procRoot) List(from int64, emit func(e kernfs.Entry, next int64) bool) 
 	const procs = 1 << 32
 	more := true
 	if from < procs {
-		if from == 0 {
-			more = emit(selfLink, 1)
+		const links = int64(len(selfLinks))
+		for i := from; i < links && more; i++ {
+			more = emit(selfLinks[i], i+1)
 		}
 		if more {
-			r.procTable.List(max(from-1, 0), func(e kernfs.Entry, next int64) bool {
-				more = emit(e, next+1)
+			r.procTable.List(max(from-links, 0), func(e kernfs.Entry, next int64) bool {
+				more = emit(e, next+links)
 				return more
 			})
 		}

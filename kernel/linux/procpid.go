@@ -137,7 +137,9 @@ func procFDInfo(s *subject) kernfs.Directory {
 			if p.files.closesOnExec(fd) {
 				flags |= oCloexec
 			}
-			x.str("pos:\t", strconv.FormatInt(pos, 10), "\nflags:\t0", strconv.FormatUint(flags, 8), "\nmnt_id:\t1\nino:\t")
+			x.str("pos:\t", strconv.FormatInt(pos, 10), "\nflags:\t0", strconv.FormatUint(flags, 8), "\nmnt_id:\t")
+			x.num(f.place.MountID())
+			x.str("\nino:\t")
 			x.num(f.io.attr().Ino)
 			x.str("\n")
 			return x.b
@@ -516,15 +518,13 @@ func procMounts(s *subject, b *text) {
 
 func procMountInfo(s *subject, b *text) {
 	root, _ := procRootDir(s)
-	id := uint64(1)
 	s.k.Root.Mounts(func(m *fs.Mount) {
 		path, _ := m.Path(root)
-		b.num(id)
+		b.num(m.ID)
 		b.str(" ")
-		b.num(min(id-1, 1)) // what it is mounted on: the root, or nothing
+		b.num(m.ParentID())
 		b.str(" 0:")
 		b.num(m.Device)
 		b.str(" / ", path, " rw,relatime - ", m.Kind, " ", m.Source, " rw\n")
-		id++
 	})
 }

@@ -98,7 +98,7 @@ type statxBuf struct {
 }
 
 func sysStatx(t *Thread, a *Args) (uintptr, Errno) {
-	const basic, btime, reserved = 0x7ff, 0x800, 0x80000000
+	const basic, btime, mountID, reserved = 0x7ff, 0x800, 0x1000, 0x80000000
 	flags := a.Arg3()
 	if flags&^(atSymlinkNofollow|atNoAutomount|atEmptyPath|atStatxSync) != 0 || flags&atStatxSync == atStatxSync ||
 		a.Arg4()&reserved != 0 {
@@ -113,7 +113,7 @@ func sysStatx(t *Thread, a *Args) (uintptr, Errno) {
 		f.Release()
 	}
 	ts := func(t fs.Time) statxTime { return statxTime{sec: t.Sec, nsec: t.Nsec} }
-	x := statxBuf{mask: basic, blksize: at.BlockSize, nlink: at.Nlink, uid: at.UID, gid: at.GID, mode: uint16(at.Mode), ino: at.Ino,
+	x := statxBuf{mask: basic | mountID, mountID: p.MountID(), blksize: at.BlockSize, nlink: at.Nlink, uid: at.UID, gid: at.GID, mode: uint16(at.Mode), ino: at.Ino,
 		size: uint64(at.Size), blocks: uint64(at.Blocks), atime: ts(at.Atime), btime: ts(at.Btime), ctime: ts(at.Ctime),
 		mtime: ts(at.Mtime)}
 	if at.Btime != (fs.Time{}) {
@@ -214,7 +214,9 @@ func (t *Thread) caller() fs.Caller {
 	s := &t.proc.files
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.caller
+	c := s.caller
+	c.TID = t.tid
+	return c
 }
 
 // statfs is struct statfs of x86-64 (statfs(2)).

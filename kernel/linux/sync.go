@@ -64,3 +64,8 @@ func sysFadvise64(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, 0
 	})
 }
+
+// sysUringEnter is io_uring_enter(2) and io_uring_register(2), of what is no ring.
+func sysUringEnter(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withFile(a.Arg1(), func(*File) (int, Errno) { return 0, EOPNOTSUPP })
+}

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync/atomic"
 
+	"gosv/kernel/fs"
 	"gosv/kernel/interrupt"
 	"gosv/kernel/metal"
 )
@@ -17,7 +18,8 @@ type Thread struct {
 	space *Space        // its process's
 	proc  *Process
 	tid   int
-	name  [16]byte // comm: PR_SET_NAME, with its final zero byte
+	name  [16]byte  // comm: PR_SET_NAME, with its final zero byte
+	who   fs.Caller // for the path that it looks up
 
 	parker  parker // see wait.go
 	waiter  Waiter // for waits in one queue

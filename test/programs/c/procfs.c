@@ -78,6 +78,8 @@ static long tid;
 static void *thread(void *arg) {
 	tid = syscall(SYS_gettid);
 	prctl(PR_SET_NAME, "a thread");
+	get("/proc/thread-self/status");
+	CHECK(field("Pid:") == tid && tid != getpid());
 	pthread_barrier_wait(&bar);
 	pthread_barrier_wait(&bar);
 	return 0;
@@ -91,6 +93,9 @@ static void self(char **argv) {
 	puts("-- the process");
 	sprintf(path, "%d", getpid());
 	n = readlink("/proc/self", link, sizeof link), link[n > 0 ? n : 0] = 0;
+	CHECK(!strcmp(link, path));
+	n = readlink("/proc/thread-self", link, sizeof link), link[n > 0 ? n : 0] = 0;
+	sprintf(path, "%d/task/%ld", getpid(), syscall(SYS_gettid));
 	CHECK(!strcmp(link, path));
 	n = readlink("/proc/self/exe", exe, sizeof exe), exe[n > 0 ? n : 0] = 0;
 	CHECK(!strcmp(baseof(exe), baseof(argv[0])));
@@ -236,6 +241,17 @@ static void self(char **argv) {
 	CHECK(get("/proc/self/cgroup") >= 0); // lines or none
 	get("/proc/self/mountinfo");
 	CHECK(strstr(text, " / / ") && strstr(text, " / /proc ") && strstr(text, " - proc "));
+	for (const char *w[] = {"/", "/proc", "/sys", "/dev/shm", 0}, **i = w; *i; i++) {
+		struct statx x;
+		statx(AT_FDCWD, *i, 0, STATX_ALL, &x);
+		int id = 0, last = 0; // which hides those before it
+		for (char *line = text; line && *line; line = strchr(line, '\n'), line += !!line) {
+			char where[PATH_MAX];
+			if (sscanf(line, "%d %*d %*s %*s %s", &id, where) == 2 && !strcmp(where, *i)) last = id;
+		}
+		printf("%s ", *i);
+		CHECK(x.stx_mask & 0x1000 && (int)x.stx_mnt_id == last);
+	}
 	get("/proc/self/mounts");
 	CHECK(strstr(text, " /proc proc ") && strstr(text, " /dev/shm tmpfs "));
 	n = readlink("/proc/mounts", link, sizeof link), link[n > 0 ? n : 0] = 0;

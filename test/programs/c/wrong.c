@@ -310,7 +310,6 @@ static void attributes(void) {
 	S(newfstatat, AT_FDCWD, "", &st, 0);
 	S(newfstatat, AT_FDCWD, "", &st, AT_EMPTY_PATH);
 	S(newfstatat, file, "", &st, AT_EMPTY_PATH);
-	S(newfstatat, file, 0, &st, AT_EMPTY_PATH);
 	S(newfstatat, file, 0, &st, 0);
 	S(newfstatat, file, "x", &st, 0);
 	S(newfstatat, AT_FDCWD, "file", &st, 1);
@@ -381,7 +380,6 @@ static void attributes(void) {
 	S(fallocate, file, 8, 0, 4096);
 	S(fallocate, file, 0x10, 0, 4096);
 	S(fallocate, file, 0x20, 0, 4096);
-	S(fallocate, file, 0x18, 0, 4096);
 	S(fallocate, wr, 0, 0, 1);
 	S(fallocate, dir, 0, 0, 1);
 	S(fallocate, ev, 0, 0, 1);
@@ -432,14 +430,12 @@ static void attributes(void) {
 	S(getcwd, 0, 4096);
 	S(getcwd, constant, 4096);
 
-	// Not of names in user., which came to tmpfs with Linux 6.6.
+	// Not of what newer Linuxes than 6.1 answer otherwise: names in user., pipes.
 	S(getxattr, "file", "x", buf, 10);
 	S(getxattr, "file", "", buf, 10);
 	S(getxattr, "file", none, buf, 10);
 	S(getxattr, "file", longname, buf, 10);
 	S(getxattr, "nothing", "user.x", buf, 10);
-	S(fgetxattr, rd, "user.x", buf, 10);
-	S(fsetxattr, rd, "user.x", buf, 10, 0);
 	S(lgetxattr, "dangling", "user.x", buf, 10);
 	S(fgetxattr, path, "user.x", buf, 10);
 	S(fgetxattr, -1, "user.x", buf, 10);
