@@ -442,13 +442,16 @@ static void timers(void) {
 	TELL(timer_create(CLOCK_MONOTONIC, &ev, &id));
 	struct itimerspec ts = {{0, 0}, {0, 3000000}}, was;
 	count = 0;
+	// Blocked, it cannot come before the line about the call is printed.
+	sigset_t s = set_of(SIGRTMIN, 0), before;
+	sigprocmask(SIG_BLOCK, &s, &before);
 	TELL(timer_settime(id, 0, &ts, 0));
-	while (count < 1) pause();
+	while (count < 1) sigsuspend(&before);
+	sigprocmask(SIG_SETMASK, &before, 0);
 	TELL(timer_getoverrun(id));
 	TELL(timer_gettime(id, &was));
 	printf("%ld %ld\n", (long)was.it_value.tv_sec, was.it_value.tv_nsec);
 	// Expirations while the signal is pending are overruns.
-	sigset_t s = set_of(SIGRTMIN, 0);
 	sigprocmask(SIG_BLOCK, &s, 0);
 	ts = (struct itimerspec){{0, 1000000}, {0, 1000000}};
 	timer_settime(id, 0, &ts, 0);
