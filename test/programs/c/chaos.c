@@ -110,15 +110,15 @@ static int tame(long nr, uint64_t a[6]) {
     case SYS_ppoll: a[3] = noMask(); return 1;
     case SYS_pselect6: a[5] = noMask(); return 1;
     case SYS_epoll_pwait: case 441: a[4] = noMask(); return 1;
-    case SYS_setitimer: return a[0] != ITIMER_REAL;
+    case SYS_setitimer: return (int)a[0] != ITIMER_REAL;
     case SYS_timer_create: a[1] = below(2) ? 0 : (uint64_t)&ev; return 1;
     case SYS_mq_notify: return 0;
     case SYS_setrlimit: case SYS_prlimit64: {
         int r = a[nr == SYS_prlimit64];
-        return r != RLIMIT_CPU && r != RLIMIT_STACK && r != RLIMIT_RTTIME && r != RLIMIT_NOFILE;
+        return r != RLIMIT_CPU && r != RLIMIT_STACK && r != RLIMIT_RTTIME && r != RLIMIT_NOFILE && r != RLIMIT_AS && r != RLIMIT_DATA;
     }
-    case SYS_prctl: return a[0] != 26 && a[0] != 59; // the TSC forbidden, system calls diverted
-    case SYS_arch_prctl: return a[0] != 0x1001 && a[0] != 0x1002; // this thread's TLS
+    case SYS_prctl: return (int)a[0] != 26 && (int)a[0] != 59; // the TSC forbidden, system calls diverted
+    case SYS_arch_prctl: return (int)a[0] != 0x1001 && (int)a[0] != 0x1002; // this thread's TLS
     case SYS_dup2: case SYS_dup3: a[1] = 3 + a[1] % 60; break;
     case SYS_sigaltstack: a[0] = noMask(); return 1;
     case SYS_fcntl: if (a[1] == F_SETOWN || a[1] == F_SETSIG) return 0; break;
