@@ -60,7 +60,7 @@ bench: deps all
 fuzz:
 	@grep -rl '^func Fuzz' --include='*_test.go' . | while read -r f; do \
 		grep -o '^func Fuzz[A-Za-z0-9_]*' $$f | sed 's/func //' | while read -r t; do \
-			echo "$$t in $$(dirname $$f)"; $(GOTEST) -run '^$$' -fuzz "^$$t\$$" -fuzztime $${FUZZTIME:-30s} $$(dirname $$f) || exit 1; done || exit 1; done
+			echo "$$t in $$(dirname $$f)"; $(GOTEST) -run '^$$' -fuzz "^$$t\$$" -fuzztime $${FUZZTIME:-30s} -fuzzminimizetime 10x $$(dirname $$f) || exit 1; done || exit 1; done
 
 # The pages that are generated from the code.
 docs:
