@@ -266,6 +266,18 @@ type msgHdr struct {
 	_          uint32
 }
 
+// copyInMsg reads the struct msghdr at addr, and makes its buffers u.
+func (t *Thread) copyInMsg(addr uintptr) (h msgHdr, u *userIO, err Errno) {
+	if err = copyIn(t, &h, addr); err != 0 {
+		return h, nil, err
+	}
+	if h.niov > maxIOV {
+		return h, nil, EMSGSIZE
+	}
+	u, err = t.vector(h.iov, h.niov)
+	return h, u, err
+}
+
 func sysSendmsg(t *Thread, a *Args) (uintptr, Errno) {
 	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
 		return t.sendMessage(f, s, a.Arg2(), uintptr(uint32(a.Arg3())))
@@ -273,14 +285,7 @@ func sysSendmsg(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func (t *Thread) sendMessage(f *File, s socket, addr, flags uintptr) (int, Errno) {
-	var h msgHdr
-	if err := copyIn(t, &h, addr); err != 0 {
-		return 0, err
-	}
-	if h.niov > maxIOV {
-		return 0, EMSGSIZE
-	}
-	u, err := t.vector(h.iov, h.niov)
+	h, u, err := t.copyInMsg(addr)
 	if err != 0 {
 		return 0, err
 	}
@@ -307,14 +312,7 @@ func sysRecvmsg(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Errno) {
-	var h msgHdr
-	if err := copyIn(t, &h, addr); err != 0 {
-		return 0, err
-	}
-	if h.niov > maxIOV {
-		return 0, EMSGSIZE
-	}
-	u, err := t.vector(h.iov, h.niov)
+	h, u, err := t.copyInMsg(addr)
 	if err != 0 {
 		return 0, err
 	}
