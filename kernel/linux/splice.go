@@ -67,25 +67,18 @@ func (e *end) check(n uintptr) Errno {
 	return 0
 }
 
-// read and write move bytes at the offset, or at the file's position.
-func (e *end) read(t *Thread, b []byte) (n int, err Errno) {
+// move reads or writes b at the offset, or at the file's position.
+func (e *end) move(t *Thread, b []byte, write bool) (n int, err Errno) {
 	u := t.kernelIO(b)
-	if e.off == nil {
-		return t.readFile(e.f, u)
-	}
-	n, err = t.positioned(e.f, u, *e.off, false, false)
-	*e.off += int64(n)
-	return n, err
-}
-
-func (e *end) write(t *Thread, b []byte) (n int, err Errno) {
-	u := t.kernelIO(b)
-	if e.off == nil {
+	switch {
+	case e.off != nil:
+		n, err = t.positioned(e.f, u, *e.off, write, false)
+		*e.off += int64(n)
+		return n, err
+	case write:
 		return t.writeFile(e.f, u)
 	}
-	n, err = t.positioned(e.f, u, *e.off, true, false)
-	*e.off += int64(n)
-	return n, err
+	return t.readFile(e.f, u)
 }
 
 // back makes what was read last and had no place be read again.
@@ -106,10 +99,10 @@ func (t *Thread) pump(out, in end, n int) (done int, err Errno) {
 	buf := make([]byte, min(n, copyChunk))
 	for done < n {
 		var k, w int
-		if k, err = in.read(t, buf[:min(n-done, len(buf))]); k == 0 || err != 0 {
+		if k, err = in.move(t, buf[:min(n-done, len(buf))], false); k == 0 || err != 0 {
 			break
 		}
-		w, err = out.write(t, buf[:k])
+		w, err = out.move(t, buf[:k], true)
 		done += w
 		if w < k {
 			in.back(t, buf[w:k])
@@ -377,7 +370,7 @@ func (t *Thread) pipeToFile(dst *end, from *pipe, asked uintptr, wait bool) (n i
 	if len(b) == 0 {
 		return 0, 0
 	}
-	n, err = dst.write(t, b)
+	n, err = dst.move(t, b, true)
 	from.unread(b[n:])
 	from.took()
 	return n, err
@@ -397,7 +390,7 @@ func (t *Thread) fileToPipe(to *pipe, src *end, n int, wait bool) (int, Errno) {
 	}
 	at := src.at()
 	b := make([]byte, min(n, room*pageSize-int(at&pageMask)))
-	n, err = src.read(t, b)
+	n, err = src.move(t, b, false)
 	to.push(b[:n], pageSlots(at, n))
 	return n, err
 }

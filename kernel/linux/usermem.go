@@ -112,22 +112,6 @@ func copyOutSlice[T any](t *Thread, addr uintptr, v []T) Errno {
 	return 0
 }
 
-// clearUser writes n zero bytes and returns how many it could.
-func (t *Thread) clearUser(addr, n uintptr) (done uintptr) {
-	if !userRange(addr, n) {
-		return 0
-	}
-	for done < n {
-		k := min(n-done, uintptr(len(zeros)))
-		d := t.space.writeSome(addr+done, unsafe.Pointer(&zeros), k)
-		done += d
-		if d < k {
-			break
-		}
-	}
-	return done
-}
-
 var zeros [pageSize]byte
 
 // copyInString reads a string that ends with a zero byte, which must be
