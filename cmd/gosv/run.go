@@ -33,6 +33,7 @@ type runFlags struct {
 	timeout   time.Duration
 	dryRun    bool
 	kernel    string
+	devices   deviceFlags
 	diag      diagFlags
 	timing    bool
 	verbose   bool
@@ -74,6 +75,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the VM after this time, with exit code 124")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the VMM's command line, and leave the files it needs, instead of running it")
 	fl.StringVar(&f.kernel, "kernel", "", "another kernel than the one in gosv")
+	f.devices.add(fl)
 	f.diag.add(fl)
 	fl.BoolVar(&f.timing, "boot-timing", false, "print when each stage of the boot was reached")
 	fl.BoolVar(&f.verbose, "verbose", false, "say which VMM runs it, and what the kernel finds on the machine")
@@ -111,6 +113,10 @@ func (f *runFlags) run(args []string) error {
 	if watch != nil && f.dryRun {
 		return errors.New("--strace, --trace and --core need gosv to read what the kernel reports: not with --dry-run")
 	}
+	devices, err := f.devices.devices()
+	if err != nil {
+		return err
+	}
 	v, fallback, err := f.pick()
 	if err != nil {
 		return err
@@ -134,7 +140,7 @@ func (f *runFlags) run(args []string) error {
 		os.RemoveAll(dir)
 		return err
 	}
-	m := &vmm.Machine{Name: f.name, Image: filepath.Join(dir, "app.img"), Memory: memory, CPUs: f.cpus}
+	m := &vmm.Machine{Name: f.name, Image: filepath.Join(dir, "app.img"), Memory: memory, CPUs: f.cpus, Devices: devices}
 	token := rand.Text()[:4]
 	m.CmdLine = f.cmdline(token, tty)
 	app.spec.Config.Plan = watch.plan()
@@ -162,6 +168,11 @@ func (f *runFlags) run(args []string) error {
 		fmt.Fprintf(os.Stderr, "gosv: what it needs is in %s\n", dir)
 		return nil
 	}
+	unlock, err := lockDisks(devices.Disks)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	res, err := f.start(v, m, dir, token, tty, watch)
 	if err == nil && !res.Report && !res.Output && res.Code == vmm.ExitKernel && fallback != nil {
 		f.note("%s ended at once (%s); trying %s", v, firstLine(res.VMM), fallback)

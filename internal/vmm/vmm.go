@@ -18,6 +18,7 @@ type Machine struct {
 	CmdLine string
 	Memory  int // MiB
 	CPUs    int
+	Devices Devices
 }
 
 // VMM is a program that runs machines.

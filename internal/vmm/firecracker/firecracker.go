@@ -3,8 +3,11 @@ package firecracker
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"gosv/internal/vmm"
 )
@@ -37,12 +40,71 @@ type config struct {
 		Initrd   string `json:"initrd_path"`
 		BootArgs string `json:"boot_args"`
 	} `json:"boot-source"`
-	Drives  []struct{} `json:"drives"`
+	Drives  []drive   `json:"drives"`
+	Nets    []netIf   `json:"network-interfaces,omitempty"`
+	Vsock   *vsock    `json:"vsock,omitempty"`
+	Entropy *struct{} `json:"entropy,omitempty"`
+	Balloon *balloon  `json:"balloon,omitempty"`
 	Machine struct {
 		CPUs   int `json:"vcpu_count"`
 		Memory int `json:"mem_size_mib"`
 	} `json:"machine-config"`
 	CPUConfig string `json:"cpu-config,omitempty"`
+}
+
+type drive struct {
+	ID       string `json:"drive_id"`
+	Path     string `json:"path_on_host"`
+	Root     bool   `json:"is_root_device"`
+	ReadOnly bool   `json:"is_read_only"`
+	Cache    string `json:"cache_type"`
+}
+
+type netIf struct {
+	ID  string `json:"iface_id"`
+	TAP string `json:"host_dev_name"`
+	MAC string `json:"guest_mac,omitempty"`
+}
+
+type vsock struct {
+	CID  uint32 `json:"guest_cid"`
+	Path string `json:"uds_path"`
+}
+
+type balloon struct {
+	MiB       int  `json:"amount_mib"`
+	OnOOM     bool `json:"deflate_on_oom"`
+	Reporting bool `json:"free_page_reporting"` // since 1.14
+}
+
+// devices adds the machine's to its configuration.
+func (c *config) devices(d *vmm.Devices) error {
+	for i, disk := range d.Disks {
+		if disk.SCSI {
+			return fmt.Errorf("--disk %s,scsi: Firecracker has no SCSI controller", disk.Path)
+		}
+		// Writeback is what offers the guest a flush at all.
+		c.Drives = append(c.Drives, drive{ID: "disk" + strconv.Itoa(i), Path: disk.Path, ReadOnly: disk.ReadOnly, Cache: "Writeback"})
+	}
+	for i, n := range d.Nets {
+		if n.TAP == "" {
+			return errors.New("--net user: Firecracker has no user-mode network of its own; it takes --net tap=NAME")
+		}
+		c.Nets = append(c.Nets, netIf{ID: "eth" + strconv.Itoa(i), TAP: n.TAP, MAC: n.MAC})
+	}
+	if v := d.Vsock; v != nil {
+		if v.Path == "" {
+			return fmt.Errorf("--vsock %d: Firecracker needs a path for its socket: --vsock %d,PATH", v.CID, v.CID)
+		}
+		c.Vsock = &vsock{v.CID, v.Path}
+	}
+	if d.RNG {
+		c.Entropy = &struct{}{}
+	}
+	if d.Balloon {
+		c.Balloon = &balloon{OnOOM: true, Reporting: true}
+	}
+	return nil
 }
 
 // Command implements vmm.VMM.
@@ -51,7 +113,10 @@ func (f *Firecracker) Command(m *vmm.Machine, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := config{Drives: []struct{}{}, CPUConfig: f.CPUConfig}
+	c := config{Drives: []drive{}, CPUConfig: f.CPUConfig}
+	if err := c.devices(&m.Devices); err != nil {
+		return nil, err
+	}
 	c.BootSource.Kernel, c.BootSource.Initrd, c.BootSource.BootArgs = m.Kernel, m.Image, m.CmdLine
 	c.Machine.CPUs, c.Machine.Memory = m.CPUs, m.Memory
 	b, err := json.MarshalIndent(c, "", "  ")

@@ -48,5 +48,9 @@ func (q *QEMU) Command(m *vmm.Machine, dir string) ([]string, error) {
 	if m.Name != "" {
 		argv = append(argv, "-name", m.Name)
 	}
+	argv, err = q.devices(argv, m)
+	if err != nil {
+		return nil, err
+	}
 	return append(argv, q.Extra...), nil
 }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"gosv/internal/vmm"
+)
+
+// deviceFlags say what devices the machine has.
+type deviceFlags struct {
+	disks   []string
+	nets    []string
+	vsock   string
+	rng     bool
+	balloon bool
+}
+
+func (f *deviceFlags) add(fl *pflag.FlagSet) {
+	fl.StringArrayVar(&f.disks, "disk", nil, "a disk, /dev/vda and so on: FILE[,ro][,scsi], a raw image or a block device")
+	fl.StringArrayVar(&f.nets, "net", nil, "a network interface: user (QEMU's), or tap=NAME[,mac=MAC]")
+	fl.StringVar(&f.vsock, "vsock", "", "sockets to the host: CID[,PATH], with the path of Firecracker's socket, or of a vhost-user device's for QEMU")
+	fl.BoolVar(&f.rng, "rng", false, "a virtio entropy device")
+	fl.BoolVar(&f.balloon, "balloon", false, "a memory balloon: unused memory goes back to the host")
+}
+
+// devices reads the flags.
+func (f *deviceFlags) devices() (vmm.Devices, error) {
+	d := vmm.Devices{RNG: f.rng, Balloon: f.balloon}
+	for _, s := range f.disks {
+		disk, err := vmm.ParseDisk(s)
+		if err != nil {
+			return d, err
+		}
+		d.Disks = append(d.Disks, disk)
+	}
+	for _, s := range f.nets {
+		n, err := parseNet(s)
+		if err != nil {
+			return d, err
+		}
+		d.Nets = append(d.Nets, n)
+	}
+	if f.vsock != "" {
+		var err error
+		if d.Vsock, err = vmm.ParseVsock(f.vsock); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+func parseNet(s string) (n vmm.Net, err error) {
+	for i, o := range strings.Split(s, ",") {
+		switch k, v, _ := strings.Cut(o, "="); {
+		case i == 0 && o == "user":
+		case i == 0 && k == "tap" && v != "":
+			n.TAP = v
+		case i > 0 && k == "mac" && v != "":
+			n.MAC = v
+		default:
+			return n, fmt.Errorf("--net %s: there are user and tap=NAME, with ,mac=MAC", s)
+		}
+	}
+	return n, nil
+}
+
+// lockDisks keeps other VMs of gosv off the disks until release is called.
+func lockDisks(disks []vmm.Disk) (release func(), err error) {
+	var locks []*os.File
+	release = func() {
+		for _, f := range locks {
+			f.Close()
+		}
+	}
+	for i := range disks {
+		f, err := disks[i].Lock()
+		if err != nil {
+			release()
+			return nil, err
+		}
+		locks = append(locks, f)
+	}
+	return release, nil
+}

@@ -1,0 +1,128 @@
+package vmm
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Devices is what a machine has besides CPUs, memory and its console.
+type Devices struct {
+	Disks   []Disk
+	Nets    []Net
+	Vsock   *Vsock
+	RNG     bool
+	Balloon bool // with free page reporting: memory the guest does not use goes back to the host
+}
+
+// Disk is a raw disk image, or a block device of the host.
+type Disk struct {
+	Path     string // absolute
+	ReadOnly bool
+	SCSI     bool // behind a SCSI controller, not a disk of its own
+}
+
+// Net is a network interface.
+type Net struct {
+	TAP string // the host's interface; empty for the VMM's user-mode network
+	MAC string // empty for the VMM's choice
+}
+
+// Vsock is the socket device between guest and host.
+type Vsock struct {
+	CID  uint32
+	Path string // Firecracker's Unix socket, or that of a vhost-user device for QEMU; empty for the host's vhost
+}
+
+// ParseDisk reads FILE[,ro][,scsi], and checks that a VMM could take the file.
+func ParseDisk(s string) (Disk, error) {
+	name, options, _ := strings.Cut(s, ",")
+	d := Disk{}
+	for o := range strings.SplitSeq(options, ",") {
+		switch o {
+		case "":
+		case "ro":
+			d.ReadOnly = true
+		case "scsi":
+			d.SCSI = true
+		default:
+			return Disk{}, fmt.Errorf("--disk %s: there is no option %q: FILE[,ro][,scsi]", s, o)
+		}
+	}
+	var err error
+	if d.Path, err = filepath.Abs(name); err != nil {
+		return Disk{}, err
+	}
+	f, err := os.OpenFile(d.Path, d.openFlags(), 0)
+	if err != nil {
+		return Disk{}, fmt.Errorf("--disk: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return Disk{}, err
+	}
+	const sector = 512
+	var head [4]byte
+	f.ReadAt(head[:], 0)
+	switch {
+	case info.IsDir():
+		return Disk{}, fmt.Errorf("--disk %s: a directory; -v puts a copy of one into the image", name)
+	case !info.Mode().IsRegular() && info.Mode()&(os.ModeDevice|os.ModeCharDevice) != os.ModeDevice:
+		return Disk{}, fmt.Errorf("--disk %s: neither a file nor a block device", name)
+	case info.Mode().IsRegular() && (info.Size() == 0 || info.Size()%sector != 0):
+		return Disk{}, fmt.Errorf("--disk %s: %d bytes are no disk: a raw image has a multiple of %d", name, info.Size(), sector)
+	case string(head[:]) == "QFI\xfb":
+		return Disk{}, fmt.Errorf("--disk %s: a qcow2 image; make a raw one of it: qemu-img convert -O raw %s disk.raw", name, name)
+	}
+	return d, nil
+}
+
+func (d *Disk) openFlags() int {
+	if d.ReadOnly {
+		return os.O_RDONLY
+	}
+	return os.O_RDWR
+}
+
+// Lock keeps other VMs of gosv off the disk while the file that it returns is
+// open: two systems that write to one disk destroy what is on it.
+func (d *Disk) Lock() (*os.File, error) {
+	f, err := os.OpenFile(d.Path, d.openFlags(), 0)
+	if err != nil {
+		return nil, err
+	}
+	how := unix.LOCK_EX
+	if d.ReadOnly {
+		how = unix.LOCK_SH
+	}
+	if err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err != nil {
+		f.Close()
+		if err == unix.EWOULDBLOCK {
+			err = fmt.Errorf("--disk %s: another VM uses it, and one of the two writes to it", d.Path)
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+// ParseVsock reads CID[,PATH].
+func ParseVsock(s string) (*Vsock, error) {
+	cid, path, _ := strings.Cut(s, ",")
+	const first, last = 3, 0xfffffffe // the others have meanings of their own: man 7 vsock
+	n, err := strconv.ParseUint(cid, 10, 32)
+	if err != nil || n < first || n > last {
+		return nil, fmt.Errorf("--vsock %s: the guest's CID is a number from %d on", s, first)
+	}
+	v := &Vsock{CID: uint32(n)}
+	if path != "" {
+		if v.Path, err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
