@@ -5,6 +5,8 @@ GO      ?= go
 KERNELS := internal/image/kernels
 # The kernel's packages call functions of the runtime that are not public, in their host tests too.
 GOTEST  := $(GO) test -ldflags=-checklinkname=0
+# What nobody calls is a change that a merge has lost, or one that has left something behind.
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks U1000
 # The kernel and mkkernel know this toolchain's runtime; the go command fetches it if it is another.
 export GOTOOLCHAIN := go1.26.8
 
@@ -43,6 +45,7 @@ hello: deps all
 
 test: deps all
 	$(GO) vet -asmdecl=false -unsafeptr=false ./...
+	$(STATICCHECK) ./...
 	$(GOTEST) -timeout 40m ./...
 
 # The Go standard library's own tests, all packages of them: an hour or two.

@@ -6,15 +6,15 @@ import "unsafe"
 type timex struct {
 	modes                uint32
 	_                    uint32
-	offset, freq         int64
-	maxError, estError   int64 // us
+	_                    [2]int64 // offset, freq
+	maxError, estError   int64    // us
 	status, _            int32
 	constant             int64
 	precision, tolerance int64
 	time                 timeval
 	tick                 int64 // us
 	_                    [8]int64
-	tai                  int32
+	_                    int32 // tai
 	_                    [11]int32
 }
 

@@ -61,16 +61,15 @@ func (t *Thread) copyInHost(name *string, a *Args) Errno {
 
 // sysinfo is struct sysinfo, with memory in bytes.
 type sysinfo struct {
-	uptime              int64
-	loads               [3]uint64
-	total, free, shared uint64
-	buffers             uint64
-	swap, swapFree      uint64
-	procs, _            uint16
-	_                   uint32
-	high, highFree      uint64
-	unit                uint32
-	_                   uint32
+	uptime      int64
+	_           [3]uint64 // loads
+	total, free uint64
+	_           [4]uint64 // shared, buffers, swap, free swap
+	procs, _    uint16
+	_           uint32
+	_           [2]uint64 // high, free high
+	unit        uint32
+	_           uint32
 }
 
 func sysSysinfo(t *Thread, a *Args) (uintptr, Errno) {

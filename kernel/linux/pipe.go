@@ -33,7 +33,6 @@ func newPipe() *pipe { return &pipe{size: pipeDefault, ino: 1000 + lastPipe.Add(
 
 // pipeEnd is an open end of a pipe, or both of a FIFO.
 type pipeEnd struct {
-	noObject
 	p             *pipe
 	reads, writes bool
 	fifo          fs.Inode // nil for a pipe(2)

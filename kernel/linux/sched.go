@@ -211,10 +211,10 @@ func sysSchedRRGetInterval(t *Thread, a *Args) (uintptr, Errno) {
 
 // schedAttr is struct sched_attr, version 0.
 type schedAttr struct {
-	size, policy               uint32
-	flags                      uint64
-	nice, priority             int32
-	runtime, deadline, periodD uint64
+	size, policy   uint32
+	flags          uint64
+	nice, priority int32
+	_              [3]uint64 // of SCHED_DEADLINE
 }
 
 const schedAttrSize = 48

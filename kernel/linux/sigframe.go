@@ -18,10 +18,11 @@ type sigFrame struct {
 }
 
 type ucontext struct {
-	flags, link uintptr
-	stack       sigStack
-	mc          sigContext
-	mask        sigSet
+	flags uintptr
+	_     uintptr // link
+	stack sigStack
+	mc    sigContext
+	mask  sigSet
 }
 
 // sigStack is stack_t (sigaltstack(2)).
@@ -35,7 +36,7 @@ type sigStack struct {
 type sigContext struct {
 	r8, r9, r10, r11, r12, r13, r14, r15   uintptr
 	di, si, bp, bx, dx, ax, cx, sp, ip, fl uintptr
-	cs, gs, fs, ss                         uint16
+	cs, _, _, ss                           uint16
 	err, trapno                            uintptr
 	oldmask                                sigSet
 	cr2, fpstate                           uintptr

@@ -338,7 +338,7 @@ func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Er
 
 // mmsgHdr is struct mmsghdr.
 type mmsgHdr struct {
-	h   msgHdr
+	_   msgHdr
 	len uint32
 	_   uint32
 }

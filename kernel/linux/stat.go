@@ -84,12 +84,12 @@ type statxTime struct {
 
 type statxBuf struct {
 	mask, blksize              uint32
-	attributes                 uint64
+	_                          uint64 // attributes
 	nlink, uid, gid            uint32
 	mode                       uint16
 	_                          uint16
 	ino, size, blocks          uint64
-	attributesMask             uint64
+	_                          uint64 // attributes that may be set
 	atime, btime, ctime, mtime statxTime
 	rdevMajor, rdevMinor       uint32
 	devMajor, devMinor         uint32
@@ -224,7 +224,7 @@ type statfs struct {
 	typ, bsize             int64
 	blocks, bfree, bavail  uint64
 	files, ffree           uint64
-	fsid                   [2]int32
+	_                      [2]int32 // fsid
 	namelen, frsize, flags int64
 	_                      [4]int64
 }

@@ -343,7 +343,10 @@ func (t *Thread) sleepCPU(id int32, now uint64, ts timespec, absolute bool) Errn
 }
 
 // tms is struct tms, in clock ticks of 1/100 s (times(2)).
-type tms struct{ user, system, childUser, childSystem int64 }
+type tms struct {
+	user int64
+	_    [3]int64 // system, and the children's
+}
 
 const clockTick = second / 100
 
@@ -359,11 +362,11 @@ func sysTimes(t *Thread, a *Args) (uintptr, Errno) {
 
 // rusage is struct rusage (getrusage(2)).
 type rusage struct {
-	user, system                  timeval
-	maxRSS                        int64 // KiB
+	user, _                       timeval // system
+	maxRSS                        int64   // KiB
 	_                             [3]int64
-	minorFaults, majorFaults      int64
-	_                             [6]int64
+	minorFaults                   int64
+	_                             [7]int64
 	voluntarySwitches, preemption int64
 }
 

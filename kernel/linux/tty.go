@@ -27,14 +27,15 @@ type terminal struct {
 
 var theTerminal terminal
 
-// termios is struct termios of the kernel, winsize struct winsize.
+// termios is struct termios of the kernel, winsize struct winsize: rows, columns,
+// and the same in pixels.
 type termios struct {
 	iflag, oflag, cflag, lflag uint32
-	line                       uint8
+	_                          uint8 // line
 	cc                         [19]uint8
 }
 
-type winsize struct{ row, col, xpixel, ypixel uint16 }
+type winsize [4]uint16
 
 // Bits of termios (asm-generic/termbits.h), and indexes of its characters.
 const (
@@ -82,7 +83,7 @@ func (y *terminal) init(p *Process, size string) {
 	rows, cols, _ := cut(size, 'x')
 	r, _ := parseInt(rows)
 	c, _ := parseInt(cols)
-	y.size = winsize{row: uint16(r), col: uint16(c)}
+	y.size = winsize{uint16(r), uint16(c)}
 	console.Listen(y, framed()) // also for who never reads: Ctrl-C must get through
 }
 
@@ -95,7 +96,7 @@ func (y *terminal) EndOfInput() { y.signal(SIGHUP) }
 // Resize implements console.Receiver.
 func (y *terminal) Resize(rows, cols int) {
 	y.mu.Lock()
-	y.size.row, y.size.col = uint16(rows), uint16(cols)
+	y.size[0], y.size[1] = uint16(rows), uint16(cols)
 	y.mu.Unlock()
 	y.signal(SIGWINCH)
 }

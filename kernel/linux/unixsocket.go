@@ -10,7 +10,6 @@ import (
 // unixSocket is a unix(7) socket without a name: one of a pair, or one that is not
 // connected.
 type unixSocket struct {
-	noObject
 	socketCommon
 	ino   uint64
 	queue Queue // woken when something comes, goes or ends here or at the peer

@@ -129,4 +129,3 @@ func ld(p uintptr) uintptr     { return *(*uintptr)(unsafe.Pointer(p)) }
 func st(p, v uintptr)          { *(*uintptr)(unsafe.Pointer(p)) = v }
 func ld32(p uintptr) uint32    { return *(*uint32)(unsafe.Pointer(p)) }
 func st32(p uintptr, v uint32) { *(*uint32)(unsafe.Pointer(p)) = v }
-func ld8(p uintptr) uint8      { return *(*uint8)(unsafe.Pointer(p)) }

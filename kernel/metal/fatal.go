@@ -210,7 +210,7 @@ func printFrame(c *CPU, pc uintptr) {
 const text = KernelBase + imagePhys + 0x1000
 
 // The runtime's own symbol table, read without allocating.
-type funcInfo struct{ valid, datap unsafe.Pointer }
+type funcInfo struct{ valid, _ unsafe.Pointer }
 
 //go:linkname findfunc runtime.findfunc
 func findfunc(pc uintptr) funcInfo

@@ -13,7 +13,7 @@ type moduledata struct {
 	ftab []functab
 }
 
-type functab struct{ entryoff, funcoff uint32 }
+type functab struct{ _, _ uint32 }
 
 //go:linkname firstmoduledata runtime.firstmoduledata
 var firstmoduledata moduledata

@@ -194,7 +194,7 @@ int main(void) {
 
 	puts("-- control");
 	SHOW(tcgetpgrp(s) == -1 ? -1 : 0);
-	w = (struct winsize){24, 80, 0, 0};
+	w = (struct winsize){24, 80, 640, 480};
 	SHOW(ioctl(m, TIOCSWINSZ, &w));
 	printf("SIGWINCH %d\n", signals[SIGWINCH]);
 	close(s);
@@ -204,7 +204,7 @@ int main(void) {
 	int tty = open("/dev/tty", O_RDWR);
 	OK(tty);
 	SHOW(ioctl(tty, TIOCGWINSZ, &w));
-	printf("%d %d\n", w.ws_row, w.ws_col);
+	printf("%d %d %d %d\n", w.ws_row, w.ws_col, w.ws_xpixel, w.ws_ypixel);
 	w.ws_col = 100;
 	SHOW(ioctl(tty, TIOCSWINSZ, &w));
 	SHOW(ioctl(tty, TIOCSWINSZ, &w));
