@@ -25,6 +25,19 @@ func TestManyThreads(t *testing.T) {
 	}
 }
 
+// TestAffinity: threads run where they may, and nowhere else.
+func TestAffinity(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "affinity")
+	host := runHost(t, options{}, prog)
+	for _, cpus := range []string{"1", "4"} {
+		t.Run(cpus, func(t *testing.T) {
+			t.Parallel()
+			compare(t, run(t, machine{"--vmm", "qemu", "--accel", "tcg", "-c", cpus}, options{}, prog), host)
+		})
+	}
+}
+
 // TestTorture: what breaks kernels, at once and with more CPUs than the host has.
 func TestTorture(t *testing.T) {
 	t.Parallel()

@@ -274,6 +274,9 @@ func binary16(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 }
 // exit ends t, and its process if it was the last thread.
 func (t *Thread) exit() {
 	t.releaseFutexes()
+	if t.regs.Pin != 0 {
+		t.leaveSeat()
+	}
 	t.stopClock()
 	metal.Runnable(-1)
 	p := t.proc

@@ -215,20 +215,6 @@ func sysSyslog(t *Thread, a *Args) (uintptr, Errno) {
 	}
 }
 
-// sysGetcpu tells the CPU the thread runs on; there is one memory node.
-func sysGetcpu(t *Thread, a *Args) (uintptr, Errno) {
-	cpu, node := uint32(metal.ThisCPU()), uint32(0)
-	if p := a.Arg1(); p != 0 {
-		if err := copyOut(t, p, &cpu); err != 0 {
-			return 0, err
-		}
-	}
-	if p := a.Arg2(); p != 0 {
-		return 0, copyOut(t, p, &node)
-	}
-	return 0, 0
-}
-
 // What Linux answers where a facility was not built in or is switched off.
 
 func sysDenied(t *Thread, a *Args) (uintptr, Errno)      { return 0, EPERM }

@@ -16,6 +16,7 @@
 //	Process.mu       the list of threads
 //	Queue.mu         a wait queue
 //	timers.mu        the machine's timers
+//	seats.mu         who has which CPU
 //
 // Touching user memory may take Space.mu (the page may have to be brought in),
 // so neither it nor what stands below it may be held meanwhile; a futex bucket
@@ -45,6 +46,7 @@ type Kernel struct {
 
 	locks   lockTable    // on files
 	inotify inotifyTable // what is watched
+	seats   seats        // of threads with an affinity mask
 	ptys    ptys
 
 	pages      FilePages // of all files in memory

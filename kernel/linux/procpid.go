@@ -452,10 +452,7 @@ func procStatus(s *subject, b *text) {
 		b.str("0")
 	}
 	b.lineNumber("Seccomp", 0)
-	cpus := t.sched.affinity
-	if cpus == 0 {
-		cpus = allCPUs()
-	}
+	cpus := t.cpusAllowed()
 	b.line("Cpus_allowed")
 	b.hex(cpus, 1)
 	b.line("Cpus_allowed_list")

@@ -1,9 +1,7 @@
 package linux
 
-import "gosv/kernel/metal"
-
 // Scheduling calls (sched(7)). Go's scheduler decides who runs; what is set
-// here is kept and given back.
+// here is kept and given back. Where a thread runs is in affinity.go.
 
 // Policies.
 const (
@@ -23,9 +21,8 @@ type schedState struct {
 	policy   int32
 	priority int32
 	nice     int32
-	flags    int32  // SCHED_RESET_ON_FORK
-	affinity uint64 // CPUs, 0 for all
-	io       int32  // class and level of ioprio_set(2)
+	flags    int32 // SCHED_RESET_ON_FORK
+	io       int32 // class and level of ioprio_set(2)
 }
 
 func sysSchedYield(t *Thread, a *Args) (uintptr, Errno) {
@@ -46,49 +43,6 @@ func (t *Thread) schedThread(tid uintptr) (*Thread, Errno) {
 		}
 		return nil, ESRCH
 	}
-}
-
-func sysSchedGetaffinity(t *Thread, a *Args) (uintptr, Errno) {
-	n := a.Arg2()
-	if n*8 < uintptr(metal.CPUs()) || n&7 != 0 {
-		return 0, EINVAL
-	}
-	of, err := t.schedThread(a.Arg1())
-	if err != 0 {
-		return 0, err
-	}
-	of.proc.mu.Lock()
-	mask := of.sched.affinity
-	of.proc.mu.Unlock()
-	if mask == 0 {
-		mask = allCPUs()
-	}
-	return 8, copyOut(t, a.Arg3(), &mask)
-}
-
-// allCPUs is the set of CPUs there are: at most 64.
-func allCPUs() uint64 { return 1<<metal.CPUs() - 1 }
-
-func sysSchedSetaffinity(t *Thread, a *Args) (uintptr, Errno) {
-	var mask uint64
-	var b [8]byte
-	if err := t.CopyIn(b[:min(a.Arg2(), 8)], a.Arg3()); err != 0 {
-		return 0, err
-	}
-	for i, v := range b {
-		mask |= uint64(v) << (8 * i)
-	}
-	of, err := t.schedThread(a.Arg1())
-	if err != 0 {
-		return 0, err
-	}
-	if mask &= allCPUs(); mask == 0 {
-		return 0, EINVAL
-	}
-	of.proc.mu.Lock()
-	of.sched.affinity = mask
-	of.proc.mu.Unlock()
-	return 0, 0
 }
 
 // validPolicy checks a policy with its priority.

@@ -30,9 +30,10 @@ type Thread struct {
 	robust   uintptr // set_robust_list(2)
 	futex    futexWaiter
 
-	sched schedState
-	slack uintptr // PR_SET_TIMERSLACK, in ns
-	io    userIO  // of the read or write call it is in
+	sched    schedState
+	affinity atomic.Uint64 // CPUs that it may run on, 0 for all: affinity.go
+	slack    uintptr       // PR_SET_TIMERSLACK, in ns
+	io       userIO        // of the read or write call it is in
 
 	report *threadReport // what the host wants to know of it, or nil
 
@@ -91,6 +92,8 @@ func (t *Thread) run() {
 			continue
 		case why == metal.Preempt:
 			t.yield()
+		case why == metal.Elsewhere:
+			t.settle()
 		case why == vecPageFault:
 			t.pageFault()
 		case why < 32:
@@ -112,6 +115,9 @@ func (t *Thread) yield() {
 	}
 	fired := runTimers()
 	t.yields.Add(1)
+	if t.regs.Pin != 0 {
+		t.offerSeat()
+	}
 	t.stopClock()
 	if irq || fired {
 		goyield() // to whom that woke, before all others: Gosched may come straight back

@@ -91,6 +91,10 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	n.slack = t.slack
 	*n.regs = *t.regs
 	n.regs.AX, n.regs.Attention = 0, 0
+	if mask := t.affinity.Load(); mask != 0 {
+		n.affinity.Store(mask)
+		n.regs.Pin = nowhere
+	}
 	if c.stack != 0 {
 		n.regs.SP = uintptr(c.stack)
 	}

@@ -38,6 +38,14 @@ func (t *Thread) pause(deadline uint64) Errno {
 
 // park blocks t, interruptible or not, until wake.
 func (t *Thread) park() {
+	if t.regs.Pin != 0 {
+		t.leaveSeat()
+	}
+	t.suspend()
+}
+
+// suspend is park of a thread that has no seat to give up.
+func (t *Thread) suspend() {
 	t.waits.Add(1)
 	t.stopClock()
 	t.parker.park()

@@ -25,7 +25,8 @@ type CPU struct {
 
 	locked bool // holds the lock
 	// ---- under the lock
-	idling bool // may be given a thread, with an IPI
+	next   *thread // that comes here and nowhere else, before all others
+	idling bool    // may be given a thread, with an IPI
 	online bool
 
 	gdt [10]uint64

@@ -20,7 +20,8 @@ type Regs struct {
 	Vec, Err, CR2                  uintptr // of the last exception
 	GS                             uintptr // base address
 	Attention                      uint32  // atomic: EnterUser shall return Preempt, and clear it: see Kick
-	_                              [60]byte
+	Pin                            uint32  // atomic: one more than the only CPU to run it in ring 3 on; 0 for any, a large number for none
+	_                              [56]byte
 	FP                             [fpArea]byte // XSAVE image, or FXSAVE without XSAVE
 }
 
@@ -31,8 +32,9 @@ const fpArea = 2752
 // What EnterUser returns for, besides exception vectors (0-31) and interrupt
 // vectors (32-255, already acknowledged).
 const (
-	Syscall = 256 // the application executed SYSCALL
-	Preempt = 257 // the Go runtime, an interrupt or Kick wants this goroutine's attention
+	Syscall   = 256 // the application executed SYSCALL
+	Preempt   = 257 // the Go runtime, an interrupt or Kick wants this goroutine's attention
+	Elsewhere = 258 // this CPU is not the one that Regs.Pin names: see Move
 )
 
 // EnterUser runs r in ring 3 until a system call, an exception or an
@@ -188,6 +190,10 @@ func Runnable(n int32) {
 	}
 }
 
+// Move lets the caller go on on a CPU, where it takes the place of what runs there; false
+// if that one is still starting. On the way back from ring 3 it may be moved again.
+func Move(cpu int) bool { return mcall(sysMove, uintptr(cpu), 0, 0) != 0 }
+
 // CPUs is the number of CPUs, ThisCPU the one the caller is (or just was) on.
 func CPUs() int { return int(ncpu) }
 func ThisCPU() int
@@ -293,6 +299,7 @@ const (
 	sysExit
 	sysIRQFD
 	sysKick
+	sysMove
 	sysTurns
 	sysFault
 )

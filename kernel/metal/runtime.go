@@ -82,6 +82,8 @@ func lockedSyscall(c *CPU, t *thread) {
 		t.AX = newEvent(eventIRQ)
 	case sysKick:
 		kickOthers(c)
+	case sysMove:
+		t.AX = move(c, t, cpus[t.DI])
 	case sysTurns:
 		startTurn(c)
 		setWant(c)

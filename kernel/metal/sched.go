@@ -34,7 +34,8 @@ const (
 
 // What holds whenever the lock is free:
 //
-//   - A thread is current on one CPU, or in the run queue, or blocked, or free.
+//   - A thread is current on one CPU, or next on one, or in the run queue, or blocked, or free.
+//   - A CPU that has a next was sent vecWake, or is about to schedule.
 //   - While a thread is in the queue no CPU has idling set: one that had was sent
 //     vecWake, and finds the thread or that another CPU took it.
 //   - A blocked thread's timeout, userDeadline and turnEnd are in the want of the CPU
@@ -166,8 +167,13 @@ func wakeTimers(c *CPU, n uint64) (left bool) {
 // schedule makes c run the next thread: the caller unlocks and goes to
 // resume. With none it idles and does not return.
 func schedule(c *CPU) {
-	if t := runHead; t != nil {
+	t := c.next
+	if t != nil {
+		c.next = nil
+	} else if t = runHead; t != nil {
 		runHead = t.next
+	}
+	if t != nil {
 		c.cur, t.cpu = t, c
 		setWant(c)
 		return
@@ -178,6 +184,22 @@ func schedule(c *CPU) {
 	atomic.StoreUint32(&c.lazy, 1)
 	unlock(c)
 	leaves.idle()
+}
+
+// move sends t, which runs on c, to d. Another one may be on its way there: then it
+// stays for now.
+func move(c *CPU, t *thread, d *CPU) uintptr {
+	switch {
+	case !d.online:
+		return 0
+	case d != c && d.next == nil:
+		t.state, t.AX = runnable, 1
+		d.next = t
+		d.idling = false
+		c.kick |= 1 << d.id
+		schedule(c)
+	}
+	return 1
 }
 
 // setWant computes when c's timer must fire.

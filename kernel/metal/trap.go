@@ -100,7 +100,7 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 	case t == c.idle:
 		c.idling = false
 		schedule(c)
-	case left: // sleepers go first, then round robin
+	case left || c.next != nil: // sleepers go first, then round robin
 		ready(c, t)
 		schedule(c)
 	case vec == vecTimer:

@@ -44,8 +44,9 @@ TEXT ·EnterUser(SB),NOSPLIT|NOFRAME,$0-16
 	JEQ	preempt
 	CMPL	·recall(SB), $0
 	JNE	preempt
-	CMPL	Regs_Attention(R11), $0
-	JNE	preempt
+	CMPQ	Regs_Attention(R11), $0	// and Pin
+	JNE	special
+enter:
 	MOVQ	SP, CPU_goSP(GS)
 	MOVQ	R11, CPU_user(GS)
 	LOADFP(R11)
@@ -59,6 +60,15 @@ TEXT ·EnterUser(SB),NOSPLIT|NOFRAME,$0-16
 	MOVQ	Regs_SP(R11), SP
 	MOVQ	Regs_FL(R11), R11
 	BYTE	$0x48; SYSRET	// with REX.W: to 64-bit mode
+special:
+	CMPL	Regs_Attention(R11), $0
+	JNE	preempt
+	MOVQ	CPU_id(GS), AX
+	INCQ	AX
+	CMPL	AX, Regs_Pin(R11)
+	JEQ	enter
+	MOVL	$const_Elsewhere, AX
+	RETURN
 preempt:
 	MOVL	$0, ·recall(SB)
 	MOVL	$0, Regs_Attention(R11)
