@@ -1,0 +1,276 @@
+package virtio
+
+import (
+	"math/bits"
+	"strconv"
+	"sync"
+	"sync/atomic"
+)
+
+// Device is a device as its driver knows it. A driver has it for itself.
+type Device struct {
+	t Transport
+	m Memory
+
+	mu       sync.Mutex // serializes access to t
+	features uint64     // accepted
+	queues   []*Queue
+	onConfig func()
+	onFail   func(error)
+
+	failed atomic.Pointer[error]
+}
+
+// New returns the device behind t. Its queues will be in m.
+func New(t Transport, m Memory) *Device { return &Device{t: t, m: m} }
+
+// Type is the device's type: TypeNet, ...
+func (d *Device) Type() uint32 { return d.t.Type() }
+
+// Legacy says whether d has the interface from before virtio 1.0.
+func (d *Device) Legacy() bool { return d.t.Legacy() }
+
+// String says where d is, and its interrupt.
+func (d *Device) String() string { return d.t.String() }
+
+// Memory is where d's queues are, and its driver's buffers can be.
+func (d *Device) Memory() Memory { return d.m }
+
+// Features are the features that were accepted, Has says whether all of those
+// in f are among them.
+func (d *Device) Features() uint64  { return d.features }
+func (d *Device) Has(f uint64) bool { return d.features&f == f }
+
+const (
+	ErrNeedsReset  Error = "it needs a reset"
+	ErrNoQueue     Error = "it lacks a queue"
+	errNoReset     Error = "it does not reset"
+	errNoVersion1  Error = "it offers no virtio 1.0"
+	errRefused     Error = "it refuses the features that it offered"
+	errUnstable    Error = "its configuration never stays the same"
+	errQueueExists Error = "its queue is in use"
+	errQueueSize   Error = "it insists on a queue that is too large"
+)
+
+// patience is how often a condition is checked that takes the device a moment
+// at most. Each time is a VM exit, so that the device's side runs meanwhile.
+const patience = 10000
+
+// Negotiate resets the device and agrees with it on features: those of wanted
+// that it offers, and those that Queues use. It returns what is agreed on.
+// (Section 3.1.1: the order, and each status bit by itself, matter.)
+func (d *Device) Negotiate(wanted uint64) (uint64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.reset(); err != nil {
+		return 0, err
+	}
+	d.t.SetStatus(StatusAcknowledge)
+	d.t.SetStatus(StatusAcknowledge | StatusDriver)
+	offered := d.t.Features()
+	f := offered & (wanted | FeatureIndirect | FeatureEventIndex)
+	if !d.t.Legacy() {
+		f |= offered & (FeatureVersion1 | FeatureAccessPlatform)
+		if f&FeatureVersion1 == 0 {
+			d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFailed)
+			return 0, errNoVersion1
+		}
+	}
+	d.t.SetFeatures(f)
+	if !d.t.Legacy() {
+		d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFeaturesOK)
+		if d.t.Status()&StatusFeaturesOK == 0 {
+			d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFailed)
+			return 0, errRefused
+		}
+	}
+	d.features = f
+	return f, nil
+}
+
+// reset brings the device into the state it had when the machine was switched
+// on, where it mostly still is. Some devices cannot reset; no need to ask them.
+func (d *Device) reset() error {
+	for range patience {
+		if d.t.Status() == 0 {
+			return nil
+		}
+		d.t.SetStatus(0)
+	}
+	return errNoReset
+}
+
+// NewQueue makes queue i, of size entries or fewer, or if the device insists
+// more. used is called when the device may have used buffers, on a goroutine
+// that serves all devices, and must not block; nil for never. All queues are
+// made between Negotiate and Start, also those that the driver does not use.
+func (d *Device) NewQueue(i, size int, used func()) (*Queue, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	size = d.t.QueueSize(i, min(size, maxQueue))
+	if size <= 0 {
+		return nil, ErrNoQueue
+	}
+	for _, q := range d.queues {
+		if q.index == i {
+			return nil, errQueueExists
+		}
+	}
+	if d.queues == nil {
+		if err := d.t.Connect(d.used, d.changed); err != nil {
+			return nil, err
+		}
+	}
+	if size = 1 << (bits.Len(uint(size)) - 1); size > maxQueue {
+		return nil, errQueueSize
+	}
+	q, r, err := newQueue(d, i, size, used)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.t.EnableQueue(i, r); err != nil {
+		d.m.Free(q.mem)
+		return nil, err
+	}
+	d.queues = append(d.queues, q)
+	return q, nil
+}
+
+// OnConfig has f called when the device's configuration changed: like what
+// NewQueue calls, but on a goroutine of its own.
+func (d *Device) OnConfig(f func()) { d.onConfig = f }
+
+// OnFail has f called once, on a goroutine of its own, when the device fails.
+// What is in flight then never comes back. It must wake whoever waits for it.
+func (d *Device) OnFail(f func(error)) { d.onFail = f }
+
+// Start lets the device begin.
+func (d *Device) Start() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := uint8(StatusAcknowledge | StatusDriver | StatusDriverOK)
+	if !d.t.Legacy() {
+		s |= StatusFeaturesOK
+	}
+	d.t.SetStatus(s)
+	if d.t.Status()&StatusNeedsReset != 0 {
+		d.t.SetStatus(s | StatusFailed)
+		return ErrNeedsReset
+	}
+	return nil
+}
+
+// Err is nil until the device fails.
+func (d *Device) Err() error {
+	if p := d.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Fail gives the device up: it broke the rules, or needs what we do not do.
+// It is reset, so that it leaves our memory alone, and its queues return err.
+// But a device that does not obey may still use the buffers that it has: they
+// must not be used for anything else, ever.
+func (d *Device) Fail(err error) {
+	if !d.failed.CompareAndSwap(nil, &err) {
+		return
+	}
+	// Whoever found out holds the driver's locks.
+	go func() {
+		d.mu.Lock()
+		d.t.SetStatus(d.t.Status() | StatusFailed)
+		d.t.SetStatus(0)
+		d.mu.Unlock()
+		if d.onFail != nil {
+			d.onFail(err)
+		}
+	}()
+}
+
+// used is called by interrupts: of all queues, as most devices have one
+// interrupt for them.
+func (d *Device) used() (news bool) {
+	for _, q := range d.queues {
+		if q.used != nil && q.news() {
+			q.used()
+			news = true
+		}
+	}
+	return news
+}
+
+// changed is called by interrupts: the configuration changed, or the device's
+// status.
+func (d *Device) changed() {
+	if d.Err() != nil {
+		return
+	}
+	d.mu.Lock()
+	s := d.t.Status()
+	d.mu.Unlock()
+	if s&StatusNeedsReset != 0 {
+		d.Fail(ErrNeedsReset)
+	} else if d.onConfig != nil {
+		go d.onConfig()
+	}
+}
+
+// The device's configuration, whose form is up to its type. Fields wider than
+// 32 bits and byte strings are read as they were at one time (section 2.5.1).
+
+func (d *Device) Config8(off int) uint8   { return uint8(d.config(off, 1)) }
+func (d *Device) Config16(off int) uint16 { return uint16(d.config(off, 2)) }
+func (d *Device) Config32(off int) uint32 { return d.config(off, 4) }
+
+func (d *Device) Config64(off int) uint64 {
+	var v uint64
+	d.steady(func() {
+		v = uint64(d.t.ReadConfig(off, 4)) | uint64(d.t.ReadConfig(off+4, 4))<<32
+	})
+	return v
+}
+
+// ConfigBytes reads len(p) bytes.
+func (d *Device) ConfigBytes(off int, p []byte) {
+	d.steady(func() {
+		for i := range p {
+			p[i] = uint8(d.t.ReadConfig(off+i, 1))
+		}
+	})
+}
+
+// SetConfig32 and SetConfig8 write a field of the configuration.
+func (d *Device) SetConfig32(off int, v uint32) { d.setConfig(off, 4, v) }
+func (d *Device) SetConfig8(off int, v uint8)   { d.setConfig(off, 1, uint32(v)) }
+
+func (d *Device) config(off, width int) uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.t.ReadConfig(off, width)
+}
+
+func (d *Device) setConfig(off, width int, v uint32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.t.WriteConfig(off, width, v)
+}
+
+// steady calls read until the configuration did not change meanwhile.
+func (d *Device) steady(read func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.t.Generation()
+	for range patience {
+		read()
+		after := d.t.Generation()
+		if after == before {
+			return
+		}
+		before = after
+	}
+	d.Fail(errUnstable)
+}
+
+// hex is v as text, with 0x.
+func hex(v uint64) string { return "0x" + strconv.FormatUint(v, 16) }
