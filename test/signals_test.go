@@ -13,3 +13,26 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	same(t, options{}, cProgram(t, glibc, "faults"))
 }
+
+// TestStops: SIGSTOP and its like, SIGCONT, and SIGKILL in between.
+func TestStops(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{nil, {"killed"}} {
+		same(t, options{}, cProgram(t, glibc, "stops"), args...)
+	}
+}
+
+// TestStoppedForGood: a program that nobody continues ends with its VM, or by a key.
+func TestStoppedForGood(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "stops")
+	if r := run(t, append(microvm, "--timeout", "2s"), options{}, prog, "for good"); r.code != 124 || r.stdout != "stopped\n" {
+		t.Errorf("%v", r)
+	}
+	term := onTerminal(t, prog, "for good")
+	term.await("stopped\n")
+	term.typeIn("\x03")
+	if code := term.end(); code != 130 {
+		t.Errorf("exit code %d after Ctrl-C", code)
+	}
+}

@@ -61,9 +61,9 @@ func (p *Process) dumpCore(t *Thread, info *sigInfo) {
 	p.core.dumping.Store(false)
 }
 
-// hold keeps t from ring 3 while a core dump is made.
+// hold keeps t from ring 3 while a core dump is made or its process is stopped.
 func (t *Thread) hold() {
-	for t.work.Load()&workHold != 0 {
+	for w := t.work.Load(); w&workHold != 0 || w&(workStop|workExit) == workStop; w = t.work.Load() {
 		t.park()
 	}
 }

@@ -27,12 +27,12 @@ func (t *Thread) finish(err Errno) bool {
 	p := t.proc
 	// What t is kicked for from here on it may see too late.
 	atomic.SwapUint32(&t.regs.Attention, 0)
-	for t.work.Load()&(workExit|workSignal|workMask|workHold) != 0 || err >= eRestartSys {
+	for t.work.Load()&(workExit|workSignal|workMask|workHold|workStop) != 0 || err >= eRestartSys {
+		t.hold()
 		if t.work.Load()&workExit != 0 {
 			t.exit()
 			return false
 		}
-		t.hold()
 		p.sig.mu.Lock()
 		var info sigInfo
 		if !t.nextSignal(^t.sig.mask, &info) {
@@ -49,8 +49,13 @@ func (t *Thread) finish(err Errno) bool {
 		if act.handler > sigIgnore && act.flags&saResetHand != 0 {
 			p.sig.actions[sig].handler = sigDefault
 		}
+		// Those that stop by a terminal's wish do not: the process's group is what POSIX
+		// calls orphaned, so there is no shell that could continue it.
 		ignored := act.handler == sigDefault && (ignoredByDef|stopping).has(sig) || act.handler == sigIgnore
 		t.review()
+		if sig == SIGSTOP {
+			p.stop()
+		}
 		p.sig.mu.Unlock()
 		t.reportSignal(&info)
 		switch {

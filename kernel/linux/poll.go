@@ -164,11 +164,15 @@ func (t *Thread) tellRest(addr uintptr, deadline uint64) {
 }
 
 func sysPoll(t *Thread, a *Args) (uintptr, Errno) {
-	n, err := t.doPoll(a.Arg1(), a.Arg2(), deadlineMS(int32(a.Arg3())))
+	return t.pollUntil(a.Arg1(), a.Arg2(), deadlineMS(int32(a.Arg3())))
+}
+
+func (t *Thread) pollUntil(addr, n uintptr, deadline uint64) (uintptr, Errno) {
+	ready, err := t.doPoll(addr, n, deadline)
 	if err == eRestartSys {
-		err = EINTR
+		err = t.restartAs(func() (uintptr, Errno) { return t.pollUntil(addr, n, deadline) })
 	}
-	return n, err
+	return ready, err
 }
 
 // withMask sets a temporary signal mask from user memory, if there is one.
@@ -198,7 +202,7 @@ func sysPpoll(t *Thread, a *Args) (uintptr, Errno) {
 	n, err := t.doPoll(a.Arg1(), a.Arg2(), deadline)
 	t.tellRest(a.Arg3(), deadline)
 	if err == eRestartSys {
-		err = EINTR
+		err = eRestartNoHand
 	}
 	return n, err
 }

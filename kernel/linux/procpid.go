@@ -374,7 +374,11 @@ func (s *signalState) dispositions() (ignored, caught sigSet) {
 
 // state is how proc(5) has it.
 func (t *Thread) state() string {
-	if t.started.Load() == 0 {
+	switch {
+	case t.started.Load() != 0:
+	case t.work.Load()&workStop != 0:
+		return "T (stopped)"
+	default:
 		return "S (sleeping)"
 	}
 	return "R (running)"

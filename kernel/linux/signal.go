@@ -240,6 +240,7 @@ type signalState struct {
 	actions [numSig + 1]sigAction
 	pending pendingSignals
 	queued  int   // those pending for the process and for its threads
+	stopped bool  // by SIGSTOP, and not yet continued
 	queue   Queue // woken when a signal arrives, for signalfd
 }
 
@@ -262,9 +263,7 @@ func (s *signalState) ignores(sig int) bool {
 	case sigIgnore:
 		return true
 	case sigDefault:
-		// There is nobody who would continue a stopped process: its process
-		// group is what POSIX calls orphaned. SIGSTOP is in that respect treated alike.
-		return (ignoredByDef | stopping).has(sig)
+		return ignoredByDef.has(sig)
 	}
 	return false
 }
@@ -284,7 +283,7 @@ func (p *Process) send(t *Thread, s *queuedSignal) Errno {
 func (p *Process) sendLocked(t *Thread, s *queuedSignal) (err Errno) {
 	sig, limit := int(s.signo), p.limit(rlimitSigpending)
 	if sig == SIGCONT {
-		p.flushAll(stopping)
+		p.resume()
 	} else if stopping.has(sig) {
 		p.flushAll(sigBit(SIGCONT))
 	}
@@ -298,6 +297,9 @@ func (p *Process) sendLocked(t *Thread, s *queuedSignal) (err Errno) {
 		t = p.taker(sig)
 	}
 	if t != nil && (!t.sig.mask.has(sig) || t.sig.awaited.has(sig)) {
+		if sig == SIGKILL {
+			t.work.And(^uint32(workStop))
+		}
 		t.alert()
 	}
 	p.sig.queue.Wake()
@@ -336,6 +338,31 @@ func (p *Process) flushAll(set sigSet) {
 		t.sig.pending.flush(set, &p.sig.queued)
 		return true
 	})
+}
+
+// stop stops p's threads until SIGCONT or SIGKILL comes. What they wait for in system
+// calls is waited for again then. The caller holds sig.mu.
+func (p *Process) stop() {
+	p.sig.stopped = true
+	p.eachThread(func(t *Thread) bool {
+		t.work.Or(workStop)
+		t.wake()
+		t.kick()
+		return true
+	})
+}
+
+// resume lets p's threads go on that were stopped or would be. The caller holds sig.mu.
+func (p *Process) resume() {
+	p.flushAll(stopping)
+	if p.sig.stopped {
+		p.sig.stopped = false
+		p.eachThread(func(t *Thread) bool {
+			t.work.And(^uint32(workStop))
+			t.wake()
+			return true
+		})
+	}
 }
 
 // alert makes t look at its signals soon.

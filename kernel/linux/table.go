@@ -95,7 +95,7 @@ var calls = [numCalls]call{
 	59:  {nil, "execve(path,strv,p) missing: there is one program"},
 	60:  {sysExit, "exit(d)"},
 	61:  {sysWait4, "wait4(d,wstatus,wait,orusage) partial: there are no children"},
-	62:  {sysKill, "kill(d,sig) partial: SIGSTOP and its like do nothing: there is nobody to continue a stopped program"},
+	62:  {sysKill, "kill(d,sig)"},
 	63:  {sysUname, "uname(uname)"},
 	64:  {nil, "semget(x,d,x) missing"},
 	65:  {nil, "semop(d,p,u) missing"},

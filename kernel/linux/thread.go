@@ -51,10 +51,11 @@ const (
 	workSignal             // a signal that it does not block is pending
 	workMask               // a temporary signal mask ends
 	workHold               // a core dump is made
+	workStop               // the process is stopped
 )
 
 // interrupted says whether t must not wait now.
-func (t *Thread) interrupted() bool { return t.work.Load()&(workExit|workSignal) != 0 }
+func (t *Thread) interrupted() bool { return t.work.Load()&(workExit|workSignal|workStop) != 0 }
 
 // newThread returns a thread of p that does not run yet.
 func (p *Process) newThread(tid int) *Thread {
@@ -73,6 +74,9 @@ func (p *Process) newThread(tid int) *Thread {
 // run is the life of a thread.
 func (t *Thread) run() {
 	t.startClock()
+	if t.work.Load() != 0 && !t.leave() {
+		return
+	}
 	r := t.regs
 	for {
 		switch why := metal.EnterUser(r); {

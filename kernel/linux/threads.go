@@ -124,6 +124,11 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	if t.proc.exiting.Load() { // it may have missed n
 		n.work.Or(workExit)
 	}
+	t.proc.sig.mu.Lock()
+	if t.proc.sig.stopped { // so may this
+		n.work.Or(workStop)
+	}
+	t.proc.sig.mu.Unlock()
 	metal.Runnable(1)
 	go n.run()
 	return uintptr(n.tid), 0

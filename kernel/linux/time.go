@@ -337,7 +337,7 @@ func (t *Thread) sleepCPU(id int32, now uint64, ts timespec, absolute bool) Errn
 			return 0
 		}
 		if err := t.pause(metal.Now() + target - now); err != 0 && err != ETIMEDOUT {
-			return EINTR
+			return t.restartAs(func() (uintptr, Errno) { return 0, t.sleepCPU(id, 0, toTimespec(target), true) })
 		}
 	}
 }

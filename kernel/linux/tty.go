@@ -105,8 +105,15 @@ func (y *terminal) signal(sig int) {
 	y.mu.Lock()
 	p := y.proc
 	y.mu.Unlock()
-	if p != nil {
-		p.signal(nil, ptr(killInfo(sig, siKernel, 0)))
+	if p == nil {
+		return
+	}
+	p.signal(nil, ptr(killInfo(sig, siKernel, 0)))
+	if y.pty == nil && (sig == SIGINT || sig == SIGQUIT || sig == SIGHUP) {
+		// No shell could continue a stopped program, for it to take that.
+		p.sig.mu.Lock()
+		p.resume()
+		p.sig.mu.Unlock()
 	}
 }
 
