@@ -9,15 +9,23 @@ import (
 )
 
 // socket is an object that the calls of socket(2) are for. What they have in common
-// for all families is here.
+// for all families is here. socketCommon has methods for what a family lacks.
 type socket interface {
 	object
+	bind(t *Thread, addr []byte) Errno
+	listen(t *Thread, backlog int) Errno
+	accept(t *Thread, f *File) (socket, Errno)
 	send(t *Thread, f *File, m *message) (int, Errno)
 	receive(t *Thread, f *File, m *message) (int, Errno)
 	connect(t *Thread, addr []byte) Errno
 	shutdown(how uintptr) Errno
 	address(peer bool) ([]byte, Errno) // getsockname, getpeername
 	common() *socketCommon
+
+	// Options beyond those of SOL_SOCKET. The program has room for size bytes of
+	// one that it asks for, and gets no more of them.
+	getOption(t *Thread, level int32, option uintptr, size int) ([]byte, Errno)
+	setOption(t *Thread, level int32, option uintptr, v []byte) Errno
 }
 
 // message is what a call sends or receives.
@@ -48,6 +56,18 @@ type socketCommon struct {
 	peerCred ucred // SO_PEERCRED; pid 0: it has no peer
 }
 
+func (c *socketCommon) common() *socketCommon { return c }
+
+func (*socketCommon) bind(*Thread, []byte) Errno { return EOPNOTSUPP }
+func (*socketCommon) listen(*Thread, int) Errno  { return EOPNOTSUPP }
+func (*socketCommon) accept(*Thread, *File) (socket, Errno) {
+	return nil, EOPNOTSUPP
+}
+func (*socketCommon) getOption(*Thread, int32, uintptr, int) ([]byte, Errno) {
+	return nil, EOPNOTSUPP
+}
+func (*socketCommon) setOption(*Thread, int32, uintptr, []byte) Errno { return EOPNOTSUPP }
+
 // Families, kinds and flags (socket(2)).
 const (
 	afUnix = 1
@@ -77,41 +97,60 @@ const (
 	leastReceiveBuf = 2304
 )
 
-// socketKind checks the arguments of socket(2) and socketpair(2).
-func socketKind(a *Args) (kind int32, flags uint32, err Errno) {
-	family, protocol := int32(a.Arg1()), int32(a.Arg3())
+// socketArgs takes what socket(2) and socketpair(2) have in common apart.
+func socketArgs(a *Args) (family, kind, protocol int32, flags uint32, err Errno) {
+	family, protocol = int32(a.Arg1()), int32(a.Arg3())
 	kind, flags = int32(a.Arg2()&sockKind), uint32(a.Arg2())&^sockKind
 	switch {
 	case flags&^(sockNonblock|sockCloexec) != 0:
-		return 0, 0, EINVAL
-	case family != afUnix: // also those that do not exist
-		return 0, 0, EAFNOSUPPORT
+		err = EINVAL
+	case uint32(family) >= maxFamily:
+		err = EAFNOSUPPORT
 	case kind >= maxKind:
-		return 0, 0, EINVAL
-	case protocol != 0 && protocol != afUnix:
-		return 0, 0, EPROTONOSUPPORT
+		err = EINVAL
 	}
-	switch kind {
-	case sockRaw: // as on BSD
-		kind = sockDgram
-	case sockStream, sockDgram, sockSeqpacket:
-	default:
-		return 0, 0, ESOCKTNOSUPPORT
-	}
-	return kind, flags, 0
+	return family, kind, protocol, flags, err
 }
 
 func sysSocket(t *Thread, a *Args) (uintptr, Errno) {
-	kind, flags, err := socketKind(a)
+	family, kind, protocol, flags, err := socketArgs(a)
 	if err != 0 {
 		return 0, err
 	}
-	return t.install(newFile(newUnixSocket(kind), oRdwr|flags&oNonblock), 0, flags&sockCloexec != 0)
+	s, err := t.newSocket(family, kind, protocol)
+	if err != 0 {
+		return 0, err
+	}
+	return t.install(newFile(s, oRdwr|flags&oNonblock), 0, flags&sockCloexec != 0)
+}
+
+// newSocket is where the families are known.
+func (t *Thread) newSocket(family, kind, protocol int32) (socket, Errno) {
+	switch family {
+	case afUnix:
+		kind, err := unixKind(kind, protocol)
+		if err != 0 {
+			return nil, err
+		}
+		return newUnixSocket(kind), 0
+	}
+	return nil, EAFNOSUPPORT
 }
 
 func sysSocketpair(t *Thread, a *Args) (uintptr, Errno) {
-	kind, flags, err := socketKind(a)
+	family, kind, protocol, flags, err := socketArgs(a)
 	if err != 0 {
+		return 0, err
+	}
+	if family != afUnix {
+		s, err := t.newSocket(family, kind, protocol)
+		if err == 0 {
+			newFile(s, oRdwr).Release()
+			err = EOPNOTSUPP
+		}
+		return 0, err
+	}
+	if kind, err = unixKind(kind, protocol); err != 0 {
 		return 0, err
 	}
 	x, y := newUnixSocket(kind), newUnixSocket(kind)
@@ -197,6 +236,58 @@ func sysConnect(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		return 0, s.connect(t, addr)
 	})
+}
+
+func sysBind(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		addr, err := t.copyInAddr(a.Arg2(), a.Arg3())
+		if err != 0 {
+			return 0, err
+		}
+		return 0, s.bind(t, addr)
+	})
+}
+
+func sysListen(t *Thread, a *Args) (uintptr, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		const most = 4096 // /proc/sys/net/core/somaxconn
+		return 0, s.listen(t, int(min(uint32(a.Arg2()), most)))
+	})
+}
+
+func sysAccept(t *Thread, a *Args) (uintptr, Errno) { return t.accept(a, 0) }
+func sysAccept4(t *Thread, a *Args) (uintptr, Errno) {
+	return t.accept(a, uint32(a.Arg4()))
+}
+
+func (t *Thread) accept(a *Args, flags uint32) (fd uintptr, err Errno) {
+	if flags&^(sockNonblock|sockCloexec) != 0 {
+		return 0, EINVAL
+	}
+	_, err = t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		if t.proc.files.full(t.proc.limit(rlimitNofile)) {
+			return 0, EMFILE
+		}
+		s, err := s.accept(t, f)
+		if err != 0 {
+			return 0, err
+		}
+		if a.Arg2() != 0 {
+			addr, err := s.address(true)
+			if err != 0 { // it was reset already
+				err = ECONNABORTED
+			} else {
+				err = t.copyOutAddr(addr, a.Arg2(), a.Arg3())
+			}
+			if err != 0 {
+				s.close(nil)
+				return 0, err
+			}
+		}
+		fd, err = t.install(newFile(s, oRdwr|flags&oNonblock), 0, flags&sockCloexec != 0)
+		return 0, err
+	})
+	return fd, err
 }
 
 func sysShutdown(t *Thread, a *Args) (uintptr, Errno) {
@@ -548,7 +639,7 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
 		level, option := int32(a.Arg2()), uintptr(uint32(a.Arg3()))
 		c := s.common()
-		if level != solSocket {
+		if level != solSocket && c.family == afUnix {
 			return 0, EOPNOTSUPP
 		}
 		var size int32
@@ -557,6 +648,18 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		if size < 0 {
 			return 0, EINVAL
+		}
+		if level != solSocket {
+			v, err := s.getOption(t, level, option, int(size))
+			if err != 0 {
+				return 0, err
+			}
+			if size = min(size, int32(len(v))); size > 0 {
+				if err := t.CopyOut(a.Arg4(), v[:size]); err != 0 {
+					return 0, err
+				}
+			}
+			return 0, copyOut(t, a.Arg5(), &size)
 		}
 		var v [2]uint64
 		n := 4
@@ -617,8 +720,15 @@ func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 		switch {
 		case size < 0:
 			return 0, EINVAL
-		case level != solSocket:
+		case level != solSocket && c.family == afUnix:
 			return 0, EOPNOTSUPP
+		case level != solSocket:
+			const most = 4096 // what is longer is none that we know
+			b := make([]byte, min(size, most))
+			if err := t.CopyIn(b, a.Arg4()); err != 0 {
+				return 0, err
+			}
+			return 0, s.setOption(t, level, option, b)
 		case size < 4:
 			return 0, EINVAL
 		}

@@ -44,6 +44,19 @@ const (
 	streamWrite    = 32 << 10
 )
 
+// unixKind returns what kind of socket a program gets that asks for kind.
+func unixKind(kind, protocol int32) (int32, Errno) {
+	switch {
+	case protocol != 0 && protocol != afUnix:
+		return 0, EPROTONOSUPPORT
+	case kind == sockRaw: // as on BSD
+		return sockDgram, 0
+	case kind != sockStream && kind != sockDgram && kind != sockSeqpacket:
+		return 0, ESOCKTNOSUPPORT
+	}
+	return kind, 0
+}
+
 func newUnixSocket(kind int32) *unixSocket {
 	s := &unixSocket{ino: 1000 + lastPipe.Add(1)}
 	s.family, s.kind = afUnix, kind
@@ -53,9 +66,8 @@ func newUnixSocket(kind int32) *unixSocket {
 	return s
 }
 
-func (s *unixSocket) common() *socketCommon { return &s.socketCommon }
-func (s *unixSocket) name() string          { return "socket:[" + strconv.FormatUint(s.ino, 10) + "]" }
-func (s *unixSocket) attr() fs.Attr         { return socketAttr(s.ino) }
+func (s *unixSocket) name() string  { return "socket:[" + strconv.FormatUint(s.ino, 10) + "]" }
+func (s *unixSocket) attr() fs.Attr { return socketAttr(s.ino) }
 
 func (s *unixSocket) address(peer bool) ([]byte, Errno) {
 	if peer && s.other() == nil {
