@@ -32,7 +32,7 @@ func (b *bench) bootInstructions(p program) (float64, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	argv, err := q.Command(b.machine(img), b.dir)
+	cmd, err := q.Command(b.machine(img), b.dir)
 	if err != nil {
 		return 0, "", err
 	}
@@ -43,7 +43,7 @@ func (b *bench) bootInstructions(p program) (float64, string, error) {
 	}
 	for i := range runs {
 		out := filepath.Join(b.dir, p.name+".insn")
-		if _, err := command("tools/icount/icount", append([]string{out}, argv[1:]...)...); err != nil {
+		if _, err := command("tools/icount/icount", append([]string{out}, cmd.Argv[1:]...)...); err != nil {
 			return 0, "", err
 		}
 		counts, err := os.ReadFile(out)

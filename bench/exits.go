@@ -30,7 +30,8 @@ func (b *bench) firecracker(m *vmm.Machine, name string) ([]string, error) {
 	if err != nil {
 		return nil, skip(err.Error())
 	}
-	return f.Command(m, dir)
+	cmd, err := f.Command(m, dir)
+	return cmd.Argv, err
 }
 
 // kvmbox runs a command in tools/kvmbox, where KVM works, and returns what it

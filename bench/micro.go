@@ -93,10 +93,10 @@ func (b *bench) microOnLinux() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	argv, err := q.Command(m, b.dir)
+	cmd, err := q.Command(m, b.dir)
 	if err != nil {
 		return "", err
 	}
-	out, err := command("timeout", append([]string{"200"}, argv...)...)
+	out, err := command("timeout", append([]string{"200"}, cmd.Argv...)...)
 	return strings.ReplaceAll(out, "\r\n", "\n"), err // its console is a terminal
 }

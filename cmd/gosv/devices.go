@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"gosv/internal/network"
 	"gosv/internal/vmm"
 )
 
@@ -14,6 +17,7 @@ import (
 type deviceFlags struct {
 	disks   []string
 	nets    []string
+	ports   []string
 	vsock   string
 	rng     bool
 	balloon bool
@@ -21,7 +25,8 @@ type deviceFlags struct {
 
 func (f *deviceFlags) add(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.disks, "disk", nil, "a disk, /dev/vda and so on: FILE[,ro][,scsi], a raw image or a block device")
-	fl.StringArrayVar(&f.nets, "net", nil, "a network interface: user (QEMU's), or tap=NAME[,mac=MAC]")
+	fl.StringArrayVar(&f.nets, "net", nil, "a network interface: user, which needs no rights, or tap=NAME; with ,mac=MAC")
+	fl.StringArrayVarP(&f.ports, "publish", "p", nil, "lead a port of the host to one of the VM: [ADDR:]HOSTPORT:VMPORT[/udp]; implies --net user")
 	fl.StringVar(&f.vsock, "vsock", "", "sockets to the host: CID[,PATH], with the path of Firecracker's socket, or of a vhost-user device's for QEMU")
 	fl.BoolVar(&f.rng, "rng", false, "a virtio entropy device")
 	fl.BoolVar(&f.balloon, "balloon", false, "a memory balloon: unused memory goes back to the host")
@@ -44,6 +49,9 @@ func (f *deviceFlags) devices() (vmm.Devices, error) {
 		}
 		d.Nets = append(d.Nets, n)
 	}
+	if err := f.publish(&d); err != nil {
+		return d, err
+	}
 	if f.vsock != "" {
 		var err error
 		if d.Vsock, err = vmm.ParseVsock(f.vsock); err != nil {
@@ -51,6 +59,31 @@ func (f *deviceFlags) devices() (vmm.Devices, error) {
 		}
 	}
 	return d, nil
+}
+
+// publish adds -p to the user-mode network, and makes sure that there is but one.
+func (f *deviceFlags) publish(d *vmm.Devices) error {
+	users := 0
+	for _, n := range d.Nets {
+		if n.TAP == "" {
+			users++
+		}
+	}
+	if users > 1 {
+		return errors.New("--net user: one is enough")
+	}
+	if len(f.ports) > 0 && users == 0 {
+		d.Nets = append(d.Nets, vmm.Net{})
+	}
+	for _, s := range f.ports {
+		forward, err := network.ParseForward(s)
+		if err != nil {
+			return err
+		}
+		n := d.UserNet()
+		n.Forwards = append(n.Forwards, forward)
+	}
+	return nil
 }
 
 func parseNet(s string) (n vmm.Net, err error) {
@@ -85,4 +118,30 @@ func lockDisks(disks []vmm.Disk) (release func(), err error) {
 		locks = append(locks, f)
 	}
 	return release, nil
+}
+
+// checkPorts says which of the ports of the host cannot be had, for a VMM that
+// would open them itself and say it worse.
+func checkPorts(n *vmm.Net) error {
+	if n == nil {
+		return nil
+	}
+	for _, f := range n.Forwards {
+		if err := f.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// netnsCommand is what gosv starts a VMM behind that gets its network from us.
+func netnsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "netns VMM [ARG...]",
+		Hidden: true,
+		Args:   cobra.MinimumNArgs(1),
+		RunE:   func(cmd *cobra.Command, args []string) error { return network.Enter(args) },
+
+		DisableFlagParsing: true,
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,8 @@ func TestDevicesOnQEMU(t *testing.T) {
 		{"microvm,acpi=off", []string{"--net", "user"}, []string{"-netdev user,id=net0", "-device virtio-net-device,netdev=net0"}},
 		{"pc", []string{"--net", "tap=tap7,mac=02:00:00:00:00:01"},
 			[]string{"-netdev tap,id=net0,ifname=tap7,script=no,downscript=no", "-device virtio-net-pci,netdev=net0,mac=02:00:00:00:00:01"}},
+		{"microvm", []string{"-p", "8080:80", "-p", "0.0.0.0:53:53/udp"},
+			[]string{"-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:53 -device virtio-net-device,netdev=net0"}},
 		{"microvm", []string{"--vsock", "3"}, []string{"-device vhost-vsock-device,guest-cid=3"}},
 		{"q35", []string{"--vsock", "3,/run/v"}, []string{"-chardev socket,id=vsock,path=/run/v", "-device vhost-user-vsock-pci,chardev=vsock", "share=on"}},
 		{"microvm", []string{"--balloon"}, []string{"-device virtio-balloon-device,deflate-on-oom=on,free-page-reporting=on"}},
@@ -66,7 +69,7 @@ func TestDevicesOnFirecracker(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := []string{"run", "--dry-run", "--vmm", "firecracker"}
-	o := gosv(t, dir, "", append(run, "--disk", d+",ro", "--net", "tap=tap7", "--vsock", "3,/run/v", "--rng", "--balloon", program(t))...)
+	o := gosv(t, dir, "", append(run, "--disk", d+",ro", "--net", "tap=tap7", "-p", "8080:80", "--vsock", "3,/run/v", "--rng", "--balloon", program(t))...)
 	_, file, _ := strings.Cut(o.stdout, "--config-file ")
 	file, _, _ = strings.Cut(file, " ")
 	b, err := os.ReadFile(file)
@@ -79,12 +82,12 @@ func TestDevicesOnFirecracker(t *testing.T) {
 	}
 	got, _ := json.Marshal([]any{c["drives"], c["network-interfaces"], c["vsock"], c["entropy"], c["balloon"]})
 	want := `[[{"cache_type":"Writeback","drive_id":"disk0","is_read_only":true,"is_root_device":false,"path_on_host":"` + d + `"}],` +
-		`[{"host_dev_name":"tap7","iface_id":"eth0"}],{"guest_cid":3,"uds_path":"/run/v"},{},` +
+		`[{"host_dev_name":"tap7","iface_id":"eth0"},{"host_dev_name":"tap0","iface_id":"eth1"}],{"guest_cid":3,"uds_path":"/run/v"},{},` +
 		`{"amount_mib":0,"deflate_on_oom":true,"free_page_reporting":true}]`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	for _, flags := range [][]string{{"--disk", d + ",scsi"}, {"--net", "user"}, {"--vsock", "3"}} {
+	for _, flags := range [][]string{{"--disk", d + ",scsi"}, {"--vsock", "3"}} {
 		if o := gosv(t, dir, "", append(append(run, flags...), program(t))...); o.code != vmm.ExitGosv || !strings.Contains(o.stderr, flags[0]) {
 			t.Errorf("%v: %+v", flags, o)
 		}
@@ -111,6 +114,8 @@ func TestBadDevices(t *testing.T) {
 		{"--net", "bridge", "there are user and tap=NAME"},
 		{"--net", "tap=", "there are user and tap=NAME"},
 		{"--net", "user,mtu=9000", "there are user and tap=NAME"},
+		{"-p", "80", "there is but one port"},
+		{"-p", "8080:80/sctp", "there are tcp and udp"},
 		{"--vsock", "2", "from 3 on"},
 		{"--vsock", "host", "from 3 on"},
 	} {
@@ -141,5 +146,17 @@ func TestDiskInUse(t *testing.T) {
 			t.Errorf("%q, then %q: %+v", tt.first, tt.second, o)
 		}
 		lock.Close()
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	o := gosv(t, fakeQEMU(t, "say x"), "", "run", "--vmm", "qemu", "--accel", "tcg", "-p", l.Addr().String()+":80", program(t))
+	if o.code != vmm.ExitGosv || !strings.Contains(o.stderr, "cannot be had: bind: address already in use") {
+		t.Errorf("%+v", o)
 	}
 }

@@ -57,7 +57,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), buildCommand(), abiCommand(), &cobra.Command{
+	root.AddCommand(runCommand(), buildCommand(), abiCommand(), netnsCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print gosv's version",
 		Args:  cobra.NoArgs,

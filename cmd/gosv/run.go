@@ -17,6 +17,7 @@ import (
 
 	"gosv/internal/core"
 	"gosv/internal/image"
+	"gosv/internal/network"
 	"gosv/internal/vmm"
 	"gosv/internal/vmm/firecracker"
 	"gosv/internal/vmm/qemu"
@@ -160,12 +161,15 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	if f.dryRun {
-		argv, err := v.Command(m, dir)
+		c, err := v.Command(m, dir)
 		if err != nil {
 			return err
 		}
-		fmt.Println(vmm.Quote(argv))
-		fmt.Fprintf(os.Stderr, "gosv: what it needs is in %s\n", dir)
+		fmt.Println(vmm.Quote(c.Argv))
+		f.note("what it needs is in %s", dir)
+		if c.OwnNetwork {
+			f.note("without gosv its user-mode network has nobody behind: its %s is yours to make", network.TAP)
+		}
 		return nil
 	}
 	unlock, err := lockDisks(devices.Disks)
@@ -198,14 +202,18 @@ func (f *runFlags) run(args []string) error {
 }
 
 func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool, watch *watch) (vmm.Result, error) {
-	argv, err := v.Command(m, dir)
+	c, err := v.Command(m, dir)
+	if err != nil {
+		return vmm.Result{}, err
+	}
+	wire, err := f.wire(&c, &m.Devices)
 	if err != nil {
 		return vmm.Result{}, err
 	}
 	if f.verbose {
 		f.note("running on %s", v)
 	}
-	r := &vmm.Run{Argv: argv, Token: token, Timeout: f.timeout, TTY: tty, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	r := &vmm.Run{Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if watch == nil {
 		return r.Do(context.Background())
 	}
@@ -229,6 +237,21 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 		}
 	}
 	return res, err
+}
+
+// wire opens the ports of the user-mode network, if that is ours, and puts
+// ourselves before the VMM.
+func (f *runFlags) wire(c *vmm.Command, d *vmm.Devices) (*network.Wire, error) {
+	n := d.UserNet()
+	if n == nil || !c.OwnNetwork {
+		return nil, checkPorts(n)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c.Argv = append([]string{self, "netns"}, c.Argv...)
+	return network.NewWire(n.Forwards)
 }
 
 func (f *runFlags) note(format string, args ...any) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"gosv/internal/network"
 )
 
 // Devices is what a machine has besides CPUs, memory and its console.
@@ -28,14 +30,25 @@ type Disk struct {
 
 // Net is a network interface.
 type Net struct {
-	TAP string // the host's interface; empty for the VMM's user-mode network
-	MAC string // empty for the VMM's choice
+	TAP      string // the host's interface; empty for a user-mode network
+	MAC      string // empty for the VMM's choice
+	Forwards []network.Forward
 }
 
 // Vsock is the socket device between guest and host.
 type Vsock struct {
 	CID  uint32
 	Path string // Firecracker's Unix socket, or that of a vhost-user device for QEMU; empty for the host's vhost
+}
+
+// UserNet returns the interface with a user-mode network, or nil; there is one at most.
+func (d *Devices) UserNet() *Net {
+	for i := range d.Nets {
+		if d.Nets[i].TAP == "" {
+			return &d.Nets[i]
+		}
+	}
+	return nil
 }
 
 // ParseDisk reads FILE[,ro][,scsi], and checks that a VMM could take the file.

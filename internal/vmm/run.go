@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"gosv/internal/console"
+	"gosv/internal/network"
 )
 
 // Exit codes of a run that are not the program's own.
@@ -28,8 +29,9 @@ const (
 
 // Run is a machine's run under the eyes of a user.
 type Run struct {
-	Argv    []string // the VMM's command line
-	Token   string   // of the console's control strings
+	Argv    []string      // the VMM's command line
+	Wire    *network.Wire // of a VMM that Argv starts behind network.Enter; may be nil
+	Token   string        // of the console's control strings
 	Timeout time.Duration
 	TTY     bool // the guest's console is our terminal
 	Stdin   *os.File
@@ -85,8 +87,23 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		signal.Notify(signals, syscall.SIGQUIT)
 	}
 	defer signal.Stop(signals)
+	if r.Wire != nil {
+		r.Wire.Attach(cmd)
+	}
 	if err := cmd.Start(); err != nil {
+		if r.Wire != nil {
+			r.Wire.Close()
+		}
 		return Result{}, fmt.Errorf("starting %s: %w", r.Argv[0], err)
+	}
+	if r.Wire != nil {
+		user, err := r.Wire.Connect()
+		if err != nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+			return Result{}, err
+		}
+		defer user.Close()
 	}
 	input := &lockedWriter{w: in}
 	input.Write(console.Start)

@@ -23,13 +23,22 @@ type Machine struct {
 
 // VMM is a program that runs machines.
 type VMM interface {
-	// Command returns the command line that runs m with the guest's console
+	// Command returns the command that runs m with the guest's console
 	// on standard input and output. Files that it refers to besides
 	// m's are written to dir.
-	Command(m *Machine, dir string) ([]string, error)
+	Command(m *Machine, dir string) (Command, error)
 
 	// String names the VMM and how it will run, for messages.
 	String() string
+}
+
+// Command is how to start a VMM.
+type Command struct {
+	Argv []string
+
+	// OwnNetwork says that the VMM has no user-mode network: it is to run
+	// behind network.Enter, with a network.Wire to us.
+	OwnNetwork bool
 }
 
 // ErrNoVMM is returned where none is installed.

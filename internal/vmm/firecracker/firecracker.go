@@ -3,12 +3,12 @@ package firecracker
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 
+	"gosv/internal/network"
 	"gosv/internal/vmm"
 )
 
@@ -87,10 +87,11 @@ func (c *config) devices(d *vmm.Devices) error {
 		c.Drives = append(c.Drives, drive{ID: "disk" + strconv.Itoa(i), Path: disk.Path, ReadOnly: disk.ReadOnly, Cache: "Writeback"})
 	}
 	for i, n := range d.Nets {
-		if n.TAP == "" {
-			return errors.New("--net user: Firecracker has no user-mode network of its own; it takes --net tap=NAME")
+		tap := n.TAP
+		if tap == "" {
+			tap = network.TAP
 		}
-		c.Nets = append(c.Nets, netIf{ID: "eth" + strconv.Itoa(i), TAP: n.TAP, MAC: n.MAC})
+		c.Nets = append(c.Nets, netIf{ID: "eth" + strconv.Itoa(i), TAP: tap, MAC: n.MAC})
 	}
 	if v := d.Vsock; v != nil {
 		if v.Path == "" {
@@ -108,24 +109,25 @@ func (c *config) devices(d *vmm.Devices) error {
 }
 
 // Command implements vmm.VMM.
-func (f *Firecracker) Command(m *vmm.Machine, dir string) ([]string, error) {
+func (f *Firecracker) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 	path, err := vmm.Find(program, how)
 	if err != nil {
-		return nil, err
+		return vmm.Command{}, err
 	}
 	c := config{Drives: []drive{}, CPUConfig: f.CPUConfig}
 	if err := c.devices(&m.Devices); err != nil {
-		return nil, err
+		return vmm.Command{}, err
 	}
 	c.BootSource.Kernel, c.BootSource.Initrd, c.BootSource.BootArgs = m.Kernel, m.Image, m.CmdLine
 	c.Machine.CPUs, c.Machine.Memory = m.CPUs, m.Memory
 	b, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
-		return nil, err
+		return vmm.Command{}, err
 	}
 	file := filepath.Join(dir, "firecracker.json")
 	if err := os.WriteFile(file, append(b, '\n'), 0o644); err != nil {
-		return nil, err
+		return vmm.Command{}, err
 	}
-	return append([]string{path, "--no-api", "--config-file", file, "--level", "Error"}, f.Extra...), nil
+	argv := append([]string{path, "--no-api", "--config-file", file, "--level", "Error"}, f.Extra...)
+	return vmm.Command{Argv: argv, OwnNetwork: m.Devices.UserNet() != nil}, nil
 }

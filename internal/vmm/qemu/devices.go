@@ -11,7 +11,7 @@ import (
 // devices appends the machine's devices. On microvm they are virtio-mmio, by
 // the interface of virtio 1 (QEMU's default there is the one before), else
 // virtio-pci.
-func (q *QEMU) devices(argv []string, m *vmm.Machine) ([]string, error) {
+func (q *QEMU) devices(argv []string, m *vmm.Machine) []string {
 	d := &m.Devices
 	kind, _, _ := strings.Cut(q.Machine, ",")
 	bus := "-pci"
@@ -41,6 +41,9 @@ func (q *QEMU) devices(argv []string, m *vmm.Machine) ([]string, error) {
 	for i, n := range d.Nets {
 		id := "net" + strconv.Itoa(i)
 		netdev := "user,id=" + id
+		for _, f := range n.Forwards {
+			netdev += fmt.Sprintf(",hostfwd=%s:%s-:%d", f.Network, f.Host, f.Guest)
+		}
 		if n.TAP != "" {
 			netdev = "tap,id=" + id + ",ifname=" + quote(n.TAP) + ",script=no,downscript=no"
 		}
@@ -65,7 +68,7 @@ func (q *QEMU) devices(argv []string, m *vmm.Machine) ([]string, error) {
 	if d.Balloon {
 		device("virtio-balloon"+bus, "deflate-on-oom=on", "free-page-reporting=on")
 	}
-	return argv, nil
+	return argv
 }
 
 // quote makes s a value in an option: a comma ends one, two stand for one.

@@ -30,10 +30,10 @@ func New(accel, machine string, extra []string) (*QEMU, error) {
 func (q *QEMU) String() string { return "QEMU (" + q.Machine + ", " + q.Accel + ")" }
 
 // Command implements vmm.VMM.
-func (q *QEMU) Command(m *vmm.Machine, dir string) ([]string, error) {
+func (q *QEMU) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 	path, err := vmm.Find(program, "install it (Debian: apt-get install qemu-system-x86)")
 	if err != nil {
-		return nil, err
+		return vmm.Command{}, err
 	}
 	cpu := "max"
 	if q.Accel == "kvm" {
@@ -48,9 +48,6 @@ func (q *QEMU) Command(m *vmm.Machine, dir string) ([]string, error) {
 	if m.Name != "" {
 		argv = append(argv, "-name", m.Name)
 	}
-	argv, err = q.devices(argv, m)
-	if err != nil {
-		return nil, err
-	}
-	return append(argv, q.Extra...), nil
+	argv = q.devices(argv, m)
+	return vmm.Command{Argv: append(argv, q.Extra...)}, nil
 }

@@ -1,0 +1,204 @@
+package network
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// TAP is the name of the VMM's interface in its namespace.
+const TAP = "tap0"
+
+// wireFD is the descriptor by which Enter gets the socket to our side.
+const wireFD = 3
+
+// Wire is a user-mode network that waits for its VMM.
+type Wire struct {
+	ours, theirs *os.File
+	forwards     []Forward
+	listeners    []closer
+}
+
+// NewWire returns a wire with these ports of the host open; a port that cannot
+// be had is an error.
+func NewWire(forwards []Forward) (*Wire, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("user-mode network: %w", err)
+	}
+	w := &Wire{ours: os.NewFile(uintptr(pair[0]), "wire"), theirs: os.NewFile(uintptr(pair[1]), "wire"), forwards: forwards}
+	for _, f := range forwards {
+		l, err := f.listen()
+		if err != nil {
+			w.Close()
+			return nil, err
+		}
+		w.listeners = append(w.listeners, l)
+	}
+	return w, nil
+}
+
+// Close gives up a wire that was not connected.
+func (w *Wire) Close() {
+	w.ours.Close()
+	w.theirs.Close()
+	for _, l := range w.listeners {
+		l.Close()
+	}
+}
+
+// Attach makes cmd, which calls Enter first, start in a network namespace of
+// its own. Without root that takes a user namespace, too.
+func (w *Wire) Attach(cmd *exec.Cmd) {
+	cmd.ExtraFiles = []*os.File{w.theirs} // descriptor wireFD
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	a := cmd.SysProcAttr
+	a.Cloneflags |= syscall.CLONE_NEWNET
+	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
+		a.Cloneflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}}
+	}
+}
+
+// Connect waits for what Enter hands over, and serves the guest from then on.
+// Its error is what went wrong there, or nothing if the process just ended.
+func (w *Wire) Connect() (*User, error) {
+	w.theirs.Close()
+	defer w.ours.Close()
+	text, oob := make([]byte, 512), make([]byte, unix.CmsgSpace(4))
+	raw, err := w.ours.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var n, oobn int
+	var rerr error
+	if err := raw.Read(func(fd uintptr) bool {
+		n, oobn, _, _, rerr = unix.Recvmsg(int(fd), text, oob, unix.MSG_CMSG_CLOEXEC)
+		return rerr != unix.EAGAIN
+	}); err != nil {
+		return nil, err
+	}
+	switch {
+	case rerr != nil:
+		return nil, fmt.Errorf("user-mode network: %w", rerr)
+	case oobn == 0 && n == 0:
+		return nil, errors.New("user-mode network: the VMM ended before it had a network")
+	case oobn == 0:
+		return nil, errors.New(string(text[:n]))
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return nil, err
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	u, err := newUser(fds[0])
+	if err != nil {
+		return nil, err
+	}
+	for i, l := range w.listeners {
+		u.open.Go(func() { u.serve(w.forwards[i], l) })
+	}
+	return u, nil
+}
+
+// Enter is called in the namespace that Attach made: it makes the TAP device,
+// hands a packet socket of it to Connect, and becomes the program argv.
+func Enter(argv []string) error {
+	fd, err := makeTAP()
+	if err == nil {
+		err = unix.Sendmsg(wireFD, []byte("ok"), unix.UnixRights(fd), nil, 0)
+	}
+	if err != nil {
+		err = fmt.Errorf("user-mode network: %w", err)
+		unix.Write(wireFD, []byte(err.Error()))
+		return err
+	}
+	unix.Close(fd)
+	unix.Close(wireFD)
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return err
+	}
+	return unix.Exec(path, argv, os.Environ())
+}
+
+// makeTAP makes the device and returns a packet socket that sees its frames,
+// each behind a virtio-net header (man 7 packet, PACKET_VNET_HDR).
+func makeTAP() (fd int, err error) {
+	const device = "/dev/net/tun"
+	tun, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w (is the module tun loaded?)", device, err)
+	}
+	defer unix.Close(tun) // it persists
+	req, err := unix.NewIfreq(TAP)
+	if err != nil {
+		return 0, err
+	}
+	req.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	if err := unix.IoctlIfreq(tun, unix.TUNSETIFF, req); err != nil {
+		return 0, fmt.Errorf("making a TAP device: %w", err)
+	}
+	if err := unix.IoctlSetInt(tun, unix.TUNSETPERSIST, 1); err != nil {
+		return 0, fmt.Errorf("making a TAP device: %w", err)
+	}
+	// Our kernel shall not speak on this wire, only the stack.
+	os.WriteFile("/proc/sys/net/ipv6/conf/"+TAP+"/disable_ipv6", []byte("1"), 0)
+	if err := bringUp(); err != nil {
+		return 0, fmt.Errorf("bringing %s up: %w", TAP, err)
+	}
+	i, err := net.InterfaceByName(TAP)
+	if err != nil {
+		return 0, err
+	}
+	protocol := htons(unix.ETH_P_ALL)
+	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("packet socket: %w", err)
+	}
+	const packetIgnoreOutgoing = 23
+	for _, option := range []int{unix.PACKET_VNET_HDR, packetIgnoreOutgoing} {
+		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, option, 1); err != nil {
+			return 0, fmt.Errorf("packet socket: %w", err)
+		}
+	}
+	for _, option := range []int{unix.SO_RCVBUF, unix.SO_SNDBUF} {
+		const bytes = 4 << 20
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, bytes) // as much as the host allows
+	}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: i.Index}); err != nil {
+		return 0, fmt.Errorf("packet socket: %w", err)
+	}
+	return fd, nil
+}
+
+func bringUp() error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	req, err := unix.NewIfreq(TAP)
+	if err != nil {
+		return err
+	}
+	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, req)
+}
+
+// htons gives a number in the network's byte order.
+func htons(n uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
+}
