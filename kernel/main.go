@@ -89,7 +89,7 @@ func start() (*linux.Process, error) {
 		return nil, err
 	}
 	metal.Mark("file systems")
-	return k.Start(&linux.Program{Path: app.Exe, Argv: app.Args, Envp: app.Env, Dir: app.Cwd})
+	return k.Start(&linux.Program{Path: app.Exe, Argv: app.Args, Envp: app.Env, Dir: app.Cwd, UID: app.UID, GID: app.GID, Groups: app.Groups})
 }
 
 // mount makes the root file system: the image, and memory on top of it for

@@ -27,6 +27,8 @@ type imageFlags struct {
 	volumes  []string
 	cwd      bool
 	hostname string
+	rootfs   string
+	user     string
 }
 
 func (f *imageFlags) add(cmd *cobra.Command) {
@@ -38,68 +40,139 @@ func (f *imageFlags) add(cmd *cobra.Command) {
 	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "put a copy of a file or directory into the image: HOST:GUEST")
 	fl.BoolVar(&f.cwd, "cwd", false, "put a copy of the current directory at the same path, and start there")
 	fl.StringVar(&f.hostname, "hostname", "", "the VM's host name")
+	fl.StringVar(&f.rootfs, "rootfs", "", "a directory or a tar archive as root file system, PROGRAM being in it")
+	fl.StringVarP(&f.user, "user", "u", "", "who runs the program: USER[:GROUP], names or numbers (default root)")
 }
 
 // An application is what run and build make of their arguments.
 type application struct {
 	spec  image.Spec
 	ready []byte // an image, if the argument was one; spec.Config is its, changed
+	clean func()
 }
 
-// application resolves the program: an image, an ELF file, or a Go package,
-// which is built into dir.
-func (f *imageFlags) application(args []string, name, dir string, tty bool) (*application, error) {
+// application resolves the program: an image, a container image, a file of
+// --rootfs, an ELF file, or a Go package, which is built into dir.
+func (f *imageFlags) application(args []string, name, dir string, tty bool) (a *application, err error) {
 	env, err := f.environment(name, tty)
 	if err != nil {
 		return nil, err
 	}
-	prog, err := resolve(args[0], dir)
+	a = &application{spec: image.Spec{User: f.user}, clean: func() {}}
+	a.spec.Config = appimage.Config{Args: args, Env: env, Cwd: "/", HostName: name}
+	switch {
+	case f.rootfs != "":
+		a.spec.Config.Exe = args[0]
+		if a.spec.Root, err = f.root(a); err != nil {
+			return nil, err
+		}
+	case image.IsContainer(args[0]):
+		err = f.fromContainer(a, args)
+	default:
+		var prog string
+		if prog, err = resolve(args[0], dir); err != nil {
+			return nil, err
+		}
+		if isImage(prog) {
+			return f.fromImage(prog, args, env)
+		}
+		a.spec.Program = prog
+		base := filepath.Base(args[0])
+		if base == "." || base == ".." || base == "/" {
+			base = filepath.Base(prog)
+		}
+		a.spec.Path = "/bin/" + base
+		a.spec.Config.Exe = a.spec.Path
+		err = checkProgram(prog)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if isImage(prog) {
-		return f.fromImage(prog, args, env)
-	}
-	if err := checkProgram(prog); err != nil {
+	if err := f.files(&a.spec); err != nil {
+		a.clean()
 		return nil, err
 	}
-	base := filepath.Base(args[0])
-	if base == "." || base == ".." || base == "/" {
-		base = filepath.Base(prog)
+	return a, nil
+}
+
+// root opens what --rootfs names.
+func (f *imageFlags) root(a *application) (image.Tree, error) {
+	info, err := os.Stat(f.rootfs)
+	if err != nil {
+		return nil, fmt.Errorf("--rootfs: %w", err)
 	}
-	a := &application{spec: image.Spec{Program: prog, Path: "/bin/" + base}}
-	a.spec.Config = appimage.Config{
-		Args:     append([]string{args[0]}, args[1:]...),
-		Env:      env,
-		Cwd:      "/",
-		Exe:      a.spec.Path,
-		HostName: name,
+	if info.IsDir() {
+		return image.Dir(f.rootfs), nil
 	}
+	archive, err := os.Open(f.rootfs)
+	if err != nil {
+		return nil, fmt.Errorf("--rootfs: %w", err)
+	}
+	a.clean = func() { archive.Close() }
+	return image.Tar{Reader: archive}, nil
+}
+
+// fromContainer takes a container image with what it says is to be run; arguments take
+// the place of its command.
+func (f *imageFlags) fromContainer(a *application, args []string) error {
+	progress("reading %s", args[0])
+	c, err := image.OpenContainer(args[0])
+	progress("")
+	if err != nil {
+		return &exitError{exitCannotExecute, err}
+	}
+	a.clean = c.Close
+	a.spec.Root = c.Root()
+	if a.spec.User == "" {
+		a.spec.User = c.User
+	}
+	config := &a.spec.Config
+	if len(args) > 1 {
+		c.Cmd = args[1:]
+	}
+	if config.Args = append(c.Entrypoint, c.Cmd...); len(config.Args) == 0 {
+		return &exitError{exitCannotExecute, fmt.Errorf("%s does not say what to run: name a program after it", args[0])}
+	}
+	config.Exe = config.Args[0]
+	if c.Dir != "" {
+		config.Cwd = path.Join("/", c.Dir)
+	}
+	given := len(f.env)+len(f.envFile) > 0
+	env := c.Env
+	for _, kv := range config.Env {
+		env = setenv(env, kv, given)
+	}
+	config.Env = env
+	return nil
+}
+
+// files adds to s what the flags put into the image, and where to start.
+func (f *imageFlags) files(s *image.Spec) error {
 	for _, v := range f.volumes {
 		c, err := image.ParseCopy(v)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if _, err := os.Stat(c.Host); err != nil {
-			return nil, fmt.Errorf("-v %s: %w", v, err)
+			return fmt.Errorf("-v %s: %w", v, err)
 		}
-		a.spec.Copies = append(a.spec.Copies, c)
+		s.Copies = append(s.Copies, c)
 	}
 	if f.cwd {
 		cwd, err := os.Getwd()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		a.spec.Copies = append(a.spec.Copies, image.Copy{Host: cwd, Guest: cwd})
-		a.spec.Config.Cwd = cwd
+		s.Copies = append(s.Copies, image.Copy{Host: cwd, Guest: cwd})
+		s.Config.Cwd = cwd
 	}
 	if f.workdir != "" {
 		if !path.IsAbs(f.workdir) {
-			return nil, fmt.Errorf("-w %s: the working directory must be an absolute path", f.workdir)
+			return fmt.Errorf("-w %s: the working directory must be an absolute path", f.workdir)
 		}
-		a.spec.Config.Cwd = path.Clean(f.workdir)
+		s.Config.Cwd = path.Clean(f.workdir)
 	}
-	return a, nil
+	return nil
 }
 
 // fromImage takes an image as it is, with arguments and environment changed.
@@ -110,6 +183,9 @@ func (f *imageFlags) fromImage(name string, args, env []string) (*application, e
 	}
 	if len(f.volumes) > 0 || f.cwd {
 		return nil, errors.New("-v and --cwd need a program, not a finished image: give them to gosv build")
+	}
+	if f.user != "" {
+		return nil, errors.New("-u needs a program, not a finished image: give it to gosv build")
 	}
 	if len(args) > 1 {
 		c.Args = append(c.Args[:min(1, len(c.Args))], args[1:]...)
@@ -123,7 +199,7 @@ func (f *imageFlags) fromImage(name string, args, env []string) (*application, e
 	if f.hostname != "" {
 		c.HostName = f.hostname
 	}
-	return &application{spec: image.Spec{Config: c}, ready: img}, nil
+	return &application{spec: image.Spec{Config: c}, ready: img, clean: func() {}}, nil
 }
 
 // setenv sets K=V in env; where K is there already only if replace is set.
@@ -299,8 +375,9 @@ func checkProgram(name string) error {
 	return nil
 }
 
-// write puts the image into a new file.
+// write puts the image into a new file. It can be called once.
 func (a *application) write(name string) error {
+	defer a.clean()
 	out, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
@@ -315,6 +392,12 @@ func (a *application) write(name string) error {
 	}
 	if err != nil {
 		os.Remove(name)
+		switch {
+		case image.NotFound(err):
+			return &exitError{exitNotFound, err}
+		case image.BadProgram(err):
+			return &exitError{exitCannotExecute, err}
+		}
 		return fmt.Errorf("making the image: %w", err)
 	}
 	return nil
@@ -334,8 +417,11 @@ func buildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build [flags] PROGRAM [ARG...]",
 		Short: "Make an application image",
-		Long:  "Make an application image of a Go package or a static Linux program, with its arguments and files.",
+		Long: `Make an application image of a Go package, a static Linux program, a directory, or
+a container image, with its arguments and files.`,
 		Example: `  gosv build -o hello.img ./examples/hello
+  gosv build --rootfs ./dir -o app.img /bin/app
+  gosv build -o app.img docker://registry.example/app
   gosv build -e DEBUG=1 -v ./config:/etc/app -o app.img ./app --serve
   gosv run app.img`,
 		Args: needProgram,

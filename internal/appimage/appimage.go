@@ -24,6 +24,7 @@ const (
 	tagExe  = 4
 	tagHost = 5
 	tagPlan = 6
+	tagUser = 7
 )
 
 // Config says what to run.
@@ -33,7 +34,9 @@ type Config struct {
 	Cwd      string   // absolute
 	Exe      string   // absolute path of the executable in the image
 	HostName string
-	Plan     []byte // what the kernel shall report (package diag), nil for nothing
+	Plan     []byte   // what the kernel shall report (package diag), nil for nothing
+	UID, GID uint32   // who runs it
+	Groups   []uint32 // further ones
 }
 
 // What Split and Parse say of a bad image.
@@ -111,7 +114,7 @@ func Parse(b []byte) (c Config, err error) {
 			tag, v := r[0], r[5:5+u32(r[1:])]
 			r = r[5+len(v):]
 			switch {
-			case tag < tagArg || tag > tagPlan:
+			case tag < tagArg || tag > tagUser, tag == tagUser && (len(v) < 8 || len(v)%4 != 0):
 				return Config{}, ErrRecord
 			case pass == 0 && tag == tagArg:
 				args++
@@ -130,6 +133,11 @@ func Parse(b []byte) (c Config, err error) {
 				c.HostName = string(v)
 			case tag == tagPlan:
 				c.Plan = append([]byte(nil), v...)
+			case tag == tagUser:
+				c.UID, c.GID = u32(v), u32(v[4:])
+				for v = v[8:]; len(v) > 0; v = v[4:] {
+					c.Groups = append(c.Groups, u32(v))
+				}
 			}
 		}
 		if pass == 0 {
@@ -157,6 +165,13 @@ func (c *Config) Append(b []byte) []byte {
 	put(tagHost, c.HostName)
 	if c.Plan != nil {
 		put(tagPlan, string(c.Plan))
+	}
+	if c.UID != 0 || c.GID != 0 || c.Groups != nil {
+		user := put32(put32(nil, c.UID), c.GID)
+		for _, g := range c.Groups {
+			user = put32(user, g)
+		}
+		put(tagUser, string(user))
 	}
 	return b
 }

@@ -23,10 +23,12 @@ import (
 
 // Spec says what goes into an image.
 type Spec struct {
-	Program string // on the host: an ELF executable
-	Path    string // where in the image, absolute; empty for /bin/NAME
+	Program string // on the host: an ELF executable; empty if it is in Root
+	Path    string // where in the image, absolute
 	Config  appimage.Config
-	Copies  []Copy
+	Copies  []Copy // what comes first wins, over Root too
+	Root    Tree   // may be nil
+	User    string // USER[:GROUP] to run it as; empty for root
 }
 
 // Copy is a file or directory of the host to put into the image.
@@ -48,7 +50,7 @@ func ParseCopy(s string) (Copy, error) {
 // same bytes: files the image makes up are dated 1970.
 func Write(out *os.File, s *Spec) error {
 	w := erofs.Create(out, erofs.WithBuildTime(0, 0))
-	b := &builder{w: w, dirs: map[string]bool{"/": true}, seen: map[string]bool{}}
+	b := &builder{w: w, dirs: map[string]bool{"/": true}, seen: map[string]bool{}, links: map[string]string{}}
 	if err := b.fill(s); err != nil {
 		return err
 	}
@@ -127,9 +129,12 @@ func Open(name string) (img []byte, c appimage.Config, err error) {
 
 // builder fills an EROFS writer.
 type builder struct {
-	w    *erofs.Writer
-	dirs map[string]bool // made
-	seen map[string]bool // other files
+	w     *erofs.Writer
+	dirs  map[string]bool   // made
+	seen  map[string]bool   // other files
+	links map[string]string // where symbolic links lead
+
+	leaveOut bool // devices and sockets, instead of refusing them
 }
 
 // skeleton is what a program expects to find even in an empty system.
@@ -155,9 +160,29 @@ var skeleton = []struct {
 }
 
 func (b *builder) fill(s *Spec) error {
-	copies := append([]Copy{{s.Program, s.Path}}, s.Copies...)
+	copies := s.Copies
+	if s.Program != "" {
+		copies = append([]Copy{{s.Program, s.Path}}, copies...)
+	}
 	for _, c := range copies {
 		if err := b.copy(c); err != nil {
+			return err
+		}
+	}
+	if s.Root != nil {
+		if err := s.Root.fill(b); err != nil {
+			return err
+		}
+	}
+	var err error
+	c := &s.Config
+	if s.Program == "" {
+		if c.Exe, err = b.executable(c.Exe, c.Cwd, c.Env); err != nil {
+			return err
+		}
+	}
+	if s.User != "" {
+		if c.UID, c.GID, c.Groups, err = b.user(s.User); err != nil {
 			return err
 		}
 	}
@@ -249,16 +274,15 @@ func (b *builder) copyEntry(host, guest string, info fs.FileInfo) error {
 	case mode&fs.ModeSymlink != 0:
 		var target string
 		if target, err = os.Readlink(host); err == nil {
-			if err = b.parents(guest); err == nil {
-				b.seen[guest] = true
-				err = b.w.Symlink(target, guest)
-			}
+			err = b.symlink(target, guest)
 		}
 	case mode&fs.ModeNamedPipe != 0:
 		if err = b.parents(guest); err == nil {
 			b.seen[guest] = true
 			err = b.w.Mknod(guest, unix.S_IFIFO|uint16(mode.Perm()), 0)
 		}
+	case b.leaveOut:
+		return nil
 	default:
 		return fmt.Errorf("%s: a socket or device cannot be copied into an image", host)
 	}

@@ -43,9 +43,13 @@ type credentials struct {
 	noNewPrivs bool // PR_SET_NO_NEW_PRIVS
 }
 
-// root makes c those of the first process.
-func (c *credentials) root() {
+// login makes c those of the first process, of which only root's has
+// capabilities.
+func (c *credentials) login(uid, gid uint32, groups []uint32) {
 	c.permitted, c.effective, c.bounding = allCapabilities, allCapabilities, allCapabilities
+	c.uid, c.gid = identity{uid, uid, uid, uid}, identity{gid, gid, gid, gid}
+	c.groups = groups
+	c.follow(identity{})
 }
 
 // can says whether c has a capability. The caller holds c.mu.

@@ -38,7 +38,7 @@ func TestCapabilitiesFollowIDs(t *testing.T) {
 		f()
 		c.follow(old)
 	}
-	c.root()
+	c.login(0, 0, nil)
 	change(func() { c.uid.effective, c.uid.fs = 1000, 1000 })
 	if c.effective != 0 || c.permitted != allCapabilities {
 		t.Errorf("effective id dropped: %#x %#x", c.effective, c.permitted)
@@ -56,7 +56,7 @@ func TestCapabilitiesFollowIDs(t *testing.T) {
 		t.Errorf("all dropped: %#x %#x", c.effective, c.permitted)
 	}
 	c = credentials{keepCaps: true}
-	c.root()
+	c.login(0, 0, nil)
 	change(func() { c.uid = identity{1000, 1000, 1000, 1000} })
 	if c.permitted != allCapabilities || c.effective != 0 {
 		t.Errorf("kept: %#x %#x", c.effective, c.permitted)

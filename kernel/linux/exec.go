@@ -22,6 +22,8 @@ type Program struct {
 	Path       string // absolute
 	Argv, Envp []string
 	Dir        string // to start in, absolute; "" for the root directory
+	UID, GID   uint32
+	Groups     []uint32
 }
 
 // StartError says why a program could not be started.
@@ -44,7 +46,7 @@ func (k *Kernel) Start(prog *Program) (*Process, error) {
 func (k *Kernel) start(exe Backing, size int64, prog *Program) (*Process, error) {
 	p := &Process{kernel: k, pid: k.newID(), exe: prog.Path}
 	p.limits.init()
-	p.cred.root()
+	p.cred.login(prog.UID, prog.GID, prog.Groups)
 	if err := p.initFiles(prog.Dir); err != nil {
 		return nil, err
 	}
@@ -135,6 +137,8 @@ func (t *Thread) load(exe Backing, size int64, p *Program) error {
 		entry:       uintptr(prog.Entry) + bias,
 		vdso:        vdso,
 		hwcap:       hwcap,
+		uid:         p.UID,
+		gid:         p.GID,
 		minSigStack: sigFrameMax(metal.FPSize()),
 	}
 	putUint64(si.random[:], entropy())

@@ -50,6 +50,7 @@ type startInfo struct {
 	phdr, phnum, entry uintptr
 	vdso               uintptr
 	hwcap              uint32
+	uid, gid           uint32
 	minSigStack        uintptr
 }
 
@@ -96,10 +97,10 @@ func (si *startInfo) build(top, limit uintptr) (st startStack, err Errno) {
 		{atBase, 0},
 		{atFlags, 0},
 		{atEntry, si.entry},
-		{atUID, 0},
-		{atEUID, 0},
-		{atGID, 0},
-		{atEGID, 0},
+		{atUID, uintptr(si.uid)},
+		{atEUID, uintptr(si.uid)},
+		{atGID, uintptr(si.gid)},
+		{atEGID, uintptr(si.gid)},
 		{atSecure, 0},
 		{atRandom, rnd},
 		{atHWCap2, hwcap2FSGSBase},

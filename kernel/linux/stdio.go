@@ -15,11 +15,12 @@ import (
 func (p *Process) initFiles(dir string) error {
 	s := &p.files
 	s.umask = 0o022
-	s.caller = fs.Caller{Caps: allCapabilities, PID: p.pid}
+	s.caller = p.cred.caller()
+	s.caller.PID = p.pid
 	s.root = p.kernel.Root.Root()
 	s.cwd = s.root
 	if dir != "" && dir != "/" {
-		at := fs.At{Caller: &s.caller, Root: s.root, Base: s.root, Flags: fs.OnlyDir}
+		at := fs.At{Caller: &fs.Caller{Caps: allCapabilities}, Root: s.root, Base: s.root, Flags: fs.OnlyDir}
 		place, err := at.Lookup(dir)
 		if err != 0 {
 			return errors.New("the working directory " + dir + " is not in the image: " + err.Error())
