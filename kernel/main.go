@@ -8,6 +8,7 @@ import (
 	"gosv/internal/appimage"
 	"gosv/kernel/boot"
 	"gosv/kernel/console"
+	"gosv/kernel/devices"
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/erofs"
 	"gosv/kernel/fs/tmpfs"
@@ -37,8 +38,10 @@ func main() {
 	}
 	metal.Mark("program loaded")
 	p.ReportBoot()
+	var log func(string)
 	if _, ok := boot.Option(metal.CmdLine(), "gosv.verbose"); ok {
 		printMachine()
+		log = diagnosis
 	}
 	if _, ok := boot.Option(metal.CmdLine(), "gosv.boot-timing"); ok {
 		printMarks()
@@ -46,8 +49,12 @@ func main() {
 	if how, ok := boot.Option(metal.CmdLine(), "gosv.debug"); ok {
 		fail(how)
 	}
+	go devices.Start(log, diagnosis)
 	p.Run()
 }
+
+// diagnosis writes a line about the machine.
+func diagnosis(s string) { message("gosv kernel: " + s + "\n") }
 
 // fail makes the kernel fail, for tests of what is reported then.
 func fail(how string) {

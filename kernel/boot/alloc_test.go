@@ -1,6 +1,10 @@
 package boot
 
-import "testing"
+import (
+	"testing"
+
+	"gosv/kernel/boot/boottest"
+)
 
 // What results escape to, so that nothing is optimised away.
 var (
@@ -13,7 +17,7 @@ var (
 
 // The package runs where there is no heap.
 func TestNothingAllocates(t *testing.T) {
-	for _, name := range capturedNames {
+	for _, name := range boottest.Names() {
 		m := captured(t, name)
 		mem := m.mem.memory()
 		m.parse(mem, &sinkInfo)

@@ -3,6 +3,8 @@ package boot
 import (
 	"slices"
 	"testing"
+
+	"gosv/kernel/boot/boottest"
 )
 
 // What real machines (QEMU 7.2, Firecracker 1.17-dev) left in memory, and what
@@ -46,12 +48,8 @@ func TestCapturedMachines(t *testing.T) {
 			if s := m.parse(mem, &info); s != OK {
 				t.Fatal(s)
 			}
-			want := PVH
-			if m.entry == "linux64" {
-				want = Linux64
-			}
-			if info.Protocol != want {
-				t.Errorf("protocol %d, want %d", info.Protocol, want)
+			if info.Protocol != m.entry {
+				t.Errorf("protocol %d, want %d", info.Protocol, m.entry)
 			}
 			if got := info.RAM[:info.NRAM]; !slices.Equal(got, c.ram) {
 				t.Errorf("RAM %x, want %x", got, c.ram)
@@ -98,7 +96,7 @@ func TestCapturedMPTables(t *testing.T) {
 // Flipping any one captured byte may change what is found, but never breaks
 // the promises.
 func TestCapturedMachinesDamaged(t *testing.T) {
-	for _, name := range capturedNames {
+	for _, name := range boottest.Names() {
 		m := captured(t, name)
 		mem := m.mem.memory()
 		for pa, b := range mem[:0x100000] {

@@ -73,7 +73,7 @@ func (m image) fcMP(cpus int) uint64 {
 	m.u32(fcMPTable+4, table)
 	m.put(fcMPTable+8, 1, 4)
 	m.sum(fcMPTable+10, fcMPTable, 16)
-	at := uint64(table + mpTableEntries)
+	at := uint64(table + MPEntries)
 	add := func(b ...byte) { m.put(at, b...); at += uint64(len(b)) }
 	for i := range cpus {
 		flags := byte(1)

@@ -241,7 +241,9 @@ func FuzzMPTable(f *testing.F) {
 		}
 		var ids [MaxCPUs]uint32
 		for pa := range uint64(64) {
-			mem.mpCPUs(pa, &ids)
+			if t, ok := mem.mpTable(pa); ok {
+				mem.mpCPUs(t, &ids)
+			}
 		}
 	})
 }

@@ -1,15 +1,11 @@
 package boot
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
-	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"testing"
+
+	"gosv/kernel/boot/boottest"
 )
 
 // image is memory under construction. A write past its end is a test's bug
@@ -91,14 +87,13 @@ func (m image) memoryMap(pa, stride uint64, entries ...entry) {
 
 // machine is a captured machine.
 type machine struct {
-	name  string
-	entry string // pvh or linux64
+	entry Protocol
 	data  uint64 // address of hvm_start_info or the zero page
 	mem   image
 }
 
 func (m machine) parse(mem Memory, info *Info) Status {
-	if m.entry == "linux64" {
+	if m.entry == Linux64 {
 		return ParseZeroPage(mem, m.data, info)
 	}
 	return ParseStartInfo(mem, m.data, info)
@@ -107,35 +102,10 @@ func (m machine) parse(mem Memory, info *Info) Status {
 // captured loads testdata/<name>.mem.
 func captured(t testing.TB, name string) machine {
 	t.Helper()
-	b, err := os.ReadFile("testdata/" + name + ".mem")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := machine{name: name, mem: make(image, 32<<20)}
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	for lines.Scan() {
-		line := lines.Text()
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		if m.entry == "" {
-			if _, err := fmt.Sscanf(line, "%s 0x%x", &m.entry, &m.data); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		at, data, _ := strings.Cut(line, ": ")
-		pa, err := strconv.ParseUint(at, 16, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := hex.DecodeString(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.mem.put(pa, raw...)
+	c := boottest.Captured(t, name)
+	m := machine{entry: PVH, data: c.Data, mem: c.Mem}
+	if c.Linux64 {
+		m.entry = Linux64
 	}
 	return m
 }
-
-var capturedNames = []string{"firecracker", "firecracker-linux64", "microvm", "microvm-noacpi", "pc", "pc-noacpi", "q35"}

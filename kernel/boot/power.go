@@ -52,35 +52,31 @@ func FindPower(mem Memory, rsdp uint64) Power {
 	if rsdp == 0 {
 		rsdp = FindRSDP(mem)
 	}
-	fadt, ok := mem.findTable(rsdp, sigFADT)
+	fadt, ok := FindTable(mem, rsdp, SigFADT)
 	if !ok {
 		return Power{}
 	}
 	var p Power
-	flags := mem.field32(fadt, fadtFlags)
+	flags := mem.Field32(fadt, fadtFlags)
 	p.HWReduced = flags&fadtHWReduced != 0
-	if flags&fadtResetSupported != 0 && fadt.size > fadtResetValue {
+	if flags&fadtResetSupported != 0 && fadt.Size > fadtResetValue {
 		p.Reset = mem.byteRegister(fadt, fadtReset)
-		p.ResetValue, _ = mem.U8(fadt.pa + fadtResetValue)
+		p.ResetValue, _ = mem.U8(fadt.Addr + fadtResetValue)
 	}
 	if p.HWReduced {
 		p.SleepControl = mem.byteRegister(fadt, fadtSleepControl)
 	} else {
 		p.PM1aControl = mem.pm1a(fadt)
 	}
-	dsdt := uint64(mem.field32(fadt, fadtDSDT))
-	if x := mem.field64(fadt, fadtXDSDT); x != 0 {
-		dsdt = x
-	}
-	if t, ok := mem.table(dsdt, sigDSDT); ok {
+	if t, ok := mem.findDSDT(rsdp); ok {
 		p.S5Type, p.HasS5 = mem.s5Type(t)
 	}
 	return p
 }
 
 // pm1a returns the port of the PM1a control register, or 0.
-func (m Memory) pm1a(fadt table) uint16 {
-	port := uint64(m.field32(fadt, fadtPM1aControl))
+func (m Memory) pm1a(fadt Table) uint16 {
+	port := uint64(m.Field32(fadt, fadtPM1aControl))
 	space, addr := m.gas(fadt, fadtXPM1aControl)
 	if addr != 0 {
 		if space != SystemIO {
@@ -94,41 +90,23 @@ func (m Memory) pm1a(fadt table) uint16 {
 	return uint16(port)
 }
 
-// field32 reads a u32 of t, or 0 if t is too short to have it.
-func (m Memory) field32(t table, off uint64) uint32 {
-	if off+4 > t.size {
-		return 0
-	}
-	v, _ := m.U32(t.pa + off)
-	return v
-}
-
-// field64 is field32 for a u64.
-func (m Memory) field64(t table, off uint64) uint64 {
-	if off+8 > t.size {
-		return 0
-	}
-	v, _ := m.U64(t.pa + off)
-	return v
-}
-
 // gas reads a generic address structure of t; addr is 0 if there is none.
-func (m Memory) gas(t table, off uint64) (space Space, addr uint64) {
-	if off+gasSize > t.size {
+func (m Memory) gas(t Table, off uint64) (space Space, addr uint64) {
+	if off+gasSize > t.Size {
 		return 0, 0
 	}
-	s, _ := m.U8(t.pa + off)
-	return Space(s), m.field64(t, off+gasAddr)
+	s, _ := m.U8(t.Addr + off)
+	return Space(s), m.Field64(t, off+gasAddr)
 }
 
 // byteRegister reads a generic address structure of t that can only describe
 // a register of 8 bits.
-func (m Memory) byteRegister(t table, off uint64) Register {
+func (m Memory) byteRegister(t Table, off uint64) Register {
 	space, addr := m.gas(t, off)
 	if addr == 0 {
 		return Register{}
 	}
-	bits, _ := m.U8(t.pa + off + gasBits)
+	bits, _ := m.U8(t.Addr + off + gasBits)
 	usable := space == SystemMemory || space == SystemIO && addr <= 0xffff
 	if bits != 8 || !usable {
 		return Register{}
@@ -152,9 +130,9 @@ const (
 
 // s5Type looks in the DSDT for Name (_S5, Package {SLP_TYPa, ...}), by its
 // bytes: there is no need to interpret the AML around it.
-func (m Memory) s5Type(dsdt table) (slpTyp uint8, ok bool) {
-	end := dsdt.pa + dsdt.size
-	for pa := dsdt.pa + tableHeader + 1; pa+4 <= end; pa++ {
+func (m Memory) s5Type(dsdt Table) (slpTyp uint8, ok bool) {
+	end := dsdt.Addr + dsdt.Size
+	for pa := dsdt.Addr + tableHeader + 1; pa+4 <= end; pa++ {
 		if name, _ := m.U32(pa); name != nameS5 {
 			continue
 		}

@@ -9,10 +9,11 @@ import (
 	"gosv/kernel/gotimer"
 	"gosv/kernel/interrupt"
 	"gosv/kernel/metal"
+	"gosv/kernel/platform"
 )
 
-// Registers of the 16550 (National Semiconductor PC16550D, table II), its line
-// on the I/O APIC, and that one's address: the same on every PC since 1995.
+// Registers of the 16550 (National Semiconductor PC16550D, table II), and its line
+// on the I/O APIC: the same on every PC since 1995.
 const (
 	data            = 0x3f8
 	interruptEnable = data + 1
@@ -21,8 +22,7 @@ const (
 
 	dataReady = 1
 
-	ioapic = 0xfec00000
-	irq    = 4
+	irq = 4
 )
 
 var mu sync.Mutex
@@ -73,14 +73,19 @@ var receiver struct {
 // uses escapes. To be called once.
 func Listen(r Receiver, framed bool) {
 	receiver.decoder = decoder{to: r, framed: framed}
-	n, ok := interrupt.Handle(Poll)
-	if !ok {
+	if interrupt.Line(platform.Line{GSI: irq}, pollInterrupt) != nil {
 		return
 	}
-	metal.RouteIRQ(ioapic, irq, uint32(n), false, false)
 	metal.Out8(modemControl, 0x0b) // DTR, RTS, OUT2: the interrupt's gate
 	metal.Out8(interruptEnable, 1) // received data available
 	Poll()
+}
+
+// pollInterrupt says that there was news even if there was none: somebody else's
+// Poll may have been here before.
+func pollInterrupt() bool {
+	Poll()
+	return true
 }
 
 // Poll takes what the port holds, as far as there is room for it. A receiver

@@ -50,8 +50,10 @@ const (
 	flagsUser = 0x202 // IF and the bit that is always 1
 
 	vecTimer, vecWake, vecTLB, vecSpurious = 32, 33, 34, 35
-	vecDevice                              = 40 // the first of 24 for devices
-	numVectors                             = 64
+	vecDevice                              = 40 // the first of 63 for devices
+	vecStray                               = vecDevice + 63
+	numStubs                               = vecStray + 1
+	numVectors                             = 256
 )
 
 var (
@@ -71,13 +73,14 @@ var (
 	nog [512]byte
 )
 
-// initIDT fills the interrupt descriptor table that all CPUs share.
+// initIDT fills the interrupt descriptor table that all CPUs share, but for the
+// devices' part: see openGates.
 func initIDT(stubs, tlb uintptr) {
 	i := uintptr(0)
 	for ; i < 32; i++ {
 		setGate(i, stubs+i*16, 3)
 	}
-	for ; i < numVectors; i++ {
+	for ; i < vecDevice; i++ {
 		setGate(i, stubs+i*16, 1)
 	}
 	for _, i := range [...]uintptr{2, 8, 18} { // NMI, double fault, machine check
@@ -88,11 +91,24 @@ func initIDT(stubs, tlb uintptr) {
 	idt[4*2] |= 3 << 45
 }
 
+// openGates fills the rest of the table, before the first device gets a
+// vector. What comes in with a vector that nobody was given is one too.
+func openGates() {
+	_, _, _, stubs, _, _ := leaves.entries()
+	for i := uintptr(vecSpurious + 1); i < numVectors; i++ {
+		stub := i
+		if i < vecDevice || i > vecStray {
+			stub = vecStray
+		}
+		setGate(i, stubs+stub*16, 1)
+	}
+}
+
 // setGate makes handler that of vector i, on stack ist of the TSS.
 func setGate(i, handler, ist uintptr) {
 	const gate = 0x8e // present, DPL 0, 64-bit interrupt gate
-	idt[i*2] = uint64(handler&0xffff | 0x08<<16 | ist<<32 | gate<<40 | handler>>16&0xffff<<48)
 	idt[i*2+1] = uint64(handler >> 32)
+	idt[i*2] = uint64(handler&0xffff | 0x08<<16 | ist<<32 | gate<<40 | handler>>16&0xffff<<48)
 }
 
 // loadCPU loads c's descriptor tables and system call entry.

@@ -25,7 +25,7 @@ const (
 
 var (
 	eventFDs   [8]event
-	irqPending uint64 // atomic: device vectors that fired, from vecDevice on
+	irqPending uint64 // atomic: device interrupts that came in
 )
 
 func newEvent(kind uint32) uintptr {

@@ -3,6 +3,8 @@ package metal
 import (
 	"sync/atomic"
 	"unsafe"
+
+	"gosv/kernel/boot"
 )
 
 // Regs is the state of an application thread while it is not in ring 3. The
@@ -121,11 +123,6 @@ func AllocHuge() uintptr { return mcall(sysHuge, 0, 0, 0) }
 // FreeHuge gives back what AllocHuge gave.
 func FreeHuge(pa uintptr) { mcall(sysFreeHuge, pa, 0, 0) }
 
-// AllocRun returns the physical address of n frames in a row of undefined contents, from
-// memory that was never used; 0 if that has no such piece left, which it has
-// while the machine is young. FreeFrames takes them back.
-func AllocRun(n int) uintptr { return mcall(sysRun, uintptr(n), 0, 0) }
-
 // FreeMemory returns the bytes that AllocFrames could still give, and all
 // that the machine has for kernel and application.
 func FreeMemory() (free, total uint64) {
@@ -217,7 +214,7 @@ func In8(port uint16) uint8     { return uint8(inb(uintptr(port))) }
 func Out8(port uint16, v uint8) { outb(uintptr(port), uintptr(v)) }
 
 // PendingIRQs returns the device interrupts that came in since it was called
-// last, as a bit set from vector FirstIRQ on, and clears them.
+// last, as a bit set, and clears them.
 func PendingIRQs() uint64 { return atomic.SwapUint64(&irqPending, 0) }
 
 // HasIRQ says whether PendingIRQs would return any.
@@ -259,29 +256,65 @@ func CPUFeatures() (c1, d1, b7 uint32) {
 	return features.leaf1.c, features.leaf1.d, features.leaf7.b
 }
 
-// RouteIRQ makes interrupts of pin of the I/O APIC at base (physical address)
-// come to the boot CPU as vector FirstIRQ+n, n below NumIRQs.
-func RouteIRQ(base uintptr, pin, n uint32, level, activeLow bool) {
-	const regSelect, regWindow, redirection = 0x00, 0x10, 0x10
-	low := uint32(vecDevice) + n
-	if level {
-		low |= 1 << 15
-	}
+// Device interrupts come to the boot CPU, as bits of PendingIRQs: NumIRQs
+// vectors that can be given to devices, and then one for all others.
+const (
+	NumIRQs  = vecStray - vecDevice
+	StrayIRQ = NumIRQs
+)
+
+// OpenIRQs makes the machine ready for device interrupts.
+func OpenIRQs() { mcall(sysOpenIRQs, 0, 0, 0) }
+
+// Registers of an I/O APIC (82093AA, 3.0).
+const (
+	ioapicSelect      = 0x00
+	ioapicWindow      = 0x10
+	ioapicRedirection = 0x10 // two registers for each pin
+
+	redirectLow    = 1 << 13
+	redirectMasked = 1 << 16
+)
+
+// RouteIRQ makes edges at a pin of the I/O APIC at base (physical address) come
+// in as interrupt n.
+func RouteIRQ(base uintptr, pin, n uint32, activeLow bool) {
+	low := vecDevice + n
 	if activeLow {
-		low |= 1 << 13
+		low |= redirectLow
 	}
 	p := DirectMap + base
-	st32(p+regSelect, redirection+pin*2+1)
-	st32(p+regWindow, cpu0.apic<<24)
-	st32(p+regSelect, redirection+pin*2)
-	st32(p+regWindow, low)
+	st32(p+ioapicSelect, ioapicRedirection+pin*2+1)
+	st32(p+ioapicWindow, cpu0.apic<<24)
+	st32(p+ioapicSelect, ioapicRedirection+pin*2)
+	st32(p+ioapicWindow, low)
 }
 
-// Device interrupts: vectors FirstIRQ to FirstIRQ+NumIRQs-1.
-const (
-	FirstIRQ = vecDevice
-	NumIRQs  = numVectors - vecDevice
-)
+// MaskIRQ closes a pin that RouteIRQ opened.
+func MaskIRQ(base uintptr, pin uint32) {
+	p := DirectMap + base
+	st32(p+ioapicSelect, ioapicRedirection+pin*2)
+	st32(p+ioapicWindow, redirectMasked)
+}
+
+// MSI is what a device writes, and where, to send interrupt n (Intel SDM vol. 3
+// 11.11).
+func MSI(n uint32) (addr uint64, data uint32) {
+	return apicBase | uint64(cpu0.apic)<<12, vecDevice + n
+}
+
+// MapDevice returns where n bytes of device registers, or more, at physical
+// address pa can be accessed, uncached; nil if there is no memory for the page
+// tables. The mapping stays.
+func MapDevice(pa, n uintptr) unsafe.Pointer {
+	return unsafe.Pointer(mcall(sysMapDevice, pa, n, 0))
+}
+
+// BootData is what the loader left: all of low memory, the way that the kernel
+// was entered, and the address that it was given.
+func BootData() (mem boot.Memory, protocol boot.Protocol, data uint64) {
+	return physMemory(), boot.Protocol(bootProtocol), uint64(bootData)
+}
 
 // Exit ends the machine and reports code to the host.
 func Exit(code int) {
@@ -298,12 +331,13 @@ const (
 	sysFreeFrames
 	sysHuge
 	sysFreeHuge
-	sysRun
 	sysDeadline
 	sysFlush
 	sysRoot
 	sysExit
 	sysIRQFD
+	sysOpenIRQs
+	sysMapDevice
 	sysKick
 	sysMove
 	sysTurns

@@ -17,6 +17,7 @@ const (
 
 	ptePresent  = 1 << 0
 	pteWrite    = 1 << 1
+	pteUncached = 1<<3 | 1<<4 // PWT, PCD: type UC in the PAT as it is after reset
 	pteHuge     = 1 << 7
 	pteGlobal   = 1 << 8
 	pteNX       = 1 << 63
@@ -161,6 +162,21 @@ func mapHeap(va uintptr) bool {
 		st(e, f|pteNX|pteWrite|ptePresent)
 	}
 	return true
+}
+
+// mapDevice is MapDevice: in the heap's address space, for a device may lie far
+// above the direct map.
+func mapDevice(pa, n uintptr) uintptr {
+	va, offset, end := nextVA, pa&4095, pa+n
+	for pa -= offset; pa < end; pa += 4096 {
+		e := pte(nextVA, 1, true)
+		if e == 0 {
+			return 0
+		}
+		st(e, pa|pteNX|pteUncached|pteWrite|ptePresent)
+		nextVA += 4096
+	}
+	return va + offset
 }
 
 // unmapHeap takes away what backs [va, va+n) of the Go heap: it reads as

@@ -71,8 +71,6 @@ func lockedSyscall(c *CPU, t *thread) {
 		}
 		framesGiven -= t.SI
 		t.AX = 0
-	case sysRun:
-		t.AX = takeRun(t.DI)
 	case sysHuge:
 		t.AX = takeHuge()
 	case sysFreeHuge:
@@ -82,6 +80,10 @@ func lockedSyscall(c *CPU, t *thread) {
 		setWant(c)
 	case sysIRQFD:
 		t.AX = newEvent(eventIRQ)
+	case sysOpenIRQs:
+		openGates()
+	case sysMapDevice:
+		t.AX = mapDevice(t.DI, t.SI)
 	case sysKick:
 		kickOthers(c)
 	case sysMove:

@@ -33,11 +33,30 @@ var machines = []machine{
 	{"pc", "pvh", qemu("pc", 2)},
 	{"q35", "pvh", qemu("q35", 4, "-initrd", "capture/stub.S")},
 	{"pc-noacpi", "pvh", qemu("pc,acpi=off", 2)},
-	{"firecracker", "pvh", firecracker(2)},
-	{"firecracker-linux64", "linux64", firecracker(1)},
+	{"firecracker", "pvh", firecracker(2, "", "")},
+	{"firecracker-linux64", "linux64", firecracker(1, "", "")},
+
+	// With devices.
+	{"microvm-devices", "pvh", qemu("microvm", 1, virtio("device")...)},
+	{"microvm-noacpi-devices", "pvh", qemu("microvm,acpi=off", 1, virtio("device")...)},
+	{"microvm-pcie", "pvh", qemu("microvm,pcie=on", 1, virtio("pci")...)},
+	{"pc-devices", "pvh", qemu("pc", 1, append(virtio("pci"), "-device", "vmgenid,guid=auto", "-device", "pvpanic")...)},
+	{"q35-devices", "pvh", qemu("q35", 1, append(virtio("pci"), "-device", "vmgenid,guid=auto", "-device", "pvpanic",
+		"-device", "pcie-root-port,id=rp,chassis=1", "-device", "virtio-scsi-pci,bus=rp")...)},
+	{"firecracker-devices", "pvh", firecracker(1, fcDevices, "")},
+	{"firecracker-pci", "pvh", firecracker(1, fcDevices, "--enable-pci")},
 }
 
-const memory = "32" // MiB
+func virtio(bus string) []string {
+	return []string{"-device", "virtio-rng-" + bus, "-device", "virtio-balloon-" + bus, "-device", "virtio-serial-" + bus}
+}
+
+const fcDevices = `,"entropy":{},"balloon":{"amount_mib":0,"deflate_on_oom":false},"vsock":{"guest_cid":3,"uds_path":"/tmp/v"}`
+
+const (
+	memory   = "32" // MiB
+	lineSize = 192  // of the command line, as much as any of these has
+)
 
 func qemu(model string, cpus int, more ...string) func(string) ([]byte, error) {
 	return func(kernel string) ([]byte, error) {
@@ -52,7 +71,7 @@ func qemu(model string, cpus int, more ...string) func(string) ([]byte, error) {
 	}
 }
 
-func firecracker(cpus int) func(string) ([]byte, error) {
+func firecracker(cpus int, devices, options string) func(string) ([]byte, error) {
 	return func(kernel string) ([]byte, error) {
 		fc, err := exec.LookPath("firecracker")
 		if err != nil {
@@ -60,12 +79,12 @@ func firecracker(cpus int) func(string) ([]byte, error) {
 		}
 		config := kernel + ".json"
 		text := fmt.Sprintf(`{"boot-source":{"kernel_image_path":"/tmp/k","initrd_path":"/tmp/k","boot_args":"one two=2"},
-			"drives":[],"machine-config":{"vcpu_count":%d,"mem_size_mib":%s}}`, cpus, memory)
+			"drives":[],"machine-config":{"vcpu_count":%d,"mem_size_mib":%s}%s}`, cpus, memory, devices)
 		if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 			return nil, err
 		}
 		script := kernel + ".sh"
-		text = fmt.Sprintf("%s --no-api --config-file /tmp/k.json --level Off >/tmp/out; hexdump -v -e '/1 \"%%02x\"' /tmp/out; echo\n", fc)
+		text = fmt.Sprintf("%s --no-api --config-file /tmp/k.json %s --level Off >/tmp/out; hexdump -v -e '/1 \"%%02x\"' /tmp/out; echo\n", fc, options)
 		if err := os.WriteFile(script, []byte(text), 0o644); err != nil {
 			return nil, err
 		}
@@ -162,14 +181,14 @@ func (c *capture) all() {
 	rsdp := uint64(0)
 	if c.entry == "pvh" {
 		c.read(span{data, 0x38})
-		spans = append(spans, span{c.u(data+0x28, 8), c.u(data+0x30, 4) * 24}, span{c.u(data+0x18, 8), 32})
+		spans = append(spans, span{c.u(data+0x28, 8), c.u(data+0x30, 4) * 24}, span{c.u(data+0x18, 8), lineSize})
 		if c.u(data+0x0c, 4) > 0 {
 			spans = append(spans, span{c.u(data+0x10, 8), 32})
 		}
 		rsdp = c.u(data+0x20, 8)
 	} else {
 		c.read(span{data, 4096})
-		spans = append(spans, span{c.u(data+0x228, 4), 32})
+		spans = append(spans, span{c.u(data+0x228, 4), lineSize})
 		rsdp = c.u(data+0x70, 8)
 	}
 	if rsdp == 0 {
@@ -201,7 +220,7 @@ func (c *capture) tables(rsdp uint64) {
 	}
 	c.read(heads...)
 	for _, s := range heads {
-		if sig := c.text(s.pa, 4); sig == "FACP" || sig == "APIC" {
+		if sig := c.text(s.pa, 4); slices.Contains([]string{"FACP", "APIC", "MCFG", "SSDT"}, sig) {
 			bodies = append(bodies, span{s.pa, c.u(s.pa+4, 4)})
 		}
 	}
