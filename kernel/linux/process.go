@@ -77,6 +77,7 @@ type Process struct {
 	mu         sync.Mutex
 	threads    []*Thread     // by tid
 	deadTime   atomic.Uint64 // CPU time of those that are gone, ns,
+	deadTicks  cpuTicks
 	deadWaits  atomic.Uint64 // and how often they gave up their CPU
 	deadYields atomic.Uint64
 	exiting    atomic.Bool
@@ -90,7 +91,8 @@ type Process struct {
 
 	core coreState
 
-	exe         string                   // path of the executable
+	exe         string // path of the executable
+	split       cpuSplit
 	oomScore    atomic.Int32             // /proc/PID/oom_score_adj
 	tty         atomic.Pointer[terminal] // that controls it, or nil
 	deathSignal int32                    // PR_SET_PDEATHSIG

@@ -184,10 +184,10 @@ func NoDeadline() {
 }
 
 // Runnable counts n more of the application's threads that run or could; n may be
-// negative. While there are more than CPUs they take turns of 10 ms, the first of
-// 100: whoever is in ring 3 at the end of one comes back to Go.
+// negative. While there are any, there is a tick every 10 ms, every 100 in the first second. When
+// there are more than CPUs they take turns: whoever is in ring 3 at a tick comes back to Go.
 func Runnable(n int32) {
-	if uintptr(runnables.Add(n)) > ncpu && n > 0 && atomic.LoadUint64(&turnEnd) == 0 {
+	if runnables.Add(n); n > 0 && atomic.LoadUint64(&turnEnd) == 0 {
 		mcall(sysTurns, 0, 0, 0)
 	}
 }
@@ -195,6 +195,19 @@ func Runnable(n int32) {
 // Move lets the caller go on on a CPU, where it takes the place of what runs there; false
 // if that one is still starting. On the way back from ring 3 it may be moved again.
 func Move(cpu int) bool { return mcall(sysMove, uintptr(cpu), 0, 0) != 0 }
+
+// Crowded says whether more threads of the application could run than there are CPUs.
+func Crowded() bool { return uintptr(runnables.Load()) > ncpu }
+
+// Ticks counts the ticks of all time; the last interrupt was for that many of them. A
+// thread that it found in ring 3 returns from EnterUser with it: one that is not OfDevice.
+func Ticks() (all, last uint32) {
+	v := atomic.LoadUint64(&ticks)
+	return uint32(v), uint32(v >> 32)
+}
+
+// OfDevice says whether the interrupt that EnterUser returned for was a device's.
+func OfDevice(vec uintptr) bool { return vec >= vecDevice }
 
 // CPUs is the number of CPUs, ThisCPU the one the caller is (or just was) on.
 func CPUs() int { return int(ncpu) }

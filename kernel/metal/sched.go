@@ -57,13 +57,15 @@ var (
 	userDeadlineAt *CPU   // armed there; nil: nowhere, for a CPU idles
 
 	runnables atomic.Int32 // threads of the application that run or could (see Runnable)
-	turnEnd   uint64       // when they shall change, 0 if they need not; atomic
+	turnEnd   uint64       // when the next tick is and they shall change, 0 if there are none; atomic
 	turnEndAt *CPU         // armed there
 	firstTurn uint64       // when the first ends: a short-lived program does not see it
 
 	// recall is set while some thread shall come back from ring 3, or not go there,
 	// and look at timers and device interrupts. Atomic. Who clears it looks.
 	recall uint32
+
+	ticks uint64 // what Ticks returns, all in the lower half; atomic
 )
 
 // In ns: how long a thread runs while another waits for its CPU, which has no P
@@ -73,6 +75,8 @@ var (
 const (
 	slice      = 100_000_000
 	turn       = 10_000_000 // of the application's threads, the first ten in one
+	turnSlack  = 9 * turn   // if nobody waits for its end,
+	turnExact  = 1e9        // and only until then
 	timerSlack = 50_000
 )
 
@@ -224,8 +228,14 @@ func setWant(c *CPU) {
 			}
 		}
 	}
-	if turnEnd != 0 && turnEndAt == c && (next == 0 || turnEnd < next) {
-		next = turnEnd
+	if turnEnd != 0 && turnEndAt == c {
+		end := turnEnd
+		if end < turnExact && !Crowded() {
+			end += turnSlack
+		}
+		if next == 0 || end < next {
+			next = end
+		}
 	}
 	c.want = next
 }
@@ -284,27 +294,36 @@ func deadlineDue(c *CPU, n uint64) {
 	recallUser(c)
 }
 
-// startTurn begins a turn of the application's threads if some wait for a CPU.
+// startTurn begins a turn of the application's threads if there are any. Turns end at
+// multiples of their length: what runs for less meets one as often as it should.
 func startTurn(c *CPU) {
 	atomic.StoreUint64(&turnEnd, 0) // before looking: who makes one more looks afterwards
-	if uintptr(runnables.Load()) > ncpu {
+	if runnables.Load() > 0 {
 		n := now()
 		if firstTurn == 0 {
 			firstTurn = n + 10*turn
 		}
 		turnEndAt = c
-		atomic.StoreUint64(&turnEnd, max(n+turn, firstTurn))
+		atomic.StoreUint64(&turnEnd, max((n/turn+1)*turn, firstTurn))
 	}
 }
 
-// turnDue makes all threads in ring 3 come back when a turn is over.
+// turnDue makes all threads in ring 3 come back when a turn is over: for others, if some
+// wait for a CPU, or to count the tick. One that it finds in the kernel does so before
+// the next interrupt, which must not be taken for it.
 func turnDue(c *CPU) {
-	if turnEnd == 0 || turnEnd > now() {
+	t := now()
+	if turnEnd == 0 || turnEnd > t {
 		return
 	}
+	late := (t-turnEnd)/turn + 1
+	atomic.StoreUint64(&ticks, uint64(uint32(ticks)+uint32(late))|late<<32)
+	n := runnables.Load()
 	startTurn(c)
-	if turnEnd != 0 {
+	if n > 0 {
 		recallUser(c)
+	}
+	if n > 1 {
 		kickOthers(c)
 	}
 }
