@@ -17,6 +17,7 @@ var (
 	devTTY     = fs.Device(5, 0)
 	devConsole = fs.Device(5, 1)
 	devPtmx    = fs.Device(5, 2)
+	devVsock   = fs.Device(10, 121)
 )
 
 // openDevice returns what a character device's node stands for.
@@ -43,6 +44,8 @@ func (t *Thread) openDevice(n fs.Inode, flags uint32) (object, Errno) {
 		return y, 0
 	case devPtmx:
 		return t.openMaster(d)
+	case devVsock:
+		return &vsockDevice{d}, 0
 	case devConsole:
 		if !theTerminal.there {
 			return &consoleOutput{stream: metal.Stdout}, 0
@@ -128,6 +131,7 @@ func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
 		{"urandom", fs.New{Mode: fs.Char | 0o666, Rdev: devURandom}},
 		{"tty", fs.New{Mode: fs.Char | 0o666, Rdev: devTTY}},
 		{"ptmx", fs.New{Mode: fs.Char | 0o666, Rdev: devPtmx}},
+		{"vsock", fs.New{Mode: fs.Char | 0o666, Rdev: devVsock}},
 		{"console", fs.New{Mode: fs.Char | 0o600, Rdev: devConsole}},
 		{"shm", fs.New{Mode: fs.Directory | fs.Sticky | 0o777}},
 		{"pts", fs.New{Mode: fs.Directory | 0o755}},

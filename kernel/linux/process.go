@@ -44,10 +44,11 @@ type Kernel struct {
 	procs  []*Process // by pid
 	init   *Process   // the first one: the machine ends with it
 
-	locks   lockTable    // on files
-	inotify inotifyTable // what is watched
-	seats   seats        // of threads with an affinity mask
-	ptys    ptys
+	locks    lockTable    // on files
+	inotify  inotifyTable // what is watched
+	seats    seats        // of threads with an affinity mask
+	ptys     ptys
+	vsockets vsockets
 
 	pages      FilePages // of all files in memory
 	anon       *tmpfs.FS // files without names, nil until the first

@@ -17,7 +17,7 @@ type socket interface {
 	accept(t *Thread, f *File) (socket, Errno)
 	send(t *Thread, f *File, m *message) (int, Errno)
 	receive(t *Thread, f *File, m *message) (int, Errno)
-	connect(t *Thread, addr []byte) Errno
+	connect(t *Thread, f *File, addr []byte) Errno
 	shutdown(how uintptr) Errno
 	address(peer bool) ([]byte, Errno) // getsockname, getpeername
 	common() *socketCommon
@@ -70,7 +70,8 @@ func (*socketCommon) setOption(*Thread, int32, uintptr, []byte) Errno { return E
 
 // Families, kinds and flags (socket(2)).
 const (
-	afUnix = 1
+	afUnix  = 1
+	afVsock = 40
 
 	sockStream    = 1
 	sockDgram     = 2
@@ -133,6 +134,8 @@ func (t *Thread) newSocket(family, kind, protocol int32) (socket, Errno) {
 			return nil, err
 		}
 		return newUnixSocket(kind), 0
+	case afVsock:
+		return t.newVsock(kind, protocol)
 	}
 	return nil, EAFNOSUPPORT
 }
@@ -234,7 +237,7 @@ func sysConnect(t *Thread, a *Args) (uintptr, Errno) {
 		if err != 0 {
 			return 0, err
 		}
-		return 0, s.connect(t, addr)
+		return 0, s.connect(t, f, addr)
 	})
 }
 

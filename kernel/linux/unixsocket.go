@@ -84,7 +84,7 @@ func (s *unixSocket) other() *unixSocket {
 }
 
 // connect finds nobody: no socket has a name yet.
-func (s *unixSocket) connect(t *Thread, addr []byte) Errno {
+func (s *unixSocket) connect(t *Thread, f *File, addr []byte) Errno {
 	const pathAt = 2 // in struct sockaddr_un
 	switch {
 	case len(addr) <= pathAt || len(addr) > pathAt+108 || addr[0] != afUnix || addr[1] != 0:
@@ -135,7 +135,7 @@ func (s *unixSocket) send(t *Thread, f *File, m *message) (int, Errno) {
 		}
 		return 0, EOPNOTSUPP
 	case m.to != nil && s.kind == sockDgram:
-		return 0, s.connect(t, m.to)
+		return 0, s.connect(t, f, m.to)
 	case peer == nil:
 		return 0, ENOTCONN
 	case s.kind == sockStream:
