@@ -49,7 +49,10 @@ func main() {
 	if how, ok := boot.Option(metal.CmdLine(), "gosv.debug"); ok {
 		fail(how)
 	}
-	go devices.Start(log, diagnosis)
+	go func() {
+		p.Attend()
+		devices.Start(log, diagnosis)
+	}()
 	p.Run()
 }
 
