@@ -210,6 +210,26 @@ TEXT inb<>(SB),NOSPLIT|NOFRAME,$0
 	INB
 	RET
 
+// inw(port uintptr) uintptr
+TEXT inw<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	AX, DX
+	XORL	AX, AX
+	INW
+	RET
+
+// inl(port uintptr) uintptr
+TEXT inl<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	AX, DX
+	INL
+	RET
+
+// outl(port, v uintptr)
+TEXT outl<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	AX, DX
+	MOVQ	BX, AX
+	OUTL
+	RET
+
 // outw(port, v uintptr)
 TEXT outw<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	AX, DX
@@ -394,4 +414,7 @@ DATA leaftable<>+0x78(SB)/8, $haltForever<>(SB)
 DATA leaftable<>+0x80(SB)/8, $tripleFault<>(SB)
 DATA leaftable<>+0x88(SB)/8, $·cpuNow(SB)
 DATA leaftable<>+0x90(SB)/8, $entries<>(SB)
-GLOBL leaftable<>(SB),RODATA|NOPTR,$0x98
+DATA leaftable<>+0x98(SB)/8, $inw<>(SB)
+DATA leaftable<>+0xa0(SB)/8, $inl<>(SB)
+DATA leaftable<>+0xa8(SB)/8, $outl<>(SB)
+GLOBL leaftable<>(SB),RODATA|NOPTR,$0xb0

@@ -223,8 +223,12 @@ func Initrd() []byte {
 }
 
 // In8 and its siblings read and write I/O ports.
-func In8(port uint16) uint8     { return uint8(inb(uintptr(port))) }
-func Out8(port uint16, v uint8) { outb(uintptr(port), uintptr(v)) }
+func In8(port uint16) uint8       { return uint8(inb(uintptr(port))) }
+func In16(port uint16) uint16     { return uint16(inw(uintptr(port))) }
+func In32(port uint16) uint32     { return uint32(inl(uintptr(port))) }
+func Out8(port uint16, v uint8)   { outb(uintptr(port), uintptr(v)) }
+func Out16(port uint16, v uint16) { outw(uintptr(port), uintptr(v)) }
+func Out32(port uint16, v uint32) { outl(uintptr(port), uintptr(v)) }
 
 // PendingIRQs returns the device interrupts that came in since it was called
 // last, as a bit set, and clears them.

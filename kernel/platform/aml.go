@@ -183,7 +183,7 @@ func (m *Machine) addDevice(code []byte, d *device) (events []Line) {
 		e := ECAM{Addr: d.cba, Last: 0xff}
 		eachResource(d.crs, func(r resource) {
 			switch {
-			case r.kind == memory && !m.isRAM(r.start, r.size):
+			case r.kind == memory && !m.IsRAM(r.start, r.size):
 				m.Windows = append(m.Windows, boot.Range{Start: r.start, End: r.start + r.size})
 			case r.kind == buses && r.start+r.size <= 0x100 && r.size > 0:
 				e.First, e.Last = uint8(r.start), uint8(r.start+r.size-1)
