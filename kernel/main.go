@@ -12,6 +12,7 @@ import (
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/erofs"
 	"gosv/kernel/fs/tmpfs"
+	"gosv/kernel/gotimer"
 	"gosv/kernel/linux"
 	"gosv/kernel/metal"
 )
@@ -31,17 +32,16 @@ const (
 
 func main() {
 	metal.Mark("Go runtime")
-	p, err := start()
+	k, p, err := start()
 	if err != nil {
 		message("gosv kernel: " + err.Error() + "\n")
 		metal.Exit(exitCode(err))
 	}
 	metal.Mark("program loaded")
 	p.ReportBoot()
-	var log func(string)
-	if _, ok := boot.Option(metal.CmdLine(), "gosv.verbose"); ok {
+	if verbose() != nil {
 		printMachine()
-		log = diagnosis
+		k.NeedDevices()
 	}
 	if _, ok := boot.Option(metal.CmdLine(), "gosv.boot-timing"); ok {
 		printMarks()
@@ -51,10 +51,15 @@ func main() {
 	}
 	go func() {
 		p.Attend()
-		devices.Start(log, diagnosis)
+		gotimer.Sleep(devicesAfter)
+		k.NeedDevices()
 	}()
 	p.Run()
 }
+
+// devicesAfter is when devices are looked for that nobody has asked for, in ns
+// of the program's run: when it is not one of those that end at once.
+const devicesAfter = 1_000_000_000
 
 // diagnosis writes a line about the machine.
 func diagnosis(s string) { message("gosv kernel: " + s + "\n") }
@@ -75,31 +80,43 @@ func fail(how string) {
 }
 
 // start makes a process of the application that came as initrd.
-func start() (*linux.Process, error) {
+func start() (*linux.Kernel, *linux.Process, error) {
 	img := metal.Initrd()
 	if len(img) == 0 {
-		return nil, errors.New("no application: start it with an initrd made by gosv build")
+		return nil, nil, errors.New("no application: start it with an initrd made by gosv build")
 	}
 	files, encoded, err := appimage.Split(img)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	app, err := appimage.Parse(encoded)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	k := linux.NewKernel()
 	k.Log = message
 	k.HostName = app.HostName
 	k.Exit = console.Exit
 	if app.Plan != nil && !k.Diagnose(app.Plan, func(record []byte) { console.Write(metal.Records, record) }) {
-		return nil, errors.New("the image says in a way that makes no sense what to report of its program")
+		return nil, nil, errors.New("the image says in a way that makes no sense what to report of its program")
 	}
 	if k.Root, err = mount(k, files); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	metal.Mark("file systems")
-	return k.Start(&linux.Program{Path: app.Exe, Argv: app.Args, Envp: app.Env, Dir: app.Cwd, UID: app.UID, GID: app.GID, Groups: app.Groups})
+	k.FindDevices = findDevices
+	p, err := k.Start(&linux.Program{Path: app.Exe, Argv: app.Args, Envp: app.Env, Dir: app.Cwd, UID: app.UID, GID: app.GID, Groups: app.Groups})
+	return k, p, err
+}
+
+func findDevices(k *linux.Kernel) { devices.Find(k, verbose(), diagnosis) }
+
+// verbose is where to say what is found on the machine, nil if nobody wants to know.
+func verbose() func(string) {
+	if _, ok := boot.Option(metal.CmdLine(), "gosv.verbose"); ok {
+		return diagnosis
+	}
+	return nil
 }
 
 // mount makes the root file system: the image, and memory on top of it for

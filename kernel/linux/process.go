@@ -39,6 +39,8 @@ type Kernel struct {
 	Exit     func(code int) // ends the machine with the first process
 	Root     *fs.Namespace  // the files that processes see
 
+	FindDevices func(k *Kernel) // finds the machine's devices and adds them; nil: there are none
+
 	mu     sync.Mutex
 	lastID int        // the last process or thread id given out
 	procs  []*Process // by pid
@@ -49,6 +51,8 @@ type Kernel struct {
 	seats    seats        // of threads with an affinity mask
 	ptys     ptys
 	vsockets vsockets
+
+	hardware atomic.Pointer[hardware] // nil: nobody needed it yet
 
 	pages      FilePages // of all files in memory
 	anon       *tmpfs.FS // files without names, nil until the first

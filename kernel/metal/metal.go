@@ -123,6 +123,11 @@ func AllocHuge() uintptr { return mcall(sysHuge, 0, 0, 0) }
 // FreeHuge gives back what AllocHuge gave.
 func FreeHuge(pa uintptr) { mcall(sysFreeHuge, pa, 0, 0) }
 
+// AllocRun returns the physical address of n frames in a row of undefined contents, from
+// memory that was never used; 0 if that has no such piece left, which it has
+// while the machine is young. FreeFrames takes them back.
+func AllocRun(n int) uintptr { return mcall(sysRun, uintptr(n), 0, 0) }
+
 // FreeMemory returns the bytes that AllocFrames could still give, and all
 // that the machine has for kernel and application.
 func FreeMemory() (free, total uint64) {
@@ -348,6 +353,7 @@ const (
 	sysFreeFrames
 	sysHuge
 	sysFreeHuge
+	sysRun
 	sysDeadline
 	sysFlush
 	sysRoot

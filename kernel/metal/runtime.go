@@ -71,6 +71,8 @@ func lockedSyscall(c *CPU, t *thread) {
 		}
 		framesGiven -= t.SI
 		t.AX = 0
+	case sysRun:
+		t.AX = takeRun(t.DI)
 	case sysHuge:
 		t.AX = takeHuge()
 	case sysFreeHuge:
