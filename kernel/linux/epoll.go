@@ -176,7 +176,7 @@ func (f *File) pollable() bool {
 			return fs.IsRegular(io.inode.Mode())
 		}
 		return false
-	case *nullDevice, *zeroDevice, *fullDevice:
+	case *nullDevice, *zeroDevice, *fullDevice, *hwrng:
 		return false
 	case *randomDevice:
 		return io.node.Attr().Rdev == devRandom

@@ -70,7 +70,7 @@ func TestCapturedMachines(t *testing.T) {
 			{0xfeb02e00, 0x200, level(47)}, {0xfeb02c00, 0x200, level(46)}, {0xfeb02a00, 0x200, level(45)}}},
 		"microvm-noacpi": {RAM: ram, CPUs: []uint32{0, 1, 2}, IOAPICs: one, ISA: timer},
 		"microvm-noacpi-devices": {RAM: ram, CPUs: []uint32{0}, IOAPICs: one, ISA: timer, MMIO: []MMIO{
-			{0xfeb00e00, 0x200, edge(12)}, {0xfeb00c00, 0x200, edge(11)}, {0xfeb00a00, 0x200, edge(10)}}},
+			{0xfeb00e00, 0x200, level(12)}, {0xfeb00c00, 0x200, level(11)}, {0xfeb00a00, 0x200, level(10)}}},
 		// There is no MCFG: a method says where the configuration space is.
 		"microvm-pcie": {RAM: ram, CPUs: []uint32{0}, IOAPICs: two, ISA: isa(nil), ACPI: true,
 			ECAM: []ECAM{{Addr: 0xe0000000, Last: 0xff}}, Links: links(16, 19),

@@ -24,6 +24,7 @@ func (m *Machine) readWords(line []byte) {
 				break
 			}
 			d.Line = m.Legacy(d.Line.GSI)
+			d.Line.Level = true // nobody says, and QEMU's keep it up until they are acknowledged
 			m.addMMIO(d)
 		}
 		line = line[min(n+1, len(line)):]
