@@ -41,7 +41,9 @@ type Kernel struct {
 
 	FindDevices func(k *Kernel) // finds the machine's devices and adds them; nil: there are none
 
-	mu     sync.Mutex
+	mu   sync.Mutex
+	piMu sync.Mutex // guards all piState and piThread; below the lock of a futexBucket
+
 	lastID int        // the last process or thread id given out
 	procs  []*Process // by pid
 	init   *Process   // the first one: the machine ends with it

@@ -29,6 +29,7 @@ type Thread struct {
 	clearTID uintptr // set_tid_address(2)
 	robust   uintptr // set_robust_list(2)
 	futex    futexWaiter
+	pi       piThread
 
 	sched    schedState
 	affinity atomic.Uint64 // CPUs that it may run on, 0 for all: affinity.go
