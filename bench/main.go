@@ -90,7 +90,7 @@ func newBench(dir string) (*bench, error) {
 	if _, err := os.Stat(b.gosv); err != nil {
 		return nil, fmt.Errorf("%w: run make in the project's directory first", err)
 	}
-	k, err := image.Kernel()
+	k, err := image.Kernel(false)
 	if err != nil {
 		return nil, err
 	}

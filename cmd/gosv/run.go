@@ -353,7 +353,7 @@ func (f *runFlags) kernelFile(dir string) (string, error) {
 		_, err := os.Stat(f.kernel)
 		return f.kernel, err
 	}
-	b, err := image.Kernel()
+	b, err := image.Kernel(f.devices.network())
 	if err != nil {
 		return "", err
 	}

@@ -112,7 +112,7 @@ func (d *randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno)
 	var buf [256]byte
 	for u.left > 0 && !u.fault {
 		p := buf[:min(u.left, len(buf))]
-		fillRandom(p)
+		FillRandom(p)
 		done += u.Put(p)
 		if t.interrupted() {
 			break

@@ -38,6 +38,7 @@ type Kernel struct {
 	HostName string
 	Exit     func(code int) // ends the machine with the first process
 	Root     *fs.Namespace  // the files that processes see
+	Network  Network        // nil: there is none
 
 	FindDevices func(k *Kernel) // finds the machine's devices and adds them; nil: there are none
 
@@ -53,6 +54,7 @@ type Kernel struct {
 	seats    seats        // of threads with an affinity mask
 	ptys     ptys
 	vsockets vsockets
+	unix     unixNames
 
 	hardware atomic.Pointer[hardware] // nil: nobody needed it yet
 

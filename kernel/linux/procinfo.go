@@ -18,6 +18,7 @@ var procFiles = [...]procFile{
 	{name: "loadavg", mode: procRead, read: procLoadavg},
 	{name: "meminfo", mode: procRead, read: procMeminfo},
 	{name: "mounts", mode: procLink, link: func(*subject) (string, Errno) { return "self/mounts", 0 }},
+	{name: "net", mode: procLink, link: func(*subject) (string, Errno) { return "self/net", 0 }},
 	{name: "partitions", mode: procRead, text: "major minor  #blocks  name\n\n"},
 	{name: "stat", mode: procRead, read: procStat},
 	{name: "swaps", mode: procRead, text: "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},

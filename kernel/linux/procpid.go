@@ -28,6 +28,7 @@ var processFiles = [...]procFile{
 	{name: "maps", mode: procRead, read: procMaps},
 	{name: "mountinfo", mode: procRead, read: procMountInfo},
 	{name: "mounts", mode: procRead, read: procMounts},
+	{name: "net", mode: procDir, dir: procNet},
 	{name: "oom_score", mode: procRead, text: "0\n"},
 	{name: "oom_score_adj", mode: procWrite, read: func(s *subject, b *text) { b.str(strconv.Itoa(int(s.p.oomScore.Load())), "\n") }, write: setOOMScore},
 	{name: "personality", mode: procPrivate, read: func(s *subject, b *text) { b.hex(uint64(s.p.personality), 8); b.str("\n") }},

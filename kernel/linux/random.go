@@ -19,8 +19,8 @@ var random struct {
 	boot     [16]byte // for /proc/sys/kernel/random/boot_id
 }
 
-// fillRandom fills b with random bytes.
-func fillRandom(b []byte) {
+// FillRandom fills b with random bytes.
+func FillRandom(b []byte) {
 	random.mu.Lock()
 	if random.gen == nil {
 		reseed(&seed{})
@@ -103,7 +103,7 @@ func sysGetrandom(t *Thread, a *Args) (uintptr, Errno) {
 	var buf [256]byte
 	for done := uintptr(0); done < n; {
 		chunk := buf[:min(n-done, uintptr(len(buf)))]
-		fillRandom(chunk)
+		FillRandom(chunk)
 		k := uintptr(t.CopyOutSome(addr+done, chunk))
 		if done += k; k < uintptr(len(chunk)) {
 			if done == 0 {

@@ -120,7 +120,7 @@ func (v *vsockets) bind(t *Thread, s *vsockSocket, a vsockAddr) Errno {
 		const tries = 24 // MAX_PORT_RETRIES
 		if v.port == 0 {
 			var b [4]byte
-			fillRandom(b[:])
+			FillRandom(b[:])
 			v.port = *(*uint32)(unsafe.Pointer(&b))
 		}
 		for i := 0; ; i++ {

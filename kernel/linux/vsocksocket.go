@@ -509,10 +509,10 @@ func (s *vsockSocket) receive(t *Thread, f *File, m *message) (done int, err Err
 		err = Errno(s.err.Load())
 	case s.state != vsockEstablished:
 		err = ENOTCONN
-	case m.flags&msgOOB != 0:
+	case m.Flags&msgOOB != 0:
 		err = EOPNOTSUPP
 	case s.shut&shutRead != 0 || m.left == 0:
-	case m.flags&msgWaitall != 0 && uint64(m.left) >= s.buffer[vsockBufferSize]:
+	case m.Flags&msgWaitall != 0 && uint64(m.left) >= s.buffer[vsockBufferSize]:
 		err = ENOMEM
 	default:
 		over = false
@@ -523,7 +523,7 @@ func (s *vsockSocket) receive(t *Thread, f *File, m *message) (done int, err Err
 	}
 	for {
 		ended := false
-		err = s.await(t, f, &s.queue, m.flags, soRcvtimeo, func() bool {
+		err = s.await(t, f, &s.queue, m.Flags, soRcvtimeo, func() bool {
 			n := s.take(m)
 			done += n
 			if n == 0 && !m.fault {
@@ -536,7 +536,7 @@ func (s *vsockSocket) receive(t *Thread, f *File, m *message) (done int, err Err
 		if ended && done == 0 {
 			return 0, Errno(s.err.Load())
 		}
-		if err != 0 || ended || m.fault || m.left == 0 || m.flags&(msgWaitall|msgPeek) != msgWaitall {
+		if err != 0 || ended || m.fault || m.left == 0 || m.Flags&(msgWaitall|msgPeek) != msgWaitall {
 			break
 		}
 	}
@@ -550,7 +550,7 @@ func (s *vsockSocket) receive(t *Thread, f *File, m *message) (done int, err Err
 func (s *vsockSocket) take(m *message) (done int) {
 	s.taker.Lock()
 	defer s.taker.Unlock()
-	peek := m.flags&msgPeek != 0
+	peek := m.Flags&msgPeek != 0
 	s.mu.Lock()
 	p := s.first
 	for p != nil && m.left > 0 && !m.fault {
@@ -599,11 +599,11 @@ func (s *vsockSocket) send(t *Thread, f *File, m *message) (done int, err Errno)
 	err = s.cannotSend()
 	s.mu.Unlock()
 	switch {
-	case m.flags&msgOOB != 0:
+	case m.Flags&msgOOB != 0:
 		return 0, EOPNOTSUPP
-	case len(m.to) > 0 && connected:
+	case len(m.Addr) > 0 && connected:
 		return 0, EISCONN
-	case len(m.to) > 0:
+	case len(m.Addr) > 0:
 		return 0, EOPNOTSUPP
 	case err != 0:
 		return 0, err
@@ -611,7 +611,7 @@ func (s *vsockSocket) send(t *Thread, f *File, m *message) (done int, err Errno)
 	for m.left > 0 && !m.fault {
 		var buf []byte
 		stop := Errno(0)
-		err = s.await(t, f, &s.queue, m.flags, soSndtimeo, func() bool {
+		err = s.await(t, f, &s.queue, m.Flags, soSndtimeo, func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if stop = Errno(s.err.Load()); stop == 0 {
