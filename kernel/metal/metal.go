@@ -325,6 +325,10 @@ func MSI(n uint32) (addr uint64, data uint32) {
 	return apicBase | uint64(cpu0.apic)<<12, vecDevice + n
 }
 
+// TellPanicAt says where a pvpanic device's register is mapped: it is told when
+// the kernel fails.
+func TellPanicAt(p unsafe.Pointer) { panicRegister = uintptr(p) }
+
 // MapDevice returns where n bytes of device registers, or more, at physical
 // address pa can be accessed, uncached; nil if there is no memory for the page
 // tables. The mapping stays.

@@ -32,7 +32,6 @@ const (
 	idVirtioMMIO = "LNRO0005"
 	idGenID      = "VM_Gen_Counter"
 	idVMClock    = "VMCLOCK"
-	idPVPanic    = "QEMU0001"
 	idEvents     = "ACPI0013" // generic event device: interrupts whose method says what they mean
 	idPCIe       = "PNP0A08"
 	idPCI        = "PNP0A03"
@@ -167,12 +166,6 @@ func (m *Machine) addDevice(code []byte, d *device) (events []Line) {
 		if wired {
 			m.addMMIO(o)
 		}
-	case idIs(d.hid, idPVPanic):
-		eachResource(d.crs, func(r resource) {
-			if r.kind == port {
-				m.PVPanic = uint16(r.start)
-			}
-		})
 	case idIs(d.hid, idEvents):
 		eachResource(d.crs, func(r resource) {
 			if r.kind == interrupt {

@@ -26,8 +26,6 @@ type Machine struct {
 	Clock VMClock
 	SCI   SCI
 
-	PVPanic uint16 // port; 0 if there is none
-
 	Warnings []string // of what was not believed
 }
 
