@@ -68,7 +68,8 @@ func (m *Machine) readAML(table []byte) {
 			i += 1 + skipHeader(b[1:])
 		case b[0] == opExt && len(b) > 1 && b[1] == extDevice:
 			size, n := packageLength(b[2:])
-			if n == 0 {
+			name, k := nameString(b[2+n : 2+size])
+			if n == 0 || k == 0 {
 				i++
 				break
 			}
@@ -76,7 +77,6 @@ func (m *Machine) readAML(table []byte) {
 				i += 2 + size
 				break
 			}
-			name, k := nameString(b[2+n : 2+size])
 			open[depth] = device{name: name, end: i + 2 + size}
 			depth++
 			i += 2 + n + k
