@@ -18,7 +18,6 @@ var procFiles = [...]procFile{
 	{name: "loadavg", mode: procRead, read: procLoadavg},
 	{name: "meminfo", mode: procRead, read: procMeminfo},
 	{name: "mounts", mode: procLink, link: func(*subject) (string, Errno) { return "self/mounts", 0 }},
-	{name: "net", mode: procLink, link: func(*subject) (string, Errno) { return "self/net", 0 }},
 	{name: "partitions", mode: procRead, text: "major minor  #blocks  name\n\n"},
 	{name: "stat", mode: procRead, read: procStat},
 	{name: "swaps", mode: procRead, text: "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
@@ -35,24 +34,21 @@ var procFiles = [...]procFile{
 	}},
 }
 
-// times are the user and system time of all processes.
-func (k *Kernel) times() (user, system uint64) {
+// ran is the CPU time that all processes have used.
+func (k *Kernel) ran() (n uint64) {
 	k.mu.Lock()
 	procs := k.procs
 	k.mu.Unlock()
 	for _, p := range procs {
-		u, s := p.times()
-		user += u
-		system += s
+		n += p.ran()
 	}
-	return user, system
+	return n
 }
 
 // idle is the time that the CPUs have not run processes.
 func (k *Kernel) idle() uint64 {
-	all := metal.Now() * uint64(metal.CPUs())
-	user, system := k.times()
-	return all - min(all, user+system)
+	all, ran := metal.Now()*uint64(metal.CPUs()), k.ran()
+	return all - min(all, ran)
 }
 
 // procLoadavg: the load is not averaged over time, it shows what runs now.
@@ -149,11 +145,11 @@ func (k *Kernel) resident() (n uint64) {
 }
 
 func procStat(s *subject, b *text) {
+	const tick = second / userHz
 	cpus := metal.CPUs()
-	user, system := s.k.times()
-	idle := s.k.idle()
+	ran, idle := s.k.ran()/tick, s.k.idle()/tick
 	line := func(n uint64) {
-		b.nums(int64(user/clockTick/n), 0, int64(system/clockTick/n), int64(idle/clockTick/n), 0, 0, 0, 0, 0, 0)
+		b.nums(int64(ran/n), 0, 0, int64(idle/n), 0, 0, 0, 0, 0, 0)
 		b.str("\n")
 	}
 	b.str("cpu ")

@@ -66,7 +66,7 @@ type Queue struct {
 // called, with the queue locked: Notify must not block nor touch this queue.
 type Waiter struct {
 	Thread *Thread
-	Notify func(w *Waiter, events uint32)
+	Notify func(w *Waiter)
 
 	queue      *Queue
 	next, prev *Waiter
@@ -120,23 +120,19 @@ func (q *Queue) Remove(w *Waiter) {
 // Wake tells all who wait in q to look again. They stay in it until they
 // remove themselves. Who adds himself looks again after that, so that one who
 // changes something first and then finds nobody here need not lock.
-func (q *Queue) Wake() { q.WakeFor(^uint32(0)) }
-
-// WakeFor is Wake where only some of poll's events may have come: those that an
-// edge-triggered epoll did not ask for are none to it.
-func (q *Queue) WakeFor(events uint32) {
+func (q *Queue) Wake() {
 	if q.head.Load() != nil {
-		q.wakeAll(events)
+		q.wakeAll()
 	}
 }
 
-func (q *Queue) wakeAll(events uint32) {
+func (q *Queue) wakeAll() {
 	q.mu.Lock()
 	for w := q.head.Load(); w != nil; w = w.next {
 		if w.Thread != nil {
 			w.Thread.wake()
 		} else {
-			w.Notify(w, events)
+			w.Notify(w)
 		}
 	}
 	q.mu.Unlock()

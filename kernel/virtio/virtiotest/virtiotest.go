@@ -75,8 +75,9 @@ type Device struct {
 	notified   atomic.Int32
 	interrupts atomic.Int32
 
-	irq     sync.Mutex // interrupts do not overlap
-	handler virtio.Handler
+	irq    sync.Mutex // interrupts do not overlap
+	used   func() bool
+	config func()
 }
 
 // Queue is a queue of a Device.
@@ -135,8 +136,8 @@ func (d *Device) NeedReset() {
 func (d *Device) interruptConfig() {
 	d.irq.Lock()
 	defer d.irq.Unlock()
-	if d.handler != nil {
-		d.handler.Changed()
+	if d.config != nil {
+		d.config()
 	}
 }
 
@@ -247,10 +248,10 @@ func (d *Device) EnableQueue(i int, r virtio.Rings) error {
 	return nil
 }
 
-func (d *Device) Connect(h virtio.Handler) error {
+func (d *Device) Connect(used func() bool, config func()) error {
 	d.irq.Lock()
 	defer d.irq.Unlock()
-	d.handler = h
+	d.used, d.config = used, config
 	return nil
 }
 
@@ -414,7 +415,7 @@ func (c *Chain) DoneWith(head, written uint32) {
 	if interrupt {
 		d.interrupts.Add(1)
 		d.irq.Lock()
-		d.handler.Used()
+		d.used()
 		d.irq.Unlock()
 	}
 }
