@@ -21,6 +21,7 @@ all: bin/gosv
 kernels:
 	@mkdir -p bin
 	$(GO) run ./cmd/mkkernel -o $(KERNELS)/gosv.elf
+	$(GO) run ./cmd/mkkernel -net -o $(KERNELS)/gosv-net.elf
 	$(GO) run ./cmd/mkkernel -entry loader -o bin/gosv-loader.elf
 	$(GO) run ./cmd/mkkernel -entry linux64 -o bin/gosv-linux64.elf
 

@@ -26,7 +26,7 @@ type bench struct {
 	dir                 string // for temporary files
 	gosv                string // paths
 	kernel              string
-	micros, linuxMicros map[int]*micros // by number of CPUs
+	micros, linuxMicros micros
 }
 
 // skip is the reason why something is not measured on this machine.
@@ -82,7 +82,7 @@ func (b *bench) run(r row) result {
 
 // newBench prepares the directory dir for measurements.
 func newBench(dir string) (*bench, error) {
-	b := &bench{dir: dir, kernel: filepath.Join(dir, "kernel.elf"), micros: map[int]*micros{}, linuxMicros: map[int]*micros{}}
+	b := &bench{dir: dir, kernel: filepath.Join(dir, "kernel.elf")}
 	var err error
 	if b.gosv, err = filepath.Abs("bin/gosv"); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func newBench(dir string) (*bench, error) {
 	if _, err := os.Stat(b.gosv); err != nil {
 		return nil, fmt.Errorf("%w: run make in the project's directory first", err)
 	}
-	k, err := image.Kernel()
+	k, err := image.Kernel(false)
 	if err != nil {
 		return nil, err
 	}

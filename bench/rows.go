@@ -1,7 +1,5 @@
 package main
 
-import "fmt"
-
 // The units of rows.
 const (
 	unitInstructions = "instructions"
@@ -26,8 +24,7 @@ func rows() []row {
 		{name: bootGlibc, unit: unitInstructions, budget: 450_000, measure: func(b *bench) (float64, string, error) { return b.bootInstructions(helloGlibc) }},
 		{name: bootMusl, unit: unitInstructions, budget: 450_000, measure: func(b *bench) (float64, string, error) { return b.bootInstructions(helloMusl) }},
 		{name: bootGo, unit: unitInstructions, budget: 850_000, measure: func(b *bench) (float64, string, error) { return b.bootInstructions(helloGo) }},
-		{name: exitsGo, unit: unitExits, budget: 80, measure: func(b *bench) (float64, string, error) { return b.firecrackerExits(helloGo, 1) }},
-		{name: exitsGo4, unit: unitExits, measure: func(b *bench) (float64, string, error) { return b.firecrackerExits(helloGo, 4) }},
+		{name: exitsGo, unit: unitExits, budget: 80, measure: func(b *bench) (float64, string, error) { return b.firecrackerExits(helloGo) }},
 		{name: lifeC, unit: unitRatio, budget: 0, measure: func(b *bench) (float64, string, error) { return b.linuxRatio(helloGlibc) }},
 		{name: lifeGo, unit: unitRatio, budget: 0, measure: func(b *bench) (float64, string, error) { return b.linuxRatio(helloGo) }},
 		{name: sizeKernel, unit: unitBytes, budget: 2_200_000, measure: func(b *bench) (float64, string, error) { return fileSize(b.kernel) }},
@@ -36,21 +33,16 @@ func rows() []row {
 		{name: memoryC, unit: unitMiB, budget: 8, measure: func(b *bench) (float64, string, error) { return b.leastMemory(helloGlibc) }},
 		{name: memoryGo, unit: unitMiB, budget: 12, measure: func(b *bench) (float64, string, error) { return b.leastMemory(helloGo) }},
 	}
-	for _, cpus := range []int{1, 4} {
-		for _, op := range microOperations {
-			r := row{
-				name: op, unit: unitInstructions,
-				measure: func(b *bench) (float64, string, error) { return b.micro(op, cpus, b.micros, b.microOnGosv) },
-				linux:   func(b *bench) (float64, string, error) { return b.micro(op, cpus, b.linuxMicros, b.microOnLinux) },
-			}
-			if cpus > 1 {
-				r.name = fmt.Sprintf("%s, %d CPUs", op, cpus)
-			}
-			if op == "getppid" {
-				r.budget = 150
-			}
-			list = append(list, r)
+	for _, op := range microOperations {
+		r := row{
+			name: op, unit: unitInstructions,
+			measure: func(b *bench) (float64, string, error) { return b.micro(op, &b.micros, b.microOnGosv) },
+			linux:   func(b *bench) (float64, string, error) { return b.micro(op, &b.linuxMicros, b.microOnLinux) },
 		}
+		if op == "getppid" {
+			r.budget = 150
+		}
+		list = append(list, r)
 	}
 	return list
 }

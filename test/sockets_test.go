@@ -8,3 +8,9 @@ func TestSockets(t *testing.T) {
 	same(t, options{}, cProgram(t, glibc, "sockets"))
 	same(t, options{flags: []string{"-c", "4"}}, cProgram(t, musl, "sockets"))
 }
+
+// TestUnixNames: Unix sockets with names.
+func TestUnixNames(t *testing.T) {
+	t.Parallel()
+	same(t, options{}, cProgram(t, glibc, "unixnames"))
+}

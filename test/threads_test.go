@@ -8,6 +8,13 @@ func TestFutexes(t *testing.T) {
 	same(t, options{}, cProgram(t, glibc, "futexes"))
 }
 
+// TestLocks: futexes with priority inheritance, by both C libraries' mutexes too.
+func TestLocks(t *testing.T) {
+	t.Parallel()
+	same(t, options{}, cProgram(t, glibc, "futexpi"))
+	same(t, options{flags: []string{"-c", "4"}}, cProgram(t, musl, "futexpi"))
+}
+
 // TestManyThreads: thousands at once, and many more one after the other.
 func TestManyThreads(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ type deviceFlags struct {
 
 func (f *deviceFlags) add(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.disks, "disk", nil, "a disk, /dev/vda and so on: FILE[,ro][,scsi], a raw image or a block device")
-	fl.StringArrayVar(&f.nets, "net", nil, "a network interface: user, which needs no rights, or tap=NAME; with ,mac=MAC")
+	fl.StringArrayVar(&f.nets, "net", nil, "a network interface: user, which needs no rights, or tap=NAME; with ,mac=MAC. lo: no other than the VM's own")
 	fl.StringArrayVarP(&f.ports, "publish", "p", nil, "lead a port of the host to one of the VM: [ADDR:]HOSTPORT:VMPORT[/udp]; implies --net user")
 	fl.StringVar(&f.vsock, "vsock", "", "sockets to the host: CID[,PATH], with the path of Firecracker's socket, or of a vhost-user device's for QEMU")
 	fl.BoolVar(&f.rng, "rng", false, "a virtio entropy device")
@@ -43,6 +43,9 @@ func (f *deviceFlags) devices() (vmm.Devices, error) {
 		d.Disks = append(d.Disks, disk)
 	}
 	for _, s := range f.nets {
+		if s == "lo" {
+			continue
+		}
 		n, err := parseNet(s)
 		if err != nil {
 			return d, err
@@ -60,6 +63,9 @@ func (f *deviceFlags) devices() (vmm.Devices, error) {
 	}
 	return d, nil
 }
+
+// network says whether the VM's kernel needs a network.
+func (f *deviceFlags) network() bool { return len(f.nets) > 0 || len(f.ports) > 0 }
 
 // publish adds -p to the user-mode network, and makes sure that there is but one.
 func (f *deviceFlags) publish(d *vmm.Devices) error {
@@ -95,7 +101,7 @@ func parseNet(s string) (n vmm.Net, err error) {
 		case i > 0 && k == "mac" && v != "":
 			n.MAC = v
 		default:
-			return n, fmt.Errorf("--net %s: there are user and tap=NAME, with ,mac=MAC", s)
+			return n, fmt.Errorf("--net %s: there are lo, user and tap=NAME, with ,mac=MAC", s)
 		}
 	}
 	return n, nil

@@ -17,6 +17,7 @@ import (
 	"gosv/internal/appimage"
 	"gosv/internal/elf"
 	"gosv/internal/image"
+	"gosv/internal/state"
 )
 
 // imageFlags say what goes into an image; run and build share them.
@@ -259,8 +260,8 @@ func (f *imageFlags) environment(name string, tty bool) ([]string, error) {
 	return env, nil
 }
 
-// resolve finds the program that arg names: a file, a command on the PATH, or a
-// Go package, which it builds.
+// resolve finds the program that arg names: a file, an image of gosv build -t, a
+// command on the PATH, or a Go package, which it builds.
 func resolve(arg, dir string) (string, error) {
 	info, err := os.Stat(arg)
 	switch {
@@ -275,6 +276,9 @@ func resolve(arg, dir string) (string, error) {
 		return "", &exitError{exitCannotExecute, fmt.Errorf("%s: not a program but a %s", arg, info.Mode().Type())}
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", &exitError{exitCannotExecute, err}
+	}
+	if p, ok := namedImage(arg); ok {
+		return p, nil
 	}
 	if !strings.Contains(arg, "/") {
 		if p, err := exec.LookPath(arg); err == nil {
@@ -413,13 +417,14 @@ func needProgram(cmd *cobra.Command, args []string) error {
 
 func buildCommand() *cobra.Command {
 	var f imageFlags
-	var out string
+	var out, tag string
 	cmd := &cobra.Command{
 		Use:   "build [flags] PROGRAM [ARG...]",
 		Short: "Make an application image",
 		Long: `Make an application image of a Go package, a static Linux program, a directory, or
 a container image, with its arguments and files.`,
 		Example: `  gosv build -o hello.img ./examples/hello
+  gosv build -t hello ./examples/hello; gosv run hello
   gosv build --rootfs ./dir -o app.img /bin/app
   gosv build -o app.img docker://registry.example/app
   gosv build -e DEBUG=1 -v ./config:/etc/app -o app.img ./app --serve
@@ -439,7 +444,15 @@ a container image, with its arguments and files.`,
 			if err != nil {
 				return err
 			}
-			if out == "" {
+			if tag != "" {
+				store, err := state.Open()
+				if err != nil {
+					return err
+				}
+				if out, err = store.ImagePath(tag); err != nil {
+					return err
+				}
+			} else if out == "" {
 				out = filepath.Base(a.spec.Config.Exe) + ".img"
 			}
 			half := fmt.Sprintf("%s.%d.tmp", out, os.Getpid())
@@ -455,5 +468,7 @@ a container image, with its arguments and files.`,
 	}
 	f.add(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the image's file (default PROGRAM.img)")
+	cmd.Flags().StringVarP(&tag, "tag", "t", "", "keep the image by a name instead, which gosv run takes: see gosv images, rmi")
+	cmd.MarkFlagsMutuallyExclusive("output", "tag")
 	return cmd
 }

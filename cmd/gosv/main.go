@@ -38,15 +38,22 @@ func main() {
 	if err == nil {
 		return
 	}
-	code := vmm.ExitGosv
-	var e *exitError
-	if errors.As(err, &e) {
-		code = e.code
-	}
 	if msg := err.Error(); msg != "" {
 		fmt.Fprintln(os.Stderr, "gosv:", msg)
 	}
-	os.Exit(code)
+	os.Exit(exitCode(err))
+}
+
+// exitCode is what a command that returned err exits with.
+func exitCode(err error) int {
+	var e *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &e):
+		return e.code
+	}
+	return vmm.ExitGosv
 }
 
 func command() *cobra.Command {
@@ -57,7 +64,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), buildCommand(), abiCommand(), netnsCommand(), &cobra.Command{
+	root.AddCommand(runCommand(), buildCommand(), psCommand(), logsCommand(), stopCommand(), rmCommand(), imagesCommand(), rmiCommand(), doctorCommand(), abiCommand(), netnsCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print gosv's version",
 		Args:  cobra.NoArgs,

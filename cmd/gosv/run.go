@@ -18,6 +18,7 @@ import (
 	"gosv/internal/core"
 	"gosv/internal/image"
 	"gosv/internal/network"
+	"gosv/internal/state"
 	"gosv/internal/vmm"
 	"gosv/internal/vmm/firecracker"
 	"gosv/internal/vmm/qemu"
@@ -35,6 +36,8 @@ type runFlags struct {
 	dryRun    bool
 	kernel    string
 	devices   deviceFlags
+	detach    bool
+	started   func(vmm.VMM) // called when the VM runs; may be nil
 	diag      diagFlags
 	timing    bool
 	verbose   bool
@@ -63,7 +66,16 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
   gosv run --strace=%file,mmap -o calls ./prog  what it asks of the kernel
   go test -exec 'gosv run --cwd --' ./...       any package's tests, in microVMs`,
 		Args: needProgram,
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			state.Sweep()
+			switch name, supervised := os.LookupEnv(backgroundName); {
+			case f.detach && supervised:
+				return f.supervise(name, args)
+			case f.detach:
+				return f.inBackground(args)
+			}
+			return f.run(args)
+		},
 	}
 	f.image.add(cmd)
 	fl := cmd.Flags()
@@ -72,6 +84,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 	fl.StringVar(&f.machine, "machine", "", "QEMU's machine: microvm, pc, q35, with its options (default microvm)")
 	fl.StringVarP(&f.memory, "memory", "m", "128", "memory in MiB, or with a suffix K, M or G")
 	fl.IntVarP(&f.cpus, "cpus", "c", 1, "number of CPUs")
+	fl.BoolVarP(&f.detach, "detach", "d", false, "run it in the background: see gosv ps, logs, stop, rm")
 	fl.StringVar(&f.name, "name", "", "name of the VM, and its host name unless --hostname says otherwise")
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the VM after this time, with exit code 124")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the VMM's command line, and leave the files it needs, instead of running it")
@@ -122,9 +135,13 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "gosv")
+	tempDir := state.TempDir
+	if f.dryRun { // it is the user's to remove
+		tempDir = func() (string, error) { return os.MkdirTemp("", "gosv") }
+	}
+	dir, err := tempDir()
 	if err != nil {
-		return fmt.Errorf("no place for temporary files: %w", err)
+		return err
 	}
 	if !f.dryRun {
 		defer os.RemoveAll(dir)
@@ -213,7 +230,11 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 	if f.verbose {
 		f.note("running on %s", v)
 	}
-	r := &vmm.Run{Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	var started func()
+	if f.started != nil {
+		started = func() { f.started(v) }
+	}
+	r := &vmm.Run{Started: started, Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if watch == nil {
 		return r.Do(context.Background())
 	}
@@ -332,7 +353,7 @@ func (f *runFlags) kernelFile(dir string) (string, error) {
 		_, err := os.Stat(f.kernel)
 		return f.kernel, err
 	}
-	b, err := image.Kernel()
+	b, err := image.Kernel(f.devices.network())
 	if err != nil {
 		return "", err
 	}

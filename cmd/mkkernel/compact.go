@@ -11,7 +11,7 @@ import (
 
 // compact writes the tables of a linked kernel anew, and moves what follows
 // them in the file. Addresses stay: the next segment's are behind a hole.
-func compact(linked []byte) ([]byte, error) {
+func compact(linked []byte, network bool) ([]byte, error) {
 	img, err := openImage(linked)
 	if err != nil {
 		return nil, err
@@ -20,13 +20,15 @@ func compact(linked []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	reflects := false
 	for _, f := range m.funcs {
-		if strings.HasPrefix(f.name, "reflect.") {
-			return nil, fmt.Errorf("%s is linked: package reflect needs the list of types, which is left out", f.name)
-		}
+		reflects = reflects || strings.HasPrefix(f.name, "reflect.")
+	}
+	if reflects && !network {
+		return nil, errors.New("package reflect is linked, which needs the list of types")
 	}
 	m.slim()
-	out, err := img.replace(m.write())
+	out, err := img.replace(m.write(), reflects)
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +105,9 @@ func (img *image) at(addr uint64) []byte {
 
 func (img *image) module() (*module, error) { return readModule(img.md, img.at) }
 
-// replace returns the image with other tables and without .typelink, which
-// only package reflect reads.
-func (img *image) replace(t tables) ([]byte, error) {
+// replace returns the image with other tables and without .typelink, the list of
+// types, unless package reflect is there to read it.
+func (img *image) replace(t tables, reflects bool) ([]byte, error) {
 	sections := img.file.Sections[img.tables:]
 	addr := sections[0].Addr
 	md := bytes.Clone(img.md)
@@ -135,8 +137,12 @@ func (img *image) replace(t tables) ([]byte, error) {
 	put(t.findFunc, 8, mdFindFunc)
 	end := len(b)
 	le.PutUint64(md[mdEnd:], addr+uint64(end))
-	le.PutUint64(md[mdTypeLinks:], 0)
-	count(mdTypeLinks, 0)
+	var types []byte
+	if reflects {
+		types = img.at(sections[1].Addr)[:sections[1].Size]
+	}
+	typesAt := put(types, 8, mdTypeLinks)
+	count(mdTypeLinks, len(types)/4)
 	itabs := img.at(sections[2].Addr)[:sections[2].Size]
 	if le.Uint64(md[mdItabLinks:]) != sections[2].Addr || le.Uint64(md[mdItabLinks+8:])*8 != sections[2].Size {
 		return nil, errors.New("the itabs are not where they should be")
@@ -180,7 +186,7 @@ func (img *image) replace(t tables) ([]byte, error) {
 		case 0:
 			place(0, end)
 		case 1:
-			place(itabsAt, 0)
+			place(typesAt, len(types))
 		case 2:
 			place(itabsAt, len(itabs))
 		default:

@@ -20,7 +20,7 @@ var linkedKernel = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	name := filepath.Join(dir, "kernel.elf")
-	if err := link(name, false); err != nil {
+	if err := link(name, smallKernel, false); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(name)
@@ -33,7 +33,7 @@ func TestCompact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	small, err := compact(bytes.Clone(linked))
+	small, err := compact(bytes.Clone(linked), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,13 +326,13 @@ func TestRefuse(t *testing.T) {
 	} {
 		b := bytes.Clone(linked)
 		spoil(b)
-		if _, err := compact(b); err == nil {
+		if _, err := compact(b, false); err == nil {
 			t.Errorf("%s: no error", what)
 		} else if what != "pointer" && !errors.Is(err, errTables) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := compact([]byte("text")); err == nil {
+	if _, err := compact([]byte("text"), false); err == nil {
 		t.Error("no ELF file: no error")
 	}
 }

@@ -3,6 +3,7 @@
 // enters an ELF file itself.
 //
 //	mkkernel -o gosv.elf                  both entries in one file
+//	mkkernel -net -o gosv-net.elf         the kernel with a network
 //	mkkernel -entry linux64 -o test.elf   no PVH note: the 64-bit entry only
 //	mkkernel -entry loader -o test.elf    the note leads to a loader that takes the 64-bit entry
 package main
@@ -24,6 +25,12 @@ import (
 // of Linux. Another version must be tried and this line changed with it.
 const pinnedGo = "go1.26.8"
 
+// The two kernels.
+const (
+	smallKernel = "gosv/kernel"
+	netKernel   = "gosv/kernel/withnet"
+)
+
 const (
 	kernelBase = 0xffffffff80000000 // metal.KernelBase
 	imagePhys  = 0x100000           // metal.imagePhys: where the ELF header page is loaded
@@ -39,13 +46,18 @@ func main() {
 	entry := flag.String("entry", "both", "both: PVH note and Linux 64-bit entry; linux64: the latter only; "+
 		"loader: the latter, by way of a boot loader that the note leads to")
 	symbols := flag.Bool("symbols", false, "keep the symbol table and DWARF, for gdb")
+	network := flag.Bool("net", false, "the kernel with a network")
 	flag.Parse()
+	pkg := smallKernel
+	if *network {
+		pkg = netKernel
+	}
 	kind, ok := map[string]entries{"both": both, "linux64": linux64, "loader": loader}[*entry]
 	if *out == "" || flag.NArg() != 0 || !ok {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := build(*out, kind, *symbols); err != nil {
+	if err := build(*out, pkg, kind, *symbols); err != nil {
 		fmt.Fprintln(os.Stderr, "mkkernel:", err)
 		os.Exit(1)
 	}
@@ -60,7 +72,7 @@ const (
 	loader                 // by PVH at loaderStub, which goes on with the other
 )
 
-func build(out string, kind entries, symbols bool) error {
+func build(out, pkg string, kind entries, symbols bool) error {
 	if v := runtime.Version(); v != pinnedGo {
 		return fmt.Errorf("this is %s, but the kernel is written for %s, whose runtime it knows; "+
 			"run the go command with GOTOOLCHAIN=%s", v, pinnedGo, pinnedGo)
@@ -71,14 +83,20 @@ func build(out string, kind entries, symbols bool) error {
 	}
 	defer os.RemoveAll(tmp)
 	linked := filepath.Join(tmp, "kernel.elf")
-	if err := link(linked, symbols); err != nil {
+	if err := link(linked, pkg, symbols); err != nil {
 		return err
 	}
 	img, err := os.ReadFile(linked)
 	if err != nil {
 		return err
 	}
-	small, err := compact(img)
+	network := pkg == netKernel
+	if network {
+		if err := trimNetwork(img); err != nil {
+			return fmt.Errorf("%s: %w", linked, err)
+		}
+	}
+	small, err := compact(img, network)
 	if err != nil {
 		return fmt.Errorf("%s: %w", linked, err)
 	}
@@ -98,7 +116,7 @@ func build(out string, kind entries, symbols bool) error {
 }
 
 // link runs the stock toolchain.
-func link(out string, symbols bool) error {
+func link(out, pkg string, symbols bool) error {
 	// SYSCALL becomes LEAQ 5(IP), CX; JMP kernelsyscall: the return address in
 	// CX and nothing pushed, as by the instruction.
 	const instructions = `-asmflags=all=-D "SYSCALL=BYTE $0x48; BYTE $0x8d; BYTE $0x0d; LONG $5; JMP kernelsyscall(SB)" ` +
@@ -116,16 +134,21 @@ func link(out string, symbols bool) error {
 	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-overlay="+table,
 		"-gcflags=gosv/kernel/metal=-+ -wb=false -B", instructions,
 		fmt.Sprintf("-ldflags=%s -checklinkname=0 -funcalign=16 -T=%d -E kernelentry", strip, text),
-		"-o", out, "gosv/kernel")
-	c.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "CGO_ENABLED=0", "GOFLAGS=",
-		"GOEXPERIMENT=norandomizedheapbase64,nogreenteagc", // or the heap's base, and with it the boot's length, differs by build
-		"GOTOOLCHAIN="+pinnedGo)
+		"-o", out, pkg)
+	c.Env = kernelEnv()
 	var stderr bytes.Buffer
 	c.Stdout, c.Stderr = os.Stdout, &stderr
 	if err := c.Run(); err != nil {
 		return fmt.Errorf("go build of the kernel: %w\n%s", err, strings.TrimSpace(stderr.String()))
 	}
 	return nil
+}
+
+// kernelEnv is the environment of go commands about the kernel.
+func kernelEnv() []string {
+	return append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "CGO_ENABLED=0", "GOFLAGS=",
+		"GOEXPERIMENT=norandomizedheapbase64,nogreenteagc", // or the heap's base, and with it the boot's length, differs by build
+		"GOTOOLCHAIN="+pinnedGo)
 }
 
 // ELF constants (System V ABI; Xen, xen/include/public/elfnote.h).

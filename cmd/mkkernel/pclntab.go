@@ -32,12 +32,15 @@ const (
 	mdMinPC       = 160
 	mdMaxPC       = 168
 	mdText        = 176
+	mdNoPtrBSS    = 240
+	mdNoPtrBSSEnd = 248
 	mdFuncData    = 320
 	mdEnd         = 328 // epclntab
 	mdTextSects   = 336
 	mdTypeLinks   = 360
 	mdItabLinks   = 384
 	mdPluginTable = 408
+	mdInitTasks   = 472
 )
 
 const (

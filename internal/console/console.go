@@ -152,6 +152,9 @@ var EndOfInput = []byte{dle, '.'}
 // DumpCore asks the guest for a core dump.
 var DumpCore = []byte{dle, 'c'}
 
+// Terminate asks the guest's program to end: SIGTERM.
+var Terminate = []byte{dle, 't'}
+
 // Resize tells the guest the terminal's size.
 func Resize(rows, cols int) []byte {
 	b := append([]byte{dle, 'w'}, strconv.Itoa(rows)...)

@@ -202,3 +202,28 @@ func bringUp() error {
 func htons(n uint16) uint16 {
 	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
 }
+
+// Check says why this machine has no user-mode network of ours, or nil.
+func Check() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	w, err := NewWire(nil)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, "netns", "true")
+	w.Attach(cmd)
+	if err := cmd.Start(); err != nil {
+		w.Close()
+		return fmt.Errorf("no network namespace to be had (are user namespaces switched off?): %w", err)
+	}
+	u, err := w.Connect()
+	cmd.Wait()
+	if err != nil {
+		return err
+	}
+	u.Close()
+	return nil
+}

@@ -27,6 +27,9 @@ const (
 	ExitGosv    = 125 // gosv itself could not do it
 )
 
+// Patience is how long a program may take to end when it is asked to.
+const Patience = 10 * time.Second
+
 // Run is a machine's run under the eyes of a user.
 type Run struct {
 	Argv    []string      // the VMM's command line
@@ -39,6 +42,7 @@ type Run struct {
 	Stderr  io.Writer
 	Records io.Writer // takes what the kernel reports of the application; may be nil
 	Dumps   bool      // SIGQUIT to us asks the kernel for a core dump
+	Started func()    // called when the VMM runs; may be nil
 }
 
 // Result is how a run ended.
@@ -108,28 +112,40 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	input := &lockedWriter{w: in}
 	input.Write(console.Start)
 	go r.feed(input)
+	if r.Started != nil {
+		r.Started()
+	}
 	killed := make(chan syscall.Signal, 1)
 	done := make(chan struct{})
 	go func() {
+		var first syscall.Signal // asked the program to end
+		var patience <-chan time.Time
 		for {
 			select {
 			case s := <-signals:
-				if s == syscall.SIGWINCH {
+				switch s {
+				case syscall.SIGWINCH:
 					if cols, rows, err := term.GetSize(int(r.Stdin.Fd())); err == nil && r.TTY {
 						input.Write(console.Resize(rows, cols))
 					}
 					continue
-				}
-				if s == syscall.SIGQUIT {
+				case syscall.SIGQUIT:
 					input.Write(console.DumpCore)
 					continue
 				}
-				killed <- s.(syscall.Signal)
-				cmd.Process.Kill()
-				return
+				if first == 0 {
+					first = s.(syscall.Signal)
+					patience = time.After(Patience)
+					go input.Write(console.Terminate) // which the guest may not take
+					continue
+				}
+			case <-patience:
 			case <-done:
 				return
 			}
+			killed <- first
+			cmd.Process.Kill()
+			return
 		}
 	}()
 	err = cmd.Wait()

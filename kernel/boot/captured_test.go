@@ -40,6 +40,8 @@ func TestCapturedMachines(t *testing.T) {
 		{"pc-noacpi", []Range{low, {0x100000, 32 << 20}}, "one two=2", Range{}, 0, 0, []uint32{0}, Power{}},
 		{"q35", []Range{low, {0x100000, 0x1fe0000}}, "one two=2", Range{0x1fd7000, 0x1fd7426}, 0xf59e0, 0xf59e0, []uint32{0, 1, 2, 3},
 			Power{HasS5: true, PM1aControl: 0x604, Reset: Register{SystemIO, 0xcf9}, ResetValue: 0xf}},
+		{"q35-devices", []Range{low, {0x100000, 0x1fde000}}, "one two=2", Range{}, 0xf59c0, 0xf59c0, []uint32{0},
+			Power{HasS5: true, PM1aControl: 0x604, Reset: Register{SystemIO, 0xcf9}, ResetValue: 0xf, Panic: 0x505}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := captured(t, c.name)

@@ -23,6 +23,7 @@ type Power struct {
 	PM1aControl  uint16   // port of the 16-bit PM1a control register (4.8.3.2.1); 0 if there is none
 	Reset        Register // 4.8.3.6
 	ResetValue   uint8
+	Panic        uint16 // port of QEMU's pvpanic device; 0 if there is none
 }
 
 // Offsets in the FADT (ACPI 6.5, 5.2.9).
@@ -70,6 +71,7 @@ func FindPower(mem Memory, rsdp uint64) Power {
 	}
 	if t, ok := mem.findDSDT(rsdp); ok {
 		p.S5Type, p.HasS5 = mem.s5Type(t)
+		p.Panic = mem.panicPort(t)
 	}
 	return p
 }
@@ -148,6 +150,30 @@ func (m Memory) s5Type(dsdt Table) (slpTyp uint8, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// panicPort looks in the DSDT for the device QEMU0001 (QEMU, docs/specs/pvpanic.txt)
+// and, in the buffer of its resources, for a descriptor of ports (6.4.2.5).
+func (m Memory) panicPort(dsdt Table) uint16 {
+	const (
+		id         = 'Q' | 'E'<<8 | 'M'<<16 | 'U'<<24 | '0'<<32 | '0'<<40 | '0'<<48 | '1'<<56
+		behind     = 48   // bytes in which the resources come
+		ports      = 0x47 // the descriptor's tag,
+		decodes16  = 0x01 // and its first byte
+		descriptor = ports | decodes16<<8
+	)
+	end := dsdt.Addr + dsdt.Size
+	for pa := dsdt.Addr + tableHeader; pa+8 <= end; pa++ {
+		if v, _ := m.U64(pa); v != id {
+			continue
+		}
+		for at := pa + 8; at < pa+behind && at+4 <= end; at++ {
+			if v, _ := m.U32(at); v&0xffff == descriptor {
+				return uint16(v >> 16)
+			}
+		}
+	}
+	return 0
 }
 
 // firstElement decodes the first element, a number up to 7, of the AML package

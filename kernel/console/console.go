@@ -64,6 +64,12 @@ var dump func() // see OnDump
 // called before Listen.
 func OnDump(f func()) { dump = f }
 
+var terminate func() // see OnTerminate
+
+// OnTerminate says what to do when the host wants the application to end. It may not
+// block. To be called before Listen.
+func OnTerminate(f func()) { terminate = f }
+
 var receiver struct {
 	mu sync.Mutex
 	decoder

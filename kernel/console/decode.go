@@ -1,7 +1,7 @@
 package console
 
 // decoder takes the host's escapes out of the input: DLE DLE is a DLE, DLE "."
-// the end of input, DLE "w24x80;" a new size, DLE "c" the wish for a core dump, DLE SYN a SYN. A SYN without it
+// the end of input, DLE "w24x80;" a new size, DLE "c" the wish for a core dump, DLE "t" that the program shall end, DLE SYN a SYN. A SYN without it
 // only fills the line. A DLE before anything else is dropped.
 type decoder struct {
 	to     Receiver
@@ -55,6 +55,10 @@ func (d *decoder) decode(p []byte) {
 			case 'c':
 				if dump != nil {
 					dump()
+				}
+			case 't':
+				if terminate != nil {
+					terminate()
 				}
 			case 'w':
 				d.state, d.size, d.field = sizing, [2]int{}, 0

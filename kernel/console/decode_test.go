@@ -26,16 +26,22 @@ func TestDecode(t *testing.T) {
 		{"\x10\x10\x10.", "\x10<end>"},
 		{"\x16a\x10\x16\x16b", "a\x16b"},
 		{"a\x10cb", "ab<core>"},
+		{"a\x10tb", "ab<end it>"},
 	} {
 		for cut := range len(c.in) + 1 { // wherever the port's FIFO cuts it
 			l := &log{}
 			d := decoder{to: l, framed: true}
 			asked := false
+			ended := false
 			OnDump(func() { asked = true })
+			OnTerminate(func() { ended = true })
 			d.decode([]byte(c.in[:cut]))
 			d.decode([]byte(c.in[cut:]))
 			if asked {
 				l.WriteString("<core>")
+			}
+			if ended {
+				l.WriteString("<end it>")
 			}
 			if l.String() != c.want {
 				t.Errorf("%q cut at %d: got %q, want %q", c.in, cut, l.String(), c.want)

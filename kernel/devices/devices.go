@@ -1,26 +1,79 @@
-// Package devices finds the machine's devices and starts their drivers, beside
-// the program: whoever needs a device waits for it here.
+// Package devices finds the machine's devices and hands them to their drivers,
+// and these to the kernel.
 package devices
 
 import (
+	"strconv"
+
 	"gosv/kernel/interrupt"
+	"gosv/kernel/linux"
 	"gosv/kernel/metal"
 	"gosv/kernel/platform"
+	"gosv/kernel/virtio"
+	"gosv/kernel/virtio/rng"
 )
 
-var found = make(chan struct{}) // closed when all devices are there
-
-// Start looks for devices. It is to run on a goroutine of its own. log gets one
-// line for each and is nil if nobody wants to know; message what a user should
-// know in any case.
-func Start(log, message func(string)) {
-	defer close(found)
+// Find finds the machine's devices and adds them to k. log gets a line for
+// each, and is nil if nobody wants to know; message what a user should know in
+// any case.
+func Find(k *linux.Kernel, log, message func(string)) {
 	m := platform.Discover(metal.BootData())
 	for _, w := range m.Warnings {
 		message(w)
 	}
 	interrupt.Use(m.IOAPICs, message)
+	f := finder{k, log, message}
+	for i := range m.MMIO {
+		f.mmio(&m.MMIO[i])
+	}
 }
 
-// Wait returns when all devices were looked for.
-func Wait() { <-found }
+type finder struct {
+	k            *linux.Kernel
+	log, message func(string)
+}
+
+// mmio looks whether there is a device at d.
+func (f *finder) mmio(d *platform.MMIO) {
+	where := "0x" + strconv.FormatUint(d.Addr, 16)
+	regs := metal.MapDevice(uintptr(d.Addr), uintptr(d.Size))
+	if regs == nil {
+		return
+	}
+	line := d.Line
+	t, err := virtio.NewMMIO(virtio.InMemory{At: regs}, virtio.Line{
+		Connect: func(f func() bool) error { return interrupt.Line(line, f) },
+		Level:   line.Level,
+		Name:    lineName(line),
+	}, where)
+	switch {
+	case err != nil:
+		f.message(where + ": " + err.Error())
+	case t != nil:
+		f.virtio(virtio.New(t, virtio.RAM{}))
+	}
+}
+
+// lineName is "GSI 5", with what is unusual about it.
+func lineName(l platform.Line) string {
+	s := "GSI " + strconv.Itoa(int(l.GSI))
+	if l.Level {
+		s += " level"
+	}
+	if l.Low {
+		s += " low"
+	}
+	return s
+}
+
+// virtio gives a device to its driver.
+func (f *finder) virtio(d *virtio.Device) {
+	d.Log = f.log
+	if f.log != nil {
+		f.log(virtio.TypeName(d.Type()) + ": " + d.String())
+	}
+	switch d.Type() {
+	case virtio.TypeEntropy:
+		f.k.AddRandomSource(rng.New(d, f.k.RandomReady))
+	}
+}

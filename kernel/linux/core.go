@@ -30,9 +30,6 @@ type coreState struct {
 func (p *Process) offerCore() {
 	if d := p.kernel.diag; d != nil && d.flags()&diag.Core != 0 {
 		console.OnDump(func() { go p.dumpCore(nil, &sigInfo{}) })
-		if p.files.fds[0].file.io == object(&theInput) {
-			theInput.listen() // also for a program that never reads
-		}
 	}
 }
 

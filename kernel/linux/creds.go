@@ -12,7 +12,9 @@ const (
 	capSetGID      = 6
 	capSetUID      = 7
 	capSetPCap     = 8
+	capNetBind     = 10
 	capNetAdmin    = 12
+	capNetRaw      = 13
 	capSysChroot   = 18
 	capSysAdmin    = 21
 	capSysNice     = 23

@@ -289,6 +289,8 @@ func (t *Thread) exit() {
 		t.report.report(diag.Gone, "", uint64(t.tid), metal.Now())
 	}
 	p.deadTime.Add(t.cpuTime.Load())
+	p.deadTicks.user.Add(t.ticks.user.Load())
+	p.deadTicks.system.Add(t.ticks.system.Load())
 	p.deadWaits.Add(t.waits.Load())
 	p.deadYields.Add(t.yields.Load())
 	left := p.unlink(t)

@@ -1,7 +1,6 @@
 package linux
 
 import (
-	"gosv/kernel/console"
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/tmpfs"
 	"gosv/kernel/metal"
@@ -17,6 +16,8 @@ var (
 	devTTY     = fs.Device(5, 0)
 	devConsole = fs.Device(5, 1)
 	devPtmx    = fs.Device(5, 2)
+	devVsock   = fs.Device(10, 121)
+	devHWRNG   = fs.Device(10, 183)
 )
 
 // openDevice returns what a character device's node stands for.
@@ -43,6 +44,10 @@ func (t *Thread) openDevice(n fs.Inode, flags uint32) (object, Errno) {
 		return y, 0
 	case devPtmx:
 		return t.openMaster(d)
+	case devVsock:
+		return &vsockDevice{d}, 0
+	case devHWRNG:
+		return t.openHWRNG(d, flags)
 	case devConsole:
 		if !theTerminal.there {
 			return &consoleOutput{stream: metal.Stdout}, 0
@@ -98,11 +103,16 @@ func (*fullDevice) write(t *Thread, f *File, u *userIO) (int, Errno) { return 0,
 
 type randomDevice struct{ device }
 
-func (*randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
+func (d *randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
+	if d.node.Attr().Rdev == devRandom {
+		if err := t.seeded(f.nonblock()); err != 0 {
+			return 0, err
+		}
+	}
 	var buf [256]byte
 	for u.left > 0 && !u.fault {
 		p := buf[:min(u.left, len(buf))]
-		fillRandom(p)
+		FillRandom(p)
 		done += u.Put(p)
 		if t.interrupted() {
 			break
@@ -114,13 +124,12 @@ func (*randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno) {
 // write: what a program offers as entropy is not needed.
 func (*randomDevice) write(t *Thread, f *File, u *userIO) (int, Errno) { return swallow(u) }
 
-// devices is the root of /dev, mounted as dev, with what is mounted below it.
-func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
-	root := tmpfs.New(k.memory(devDevice, 0o755)).Root()
-	for _, d := range [...]struct {
-		name string
-		new  fs.New
-	}{
+// devtmpfs is the root of /dev, mounted as dev, with what is mounted below it.
+func (k *Kernel) devtmpfs(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
+	c := k.memory(devDevice, 0o755)
+	c.Complete = k.completeDev()
+	root := tmpfs.New(c).Root()
+	makeNodes(root, []deviceNode{
 		{"null", fs.New{Mode: fs.Char | 0o666, Rdev: devNull}},
 		{"zero", fs.New{Mode: fs.Char | 0o666, Rdev: devZero}},
 		{"full", fs.New{Mode: fs.Char | 0o666, Rdev: devFull}},
@@ -128,6 +137,7 @@ func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
 		{"urandom", fs.New{Mode: fs.Char | 0o666, Rdev: devURandom}},
 		{"tty", fs.New{Mode: fs.Char | 0o666, Rdev: devTTY}},
 		{"ptmx", fs.New{Mode: fs.Char | 0o666, Rdev: devPtmx}},
+		{"vsock", fs.New{Mode: fs.Char | 0o666, Rdev: devVsock}},
 		{"console", fs.New{Mode: fs.Char | 0o600, Rdev: devConsole}},
 		{"shm", fs.New{Mode: fs.Directory | fs.Sticky | 0o777}},
 		{"pts", fs.New{Mode: fs.Directory | 0o755}},
@@ -135,11 +145,7 @@ func (k *Kernel) devices(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
 		{"stdin", fs.New{Mode: fs.Symlink | 0o777, Target: "/proc/self/fd/0"}},
 		{"stdout", fs.New{Mode: fs.Symlink | 0o777, Target: "/proc/self/fd/1"}},
 		{"stderr", fs.New{Mode: fs.Symlink | 0o777, Target: "/proc/self/fd/2"}},
-	} {
-		if _, err := root.Create(d.name, d.new); err != 0 {
-			console.Write(metal.Message, []byte("gosv kernel: /dev/"+d.name+": "+err.Error()+"\n"))
-		}
-	}
+	})
 	ns.Mount(fs.Place{Mount: dev, Inode: root}, "pts", "devpts", "devpts", ptsDevice, k.devpts)
 	ns.Mount(fs.Place{Mount: dev, Inode: root}, "shm", "tmpfs", "tmpfs", shmDevice, func() fs.Inode {
 		return tmpfs.New(k.memory(shmDevice, fs.Sticky|0o777)).Root()

@@ -176,7 +176,7 @@ func (f *File) pollable() bool {
 			return fs.IsRegular(io.inode.Mode())
 		}
 		return false
-	case *nullDevice, *zeroDevice, *fullDevice:
+	case *nullDevice, *zeroDevice, *fullDevice, *hwrng:
 		return false
 	case *randomDevice:
 		return io.node.Attr().Rdev == devRandom
@@ -231,7 +231,7 @@ func (e *epoll) add(k epollKey, ev *epollEvent) {
 // look lists an item whose file is ready.
 func (item *epollItem) look() {
 	if mask, _ := item.key.file.io.poll(item.key.file); mask&item.events != 0 {
-		item.changed(&item.waiter)
+		item.changed(&item.waiter, mask)
 	}
 }
 
@@ -250,14 +250,17 @@ func (e *epoll) remove(item *epollItem) {
 // changed notes that something happened to the file: whether it is of interest
 // is looked at when somebody waits. It is called with the file's queue
 // locked, so it may not ask the file.
-func (item *epollItem) changed(*Waiter) {
+func (item *epollItem) changed(_ *Waiter, events uint32) {
 	e := item.ep
 	e.mu.Lock()
-	if !item.listed && !item.gone && item.events&^epollFlags != 0 {
+	wanted := item.events&^epollFlags&events != 0
+	if wanted && !item.listed && !item.gone {
 		e.ready.push(item)
 	}
 	e.mu.Unlock()
-	e.queue.Wake()
+	if wanted {
+		e.queue.Wake()
+	}
 }
 
 // collect moves up to len(out) events to out.

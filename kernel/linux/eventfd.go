@@ -196,7 +196,7 @@ func (d *timerFD) fire(uint64) {
 }
 
 // clockSet is called when CLOCK_REALTIME has been set.
-func (d *timerFD) clockSet(*Waiter) {
+func (d *timerFD) clockSet(_ *Waiter, _ uint32) {
 	d.mu.Lock()
 	d.canceled = true
 	d.mu.Unlock()

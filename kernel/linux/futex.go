@@ -38,6 +38,7 @@ type futexWaiter struct {
 	bits       uint32
 	bucket     atomic.Pointer[futexBucket] // nil once it was woken; changed under the bucket's lock
 	next, prev *futexWaiter
+	pi         piWaiter
 }
 
 // add puts w at the end of b.
@@ -100,33 +101,23 @@ const (
 func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
 	addr, op, val := a.Arg1(), a.Arg2(), uint32(a.Arg3())
 	cmd := op &^ (futexPrivate | futexRealtime)
-	if op&futexRealtime != 0 && cmd != futexWaitBitset {
+	if op&futexRealtime != 0 && cmd != futexWaitBitset && cmd != futexWaitRequeuePI && cmd != futexLockPI2 {
 		return 0, ENOSYS
 	}
 	private := op&futexPrivate != 0
+	deadline := uint64(never)
+	switch cmd {
+	case futexWait, futexWaitBitset, futexLockPI, futexLockPI2, futexWaitRequeuePI:
+		var err Errno
+		if deadline, err = t.futexDeadline(a.Arg4(), cmd == futexWait, op&futexRealtime != 0 || cmd == futexLockPI); err != 0 {
+			return 0, err
+		}
+	}
 	switch cmd {
 	case futexWait, futexWaitBitset:
 		mask := uint32(futexMatchAny)
 		if cmd == futexWaitBitset {
 			mask = uint32(a.Arg6())
-		}
-		deadline := uint64(never)
-		if p := a.Arg4(); p != 0 {
-			var ts timespec
-			if err := copyIn(t, &ts, p); err != 0 {
-				return 0, err
-			}
-			if !ts.valid() {
-				return 0, EINVAL
-			}
-			switch {
-			case cmd == futexWait: // relative
-				deadline = after(ts)
-			case op&futexRealtime != 0:
-				deadline = wallDeadline(ts.ns())
-			default:
-				deadline = ts.ns()
-			}
 		}
 		err := t.futexWait(addr, private, val, mask, deadline)
 		if err == eRestartSys && deadline != never {
@@ -144,8 +135,39 @@ func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
 		return t.futexRequeue(addr, a.Arg5(), private, int32(val), int32(a.Arg4()), &want)
 	case futexWakeOp:
 		return t.futexWakeOp(addr, a.Arg5(), private, int32(val), int32(a.Arg4()), uint32(a.Arg6()))
+	case futexLockPI, futexLockPI2:
+		return 0, t.lockPI(addr, private, false, deadline)
+	case futexTrylockPI:
+		return 0, t.lockPI(addr, private, true, never)
+	case futexUnlockPI:
+		return 0, t.unlockPI(addr, private)
+	case futexWaitRequeuePI:
+		return 0, t.waitRequeuePI(addr, a.Arg5(), private, val, deadline)
+	case futexCmpRequeuePI:
+		return t.cmpRequeuePI(addr, a.Arg5(), private, int32(val), int32(a.Arg4()), uint32(a.Arg6()))
 	}
 	return 0, ENOSYS
+}
+
+// futexDeadline reads a timeout, never if there is none: relative, or a time of
+// CLOCK_REALTIME or CLOCK_MONOTONIC.
+func (t *Thread) futexDeadline(addr uintptr, relative, wall bool) (uint64, Errno) {
+	if addr == 0 {
+		return never, 0
+	}
+	var ts timespec
+	if err := copyIn(t, &ts, addr); err != 0 {
+		return 0, err
+	}
+	switch {
+	case !ts.valid():
+		return 0, EINVAL
+	case relative:
+		return after(ts), 0
+	case wall:
+		return wallDeadline(ts.ns()), 0
+	}
+	return ts.ns(), 0
 }
 
 // futexAt returns the key of the word at addr.
@@ -202,27 +224,12 @@ func (t *Thread) futexWait(addr uintptr, private bool, val, mask uint32, deadlin
 	if mask == 0 {
 		return EINVAL
 	}
-	key, err := t.futexAt(addr, private)
+	key, b, err := t.futexExpect(addr, private, val)
 	if err != 0 {
 		return err
 	}
-	b := key.bucket()
-	for {
-		b.mu.Lock()
-		v, ok := metal.Load32(addr)
-		if ok && v == val {
-			break
-		}
-		b.mu.Unlock()
-		if ok {
-			return EAGAIN
-		}
-		if !t.space.bringIn(addr, accessRead) {
-			return EFAULT
-		}
-	}
 	w := &t.futex
-	w.thread, w.key, w.bits = t, key, mask
+	w.thread, w.key, w.bits, w.pi = t, key, mask, piWaiter{}
 	b.add(w)
 	b.mu.Unlock()
 	for {
@@ -237,6 +244,30 @@ func (t *Thread) futexWait(addr uintptr, private bool, val, mask uint32, deadlin
 			return err
 		}
 		b.mu.Unlock()
+	}
+}
+
+// futexExpect returns the key and the locked bucket of a word that is val: EAGAIN if it
+// is not.
+func (t *Thread) futexExpect(addr uintptr, private bool, val uint32) (futexKey, *futexBucket, Errno) {
+	key, err := t.futexAt(addr, private)
+	if err != 0 {
+		return key, nil, err
+	}
+	b := key.bucket()
+	for {
+		b.mu.Lock()
+		v, ok := metal.Load32(addr)
+		if ok && v == val {
+			return key, b, 0
+		}
+		b.mu.Unlock()
+		if ok {
+			return key, nil, EAGAIN
+		}
+		if !t.space.bringIn(addr, accessRead) {
+			return key, nil, EFAULT
+		}
 	}
 }
 
@@ -266,15 +297,19 @@ func (t *Thread) futexWake(addr uintptr, private bool, n int32, mask uint32) (ui
 	}
 	b := key.bucket()
 	b.mu.Lock()
-	woken := b.wake(key, max(n, 1), mask)
+	woken, err := b.wake(key, max(n, 1), mask)
 	b.mu.Unlock()
-	return uintptr(woken), 0
+	return woken, err
 }
 
-// wake wakes up to n of those in b that wait for key with one of the bits of mask.
-func (b *futexBucket) wake(key futexKey, n int32, mask uint32) (woken int32) {
-	for w := b.head; w != nil && woken < n; {
+// wake wakes up to n of those in b that wait for key with one of the bits of mask. EINVAL
+// if it meets one that waits for a lock.
+func (b *futexBucket) wake(key futexKey, n int32, mask uint32) (woken uintptr, err Errno) {
+	for w := b.head; w != nil && woken < uintptr(n); {
 		next := w.next
+		if w.key == key && !w.plain() {
+			return woken, EINVAL
+		}
 		if w.key == key && w.bits&mask != 0 {
 			t := w.thread
 			b.remove(w)
@@ -283,7 +318,7 @@ func (b *futexBucket) wake(key futexKey, n int32, mask uint32) (woken int32) {
 		}
 		w = next
 	}
-	return woken
+	return woken, 0
 }
 
 // futexRequeue wakes up to n of those who wait for the word at addr and lets up to
@@ -318,20 +353,24 @@ func (t *Thread) futexRequeue(addr, addr2 uintptr, private bool, n, limit int32,
 			return 0, EFAULT
 		}
 	}
-	done := b.wake(from, n, futexMatchAny)
-	moved := int32(0)
-	for w := b.head; w != nil && moved < limit && from != to; {
+	done, err := b.wake(from, n, futexMatchAny)
+	moved := uintptr(0)
+	for w := b.head; w != nil && moved < uintptr(limit) && from != to && err == 0; {
 		next := w.next
-		if w.key == from {
+		switch {
+		case w.key != from:
+		case w.plain():
 			b.remove(w)
 			w.key = to
 			b2.add(w)
 			moved++
+		default:
+			err = EINVAL
 		}
 		w = next
 	}
 	unlockBuckets(b, b2)
-	return uintptr(done + moved), 0
+	return done + moved, err
 }
 
 // futexWakeOp changes the word at addr2, wakes up to n of those who wait for the
@@ -383,7 +422,7 @@ func (t *Thread) futexWakeOp(addr, addr2 uintptr, private bool, n, n2 int32, op 
 			return 0, EFAULT
 		}
 	}
-	woken := b.wake(key, max(n, 1), futexMatchAny)
+	woken, err := b.wake(key, max(n, 1), futexMatchAny)
 	hit := false
 	switch o := int32(old); op >> 24 & 15 {
 	case 0:
@@ -402,11 +441,13 @@ func (t *Thread) futexWakeOp(addr, addr2 uintptr, private bool, n, n2 int32, op 
 		unlockBuckets(b, b2)
 		return 0, ENOSYS
 	}
-	if hit {
-		woken += b2.wake(key2, max(n2, 1), futexMatchAny)
+	if hit && err == 0 {
+		var more uintptr
+		more, err = b2.wake(key2, max(n2, 1), futexMatchAny)
+		woken += more
 	}
 	unlockBuckets(b, b2)
-	return uintptr(woken), 0
+	return woken, err
 }
 
 // lockBuckets locks two buckets that may be the same one.
@@ -455,6 +496,7 @@ func sysGetRobustList(t *Thread, a *Args) (uintptr, Errno) {
 // by the word that CLONE_CHILD_CLEARTID named.
 func (t *Thread) releaseFutexes() {
 	t.walkRobust()
+	t.releasePI()
 	if t.clearTID != 0 {
 		var zero uint32
 		if copyOut(t, t.clearTID, &zero) == 0 {
@@ -482,7 +524,7 @@ func (t *Thread) walkRobust() {
 		var next uintptr
 		failed := copyIn(t, &next, entry&^robustPI) != 0
 		if entry != head.pending {
-			t.futexDied(entry&^robustPI+head.offset, false)
+			t.futexDied(entry&^robustPI+head.offset, entry&robustPI != 0, false)
 		}
 		if failed {
 			return
@@ -490,13 +532,13 @@ func (t *Thread) walkRobust() {
 		entry = next
 	}
 	if head.pending != 0 {
-		t.futexDied(head.pending&^robustPI+head.offset, true)
+		t.futexDied(head.pending&^robustPI+head.offset, head.pending&robustPI != 0, true)
 	}
 }
 
-// futexDied marks a futex that t owns as owned by one who died and wakes the next;
-// pending is one that t was about to take or give back.
-func (t *Thread) futexDied(addr uintptr, pending bool) {
+// futexDied marks a futex that t owns as owned by one who died and wakes the next, if it is
+// no PI lock, which releasePI gives to him; pending is one that t was about to take or give back.
+func (t *Thread) futexDied(addr uintptr, pi, pending bool) {
 	if addr&3 != 0 || !userRange(addr, 4) {
 		return
 	}
@@ -505,7 +547,7 @@ func (t *Thread) futexDied(addr uintptr, pending bool) {
 		if err != 0 {
 			return
 		}
-		if pending && v == 0 {
+		if pending && !pi && v == 0 {
 			t.futexWake(addr, false, 1, futexMatchAny)
 			return
 		}
@@ -514,7 +556,7 @@ func (t *Thread) futexDied(addr uintptr, pending bool) {
 		}
 		swapped, ok := metal.CompareAndSwap32(addr, v, v&futexWaiters|futexOwnerDied)
 		if swapped {
-			if v&futexWaiters != 0 {
+			if v&futexWaiters != 0 && !pi {
 				t.futexWake(addr, false, 1, futexMatchAny)
 			}
 			return

@@ -23,7 +23,7 @@ func (k *Kernel) Namespace(root fs.Inode) *fs.Namespace {
 	ns := fs.NewNamespace("overlay", "overlay", root)
 	top := ns.Root()
 	var dev *fs.Mount
-	dev = ns.Mount(top, "dev", "devtmpfs", "devtmpfs", devDevice, func() fs.Inode { return k.devices(ns, dev) })
+	dev = ns.Mount(top, "dev", "devtmpfs", "devtmpfs", devDevice, func() fs.Inode { return k.devtmpfs(ns, dev) })
 	ns.Mount(top, "proc", "proc", "proc", procDevice, k.processes)
 	ns.Mount(top, "sys", "sysfs", "sysfs", sysDevice, k.system)
 	ns.Mount(top, "tmp", "tmpfs", "tmpfs", tmpDevice, func() fs.Inode { return k.temporary(root) })

@@ -38,16 +38,25 @@ type Kernel struct {
 	HostName string
 	Exit     func(code int) // ends the machine with the first process
 	Root     *fs.Namespace  // the files that processes see
+	Network  Network        // nil: there is none
 
-	mu     sync.Mutex
+	FindDevices func(k *Kernel) // finds the machine's devices and adds them; nil: there are none
+
+	mu   sync.Mutex
+	piMu sync.Mutex // guards all piState and piThread; below the lock of a futexBucket
+
 	lastID int        // the last process or thread id given out
 	procs  []*Process // by pid
 	init   *Process   // the first one: the machine ends with it
 
-	locks   lockTable    // on files
-	inotify inotifyTable // what is watched
-	seats   seats        // of threads with an affinity mask
-	ptys    ptys
+	locks    lockTable    // on files
+	inotify  inotifyTable // what is watched
+	seats    seats        // of threads with an affinity mask
+	ptys     ptys
+	vsockets vsockets
+	unix     unixNames
+
+	hardware atomic.Pointer[hardware] // nil: nobody needed it yet
 
 	pages      FilePages // of all files in memory
 	anon       *tmpfs.FS // files without names, nil until the first
@@ -77,6 +86,7 @@ type Process struct {
 	mu         sync.Mutex
 	threads    []*Thread     // by tid
 	deadTime   atomic.Uint64 // CPU time of those that are gone, ns,
+	deadTicks  cpuTicks
 	deadWaits  atomic.Uint64 // and how often they gave up their CPU
 	deadYields atomic.Uint64
 	exiting    atomic.Bool
@@ -90,7 +100,8 @@ type Process struct {
 
 	core coreState
 
-	exe         string                   // path of the executable
+	exe         string // path of the executable
+	split       cpuSplit
 	oomScore    atomic.Int32             // /proc/PID/oom_score_adj
 	tty         atomic.Pointer[terminal] // that controls it, or nil
 	deathSignal int32                    // PR_SET_PDEATHSIG

@@ -18,6 +18,7 @@ var procFiles = [...]procFile{
 	{name: "loadavg", mode: procRead, read: procLoadavg},
 	{name: "meminfo", mode: procRead, read: procMeminfo},
 	{name: "mounts", mode: procLink, link: func(*subject) (string, Errno) { return "self/mounts", 0 }},
+	{name: "net", mode: procLink, link: func(*subject) (string, Errno) { return "self/net", 0 }},
 	{name: "partitions", mode: procRead, text: "major minor  #blocks  name\n\n"},
 	{name: "stat", mode: procRead, read: procStat},
 	{name: "swaps", mode: procRead, text: "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
@@ -34,21 +35,24 @@ var procFiles = [...]procFile{
 	}},
 }
 
-// ran is the CPU time that all processes have used.
-func (k *Kernel) ran() (n uint64) {
+// times are the user and system time of all processes.
+func (k *Kernel) times() (user, system uint64) {
 	k.mu.Lock()
 	procs := k.procs
 	k.mu.Unlock()
 	for _, p := range procs {
-		n += p.ran()
+		u, s := p.times()
+		user += u
+		system += s
 	}
-	return n
+	return user, system
 }
 
 // idle is the time that the CPUs have not run processes.
 func (k *Kernel) idle() uint64 {
-	all, ran := metal.Now()*uint64(metal.CPUs()), k.ran()
-	return all - min(all, ran)
+	all := metal.Now() * uint64(metal.CPUs())
+	user, system := k.times()
+	return all - min(all, user+system)
 }
 
 // procLoadavg: the load is not averaged over time, it shows what runs now.
@@ -145,11 +149,11 @@ func (k *Kernel) resident() (n uint64) {
 }
 
 func procStat(s *subject, b *text) {
-	const tick = second / userHz
 	cpus := metal.CPUs()
-	ran, idle := s.k.ran()/tick, s.k.idle()/tick
+	user, system := s.k.times()
+	idle := s.k.idle()
 	line := func(n uint64) {
-		b.nums(int64(ran/n), 0, 0, int64(idle/n), 0, 0, 0, 0, 0, 0)
+		b.nums(int64(user/clockTick/n), 0, int64(system/clockTick/n), int64(idle/clockTick/n), 0, 0, 0, 0, 0, 0)
 		b.str("\n")
 	}
 	b.str("cpu ")

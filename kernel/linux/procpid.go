@@ -28,6 +28,7 @@ var processFiles = [...]procFile{
 	{name: "maps", mode: procRead, read: procMaps},
 	{name: "mountinfo", mode: procRead, read: procMountInfo},
 	{name: "mounts", mode: procRead, read: procMounts},
+	{name: "net", mode: procDir, dir: procNet},
 	{name: "oom_score", mode: procRead, text: "0\n"},
 	{name: "oom_score_adj", mode: procWrite, read: func(s *subject, b *text) { b.str(strconv.Itoa(int(s.p.oomScore.Load())), "\n") }, write: setOOMScore},
 	{name: "personality", mode: procPrivate, read: func(s *subject, b *text) { b.hex(uint64(s.p.personality), 8); b.str("\n") }},
@@ -332,12 +333,10 @@ func procStatm(s *subject, b *text) {
 	b.str("\n")
 }
 
-const userHz = 100 // sysconf(_SC_CLK_TCK)
-
 // procPIDStat is /proc/PID/stat and /proc/PID/task/TID/stat.
 func procPIDStat(s *subject, b *text) {
 	t, p, u := s.t, s.p, s.p.space.usage()
-	ran := p.ran()
+	user, system := p.times()
 	p.sig.mu.Lock()
 	pending, blocked := t.sig.pending.set|p.sig.pending.set, t.sig.mask
 	ignored, caught := p.sig.dispositions()
@@ -345,7 +344,7 @@ func procPIDStat(s *subject, b *text) {
 	b.num(uint64(t.tid))
 	b.str(" (", t.comm(), ") ", t.state()[:1])
 	b.nums(0, int64(p.pid), int64(p.pid), 0, -1, 0x400100, int64(u.faults), 0, 0, 0,
-		int64(ran/(second/userHz)), 0, 0, 0, 20+int64(t.sched.nice), int64(t.sched.nice), int64(p.countThreads()), 0, 0)
+		int64(user/clockTick), int64(system/clockTick), 0, 0, 20+int64(t.sched.nice), int64(t.sched.nice), int64(p.countThreads()), 0, 0)
 	b.str(" ")
 	b.num(u.size * pageSize)
 	b.nums(int64(u.resident))

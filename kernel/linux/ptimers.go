@@ -157,7 +157,7 @@ func (p *Process) itimer(kind int) *appTimer {
 	defer p.timerMu.Unlock()
 	tm := p.itimers[kind]
 	if tm == nil {
-		tm = &appTimer{proc: p, cpu: cpuClock{proc: p}, onCPU: kind != itimerReal}
+		tm = &appTimer{proc: p, cpu: cpuClock{proc: p, user: kind == itimerVirtual}, onCPU: kind != itimerReal}
 		tm.fire = tm.expire
 		tm.info = sigInfo{signo: [numITimers]int32{SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGKILL}[kind], code: siKernel}
 		p.itimers[kind] = tm

@@ -9,27 +9,46 @@ import (
 
 // random is the machine's random number generator: ChaCha8, whose key is
 // replaced with every block, so that what was given out cannot be found again. It is
-// seeded when it is first asked.
+// seeded when it is first asked, and again by what comes from a device.
 var random struct {
-	mu  sync.Mutex
-	gen *rand.ChaCha8
+	mu     sync.Mutex
+	gen    *rand.ChaCha8
+	seeded bool // by something better than time stamps, or there is nothing better
 
 	bootOnce sync.Once
 	boot     [16]byte // for /proc/sys/kernel/random/boot_id
 }
 
-// fillRandom fills b with random bytes.
-func fillRandom(b []byte) {
+// FillRandom fills b with random bytes.
+func FillRandom(b []byte) {
 	random.mu.Lock()
 	if random.gen == nil {
-		var seed [32]byte
-		for i := 0; i < len(seed); i += 8 {
-			putUint64(seed[i:], entropy())
-		}
-		random.gen = rand.NewChaCha8(seed)
+		reseed(&seed{})
 	}
 	random.gen.Read(b)
 	random.mu.Unlock()
+}
+
+type seed [32]byte
+
+// reseed makes a new key of the old one, if there is one, of s, and of the
+// CPU's randomness. Who does not know one of them does not know the key.
+func reseed(s *seed) {
+	var old seed
+	if random.gen != nil {
+		random.gen.Read(old[:])
+	}
+	for i := 0; i < len(s); i += 8 {
+		putUint64(s[i:], getUint64(s[i:])^getUint64(old[i:])^entropy())
+	}
+	random.gen = rand.NewChaCha8(*s)
+	clear(s[:])
+}
+
+// cpuHasRandom says whether the CPU has a generator (RDRAND).
+func cpuHasRandom() bool {
+	c1, _, _ := metal.CPUFeatures()
+	return c1>>30&1 != 0
 }
 
 // entropy returns a number that nobody can know: the CPU's, or else
@@ -76,10 +95,15 @@ func sysGetrandom(t *Thread, a *Args) (uintptr, Errno) {
 	if !userRange(addr, n) {
 		return 0, EFAULT
 	}
+	if flags&grndInsecure == 0 {
+		if err := t.seeded(flags&grndNonblock != 0); err != 0 {
+			return 0, err
+		}
+	}
 	var buf [256]byte
 	for done := uintptr(0); done < n; {
 		chunk := buf[:min(n-done, uintptr(len(buf)))]
-		fillRandom(chunk)
+		FillRandom(chunk)
 		k := uintptr(t.CopyOutSome(addr+done, chunk))
 		if done += k; k < uintptr(len(chunk)) {
 			if done == 0 {

@@ -17,7 +17,7 @@ type socket interface {
 	accept(t *Thread, f *File) (socket, Errno)
 	send(t *Thread, f *File, m *message) (int, Errno)
 	receive(t *Thread, f *File, m *message) (int, Errno)
-	connect(t *Thread, addr []byte) Errno
+	connect(t *Thread, f *File, addr []byte) Errno
 	shutdown(how uintptr) Errno
 	address(peer bool) ([]byte, Errno) // getsockname, getpeername
 	common() *socketCommon
@@ -31,8 +31,7 @@ type socket interface {
 // message is what a call sends or receives.
 type message struct {
 	*userIO
-	flags uintptr // of the call; of recvmsg's result in the end
-	to    []byte  // address, nil for the one it is connected to
+	Message
 	files []*File // SCM_RIGHTS
 	from  ucred   // SCM_CREDENTIALS
 	given bool    // by the sender
@@ -47,6 +46,7 @@ type ucred struct {
 // socketCommon is what all sockets have.
 type socketCommon struct {
 	family, kind, protocol int32
+	network                bool // it is a netSocket
 
 	err      atomic.Uint32 // SO_ERROR: reported once
 	receives atomic.Uint64 // SO_RCVTIMEO in ns, 0: none
@@ -70,7 +70,11 @@ func (*socketCommon) setOption(*Thread, int32, uintptr, []byte) Errno { return E
 
 // Families, kinds and flags (socket(2)).
 const (
-	afUnix = 1
+	afUnix   = 1
+	afInet   = 2
+	afInet6  = 10
+	afPacket = 17
+	afVsock  = 40
 
 	sockStream    = 1
 	sockDgram     = 2
@@ -89,6 +93,7 @@ const (
 	msgTrunc        = 0x20
 	msgDontwait     = 0x40
 	msgWaitall      = 0x100
+	msgErrqueue     = 0x2000
 	msgNosignal     = 0x4000
 	msgCmsgCloexec  = 0x40000000
 	sockAddrMost    = 128 // sizeof(struct sockaddr_storage)
@@ -133,8 +138,10 @@ func (t *Thread) newSocket(family, kind, protocol int32) (socket, Errno) {
 			return nil, err
 		}
 		return newUnixSocket(kind), 0
+	case afVsock:
+		return t.newVsock(kind, protocol)
 	}
-	return nil, EAFNOSUPPORT
+	return t.netSocket(family, kind, protocol)
 }
 
 func sysSocketpair(t *Thread, a *Args) (uintptr, Errno) {
@@ -179,6 +186,9 @@ func sysSocketpair(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	return 0, err
 }
+
+// newSocketIno returns the inode number of a new socket.
+func newSocketIno() uint64 { return 1000 + lastPipe.Add(1) }
 
 // ucred is who t is to its peers.
 func (t *Thread) ucred() ucred {
@@ -234,7 +244,7 @@ func sysConnect(t *Thread, a *Args) (uintptr, Errno) {
 		if err != 0 {
 			return 0, err
 		}
-		return 0, s.connect(t, addr)
+		return 0, s.connect(t, f, addr)
 	})
 }
 
@@ -319,9 +329,9 @@ func sysSendto(t *Thread, a *Args) (uintptr, Errno) {
 		if err != 0 {
 			return 0, err
 		}
-		m := message{userIO: u, flags: uintptr(uint32(a.Arg4())), from: t.ucred()}
+		m := message{userIO: u, Message: Message{Flags: uintptr(uint32(a.Arg4()))}, from: t.ucred()}
 		if a.Arg5() != 0 {
-			if m.to, err = t.copyInAddr(a.Arg5(), a.Arg6()); err != 0 {
+			if m.Addr, err = t.copyInAddr(a.Arg5(), a.Arg6()); err != 0 {
 				return 0, err
 			}
 		}
@@ -335,11 +345,11 @@ func sysRecvfrom(t *Thread, a *Args) (uintptr, Errno) {
 		if err != 0 {
 			return 0, err
 		}
-		m := message{userIO: u, flags: uintptr(uint32(a.Arg4()))}
+		m := message{userIO: u, Message: Message{Flags: uintptr(uint32(a.Arg4()))}}
 		n, err := u.result(s.receive(t, f, &m))
 		releaseAll(m.files) // nowhere to put them
 		if err == 0 && a.Arg5() != 0 {
-			err = t.copyOutAddr(m.to, a.Arg5(), a.Arg6())
+			err = t.copyOutAddr(m.Addr, a.Arg5(), a.Arg6())
 		}
 		return n, err
 	})
@@ -380,9 +390,9 @@ func (t *Thread) sendMessage(f *File, s socket, addr, flags uintptr) (int, Errno
 	if err != 0 {
 		return 0, err
 	}
-	m := message{userIO: u, flags: flags, from: t.ucred()}
+	m := message{userIO: u, Message: Message{Flags: flags}, from: t.ucred()}
 	if h.name != 0 && h.nameLen != 0 {
-		if m.to, err = t.copyInAddr(h.name, uintptr(h.nameLen)); err != 0 {
+		if m.Addr, err = t.copyInAddr(h.name, uintptr(h.nameLen)); err != 0 {
 			return 0, err
 		}
 	}
@@ -407,7 +417,7 @@ func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Er
 	if err != 0 {
 		return 0, err
 	}
-	m := message{userIO: u, flags: flags}
+	m := message{userIO: u, Message: Message{Flags: flags}}
 	n, err := u.result(s.receive(t, f, &m))
 	defer releaseAll(m.files)
 	if err != 0 {
@@ -418,12 +428,12 @@ func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Er
 		return 0, err
 	}
 	if h.name != 0 {
-		if err := t.CopyOut(h.name, m.to[:min(len(m.to), int(h.nameLen))]); err != 0 {
+		if err := t.CopyOut(h.name, m.Addr[:min(len(m.Addr), int(h.nameLen))]); err != 0 {
 			return 0, err
 		}
-		h.nameLen = uint32(len(m.to))
+		h.nameLen = uint32(len(m.Addr))
 	}
-	h.flags = uint32(m.flags&(msgTrunc|msgCtrunc)) | uint32(flags&msgCmsgCloexec)
+	h.flags = uint32(m.Flags&(msgTrunc|msgCtrunc|msgErrqueue)) | uint32(flags&msgCmsgCloexec)
 	return n, copyOut(t, addr, &h)
 }
 
@@ -514,6 +524,11 @@ func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
 		data, size := addr+cmsgHdrSize, h.len-cmsgHdrSize
 		switch {
 		case h.level != solSocket:
+			c := Control{Level: h.level, Kind: h.kind, Data: make([]byte, size)}
+			if err := t.CopyIn(c.Data, data); err != 0 {
+				return err
+			}
+			m.Control = append(m.Control, c)
 		case h.kind == scmRights:
 			fds := make([]int32, size/4)
 			if len(fds)+len(m.files) > scmMaxFDs {
@@ -558,8 +573,8 @@ func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
 // writeControl writes what came with m into the n bytes at addr, makes descriptors of
 // its files, and returns how many bytes it wrote.
 func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done uintptr, err Errno) {
-	put := func(kind int32, data unsafe.Pointer, size uintptr) Errno {
-		h := cmsgHdr{cmsgHdrSize + size, solSocket, kind}
+	put := func(level, kind int32, data unsafe.Pointer, size uintptr) Errno {
+		h := cmsgHdr{cmsgHdrSize + size, level, kind}
 		if err := copyOut(t, addr+done, &h); err != 0 {
 			return err
 		}
@@ -571,8 +586,17 @@ func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done 
 	}
 	if passCred {
 		if n < cmsgHdrSize+unsafe.Sizeof(m.from) {
-			m.flags |= msgCtrunc
-		} else if err := put(scmCredentials, unsafe.Pointer(&m.from), unsafe.Sizeof(m.from)); err != 0 {
+			m.Flags |= msgCtrunc
+		} else if err := put(solSocket, scmCredentials, unsafe.Pointer(&m.from), unsafe.Sizeof(m.from)); err != 0 {
+			return 0, err
+		}
+	}
+	for _, c := range m.Control {
+		if n-done < cmsgHdrSize+uintptr(len(c.Data)) {
+			m.Flags |= msgCtrunc
+			break
+		}
+		if err := put(c.Level, c.Kind, unsafe.Pointer(&c.Data[0]), uintptr(len(c.Data))); err != 0 {
 			return 0, err
 		}
 	}
@@ -585,21 +609,21 @@ func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done 
 	}
 	var fds []int32
 	for len(fds) < room && len(m.files) > 0 {
-		fd, err := t.install(m.files[0], 0, m.flags&msgCmsgCloexec != 0)
+		fd, err := t.install(m.files[0], 0, m.Flags&msgCmsgCloexec != 0)
 		m.files = m.files[1:]
 		if err != 0 {
-			m.flags |= msgCtrunc
+			m.Flags |= msgCtrunc
 			break
 		}
 		fds = append(fds, int32(fd))
 	}
 	if len(m.files) > 0 {
-		m.flags |= msgCtrunc
+		m.Flags |= msgCtrunc
 	}
 	if len(fds) == 0 {
 		return done, 0
 	}
-	return done, put(scmRights, unsafe.Pointer(&fds[0]), uintptr(len(fds))*4)
+	return done, put(solSocket, scmRights, unsafe.Pointer(&fds[0]), uintptr(len(fds))*4)
 }
 
 // Options of SOL_SOCKET (socket(7)).
@@ -630,6 +654,29 @@ const (
 		1<<soReuseport | 1<<soPasscred | 1<<soTimestamp
 )
 
+// keepsOption says whether an option is answered here, for all families alike. What
+// stands on a Network has the rest.
+func (c *socketCommon) keepsOption(level int32, option uintptr) bool {
+	if level != solSocket || !c.network {
+		return level == solSocket
+	}
+	switch option {
+	case soDebug, soType, soDomain, soDontroute, soRcvlowat, soRcvtimeo, soSndtimeo, soPasscred, soPeercred:
+		return true
+	}
+	return false
+}
+
+// inherit takes over what a socket of a connection has of the one that listened.
+func (c *socketCommon) inherit(from *socketCommon) {
+	c.receives.Store(from.receives.Load())
+	c.sends.Store(from.sends.Load())
+	c.switches.Store(from.switches.Load())
+	for i := range c.buffers {
+		c.buffers[i].Store(from.buffers[i].Load())
+	}
+}
+
 func (c *socketCommon) is(option uintptr) bool { return c.switches.Load()>>option&1 != 0 }
 
 // takeError returns the pending error, which is reported once.
@@ -649,7 +696,7 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 		if size < 0 {
 			return 0, EINVAL
 		}
-		if level != solSocket {
+		if !c.keepsOption(level, option) {
 			v, err := s.getOption(t, level, option, int(size))
 			if err != 0 {
 				return 0, err
@@ -673,6 +720,9 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 		case soError:
 			v[0] = uint64(c.takeError())
 		case soAcceptconn:
+			if u, ok := s.(*unixSocket); ok && u.listening() {
+				v[0] = 1
+			}
 		case soSndbuf, soRcvbuf:
 			v[0] = uint64(c.buffers[option-soSndbuf].Load())
 		case soRcvlowat:
@@ -722,7 +772,7 @@ func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, EINVAL
 		case level != solSocket && c.family == afUnix:
 			return 0, EOPNOTSUPP
-		case level != solSocket:
+		case !c.keepsOption(level, option):
 			const most = 4096 // what is longer is none that we know
 			b := make([]byte, min(size, most))
 			if err := t.CopyIn(b, a.Arg4()); err != 0 {

@@ -10,9 +10,15 @@ import (
 	"gosv/kernel/metal"
 )
 
+// terminated is what p gets when the host wants it to end.
+func (p *Process) terminated() {
+	go p.signal(nil, &sigInfo{signo: SIGTERM, code: siUser})
+}
+
 // initFiles gives the first process its descriptors 0, 1 and 2, and its
 // directories.
 func (p *Process) initFiles(dir string) error {
+	console.OnTerminate(p.terminated)
 	s := &p.files
 	s.umask = 0o022
 	s.caller = p.cred.caller()
@@ -89,6 +95,13 @@ func (c *consoleInput) EndOfInput() {
 
 // Resize implements console.Receiver.
 func (c *consoleInput) Resize(rows, cols int) {}
+
+// Attend listens to what the host wants of p, also if p never reads its input.
+func (p *Process) Attend() {
+	if framed() && !theTerminal.there {
+		theInput.listen()
+	}
+}
 
 func (c *consoleInput) listen() { c.once.Do(func() { console.Listen(c, framed()) }) }
 

@@ -56,11 +56,7 @@ var sysctls = [...]procFile{
 		{name: "threads-max", mode: procRead, read: func(s *subject, b *text) { b.num(maxThreads); b.str("\n") }},
 		{name: "version", mode: procRead, read: func(s *subject, b *text) { b.str(utsVersion, "\n") }},
 	}},
-	{name: "net", mode: procDir, files: []procFile{
-		{name: "core", mode: procDir, files: []procFile{
-			{name: "somaxconn", mode: procRead, text: "4096\n"},
-		}},
-	}},
+	{name: "net", mode: procDir, dir: sysctlNet},
 	{name: "vm", mode: procDir, files: []procFile{
 		{name: "min_free_kbytes", mode: procRead, text: "0\n"},
 		{name: "nr_hugepages", mode: procRead, text: "0\n"},
@@ -87,7 +83,7 @@ func noneOr(name string) string {
 
 // newUUID returns a random UUID (RFC 9562 section 5.4).
 func newUUID() (u [16]byte) {
-	fillRandom(u[:])
+	FillRandom(u[:])
 	u[6] = u[6]&0x0f | 0x40
 	u[8] = u[8]&0x3f | 0x80
 	return u

@@ -10,6 +10,7 @@ import (
 
 // The directory /sys: as much as runtimes look at.
 var sysFiles = [...]procFile{
+	{name: "class", mode: procDir, files: []procFile{{name: "net", mode: procDir, dir: sysClassNet}}},
 	{name: "devices", mode: procDir, files: []procFile{
 		{name: "system", mode: procDir, files: []procFile{
 			{name: "cpu", mode: procDir, dir: sysCPUs},

@@ -29,6 +29,7 @@ type Thread struct {
 	clearTID uintptr // set_tid_address(2)
 	robust   uintptr // set_robust_list(2)
 	futex    futexWaiter
+	pi       piThread
 
 	sched    schedState
 	affinity atomic.Uint64 // CPUs that it may run on, 0 for all: affinity.go
@@ -43,6 +44,10 @@ type Thread struct {
 	waits   atomic.Uint64 // how often it gave up its CPU to wait,
 	yields  atomic.Uint64 // and otherwise
 	started atomic.Uint64 // when it began to run, 0 if it does not
+
+	ticks     cpuTicks      // that hit it
+	ticksSeen atomic.Uint32 // metal.Ticks when it looked last
+	split     cpuSplit
 }
 
 // Bits of Thread.work.
@@ -103,6 +108,7 @@ func (t *Thread) run() {
 		case why < 32:
 			t.exception(why)
 		default: // an interrupt, already acknowledged
+			t.countTicks(!metal.OfDevice(why))
 			t.yield()
 		}
 		if t.work.Load() != 0 && !t.leave() {
@@ -118,7 +124,9 @@ func (t *Thread) yield() {
 		interrupt.Dispatch()
 	}
 	fired := runTimers()
-	t.yields.Add(1)
+	if metal.Crowded() {
+		t.yields.Add(1)
+	}
 	if t.regs.Pin != 0 {
 		t.offerSeat()
 	}
@@ -135,12 +143,17 @@ func (t *Thread) stopClock() {
 	now := metal.Now()
 	start := t.started.Swap(0)
 	t.cpuTime.Add(now - start)
+	t.countTicks(false)
 	if t.report != nil {
 		t.reportRun(start, now)
 	}
 }
 
-func (t *Thread) startClock() { t.started.Store(metal.Now()) }
+func (t *Thread) startClock() {
+	all, _ := metal.Ticks()
+	t.ticksSeen.Store(all)
+	t.started.Store(metal.Now())
+}
 
 // ran returns the CPU time that t has used, in ns.
 func (t *Thread) ran() uint64 {

@@ -83,20 +83,28 @@ func (t *Thread) readClock(id int32) (uint64, Errno) {
 type cpuClock struct {
 	thread *Thread // or
 	proc   *Process
+	user   bool // only what it spent in ring 3
 }
 
-func (c cpuClock) read() uint64 {
-	if c.thread != nil {
-		return c.thread.ran()
+func (c cpuClock) read() (ns uint64) {
+	switch {
+	case c.user && c.thread != nil:
+		ns, _ = c.thread.times()
+	case c.user:
+		ns, _ = c.proc.times()
+	case c.thread != nil:
+		ns = c.thread.ran()
+	default:
+		ns = c.proc.ran()
 	}
-	return c.proc.ran()
+	return ns
 }
 
 // cpuClock returns the CPU clock with a given id, which for others than the
 // caller's own has the complement of a pid or tid above three bits that say what to
 // measure (include/linux/posix-timers.h).
 func (t *Thread) cpuClock(id int32) (cpuClock, Errno) {
-	const perThread, kind, scheduled = 4, 3, 2
+	const perThread, kind, virtual, scheduled = 4, 3, 1, 2
 	switch {
 	case id == clockProcessCPU:
 		return cpuClock{proc: t.proc}, 0
@@ -107,7 +115,7 @@ func (t *Thread) cpuClock(id int32) (cpuClock, Errno) {
 	}
 	of := int(^id >> 3)
 	if id&perThread != 0 {
-		c := cpuClock{thread: t}
+		c := cpuClock{thread: t, user: id&kind == virtual}
 		if of != 0 {
 			c.thread = t.proc.thread(of)
 		}
@@ -116,7 +124,7 @@ func (t *Thread) cpuClock(id int32) (cpuClock, Errno) {
 		}
 		return c, 0
 	}
-	c := cpuClock{proc: t.proc}
+	c := cpuClock{proc: t.proc, user: id&kind == virtual}
 	if of != 0 {
 		c.proc = t.proc.kernel.process(of)
 	}
@@ -344,15 +352,16 @@ func (t *Thread) sleepCPU(id int32, now uint64, ts timespec, absolute bool) Errn
 
 // tms is struct tms, in clock ticks of 1/100 s (times(2)).
 type tms struct {
-	user int64
-	_    [3]int64 // system, and the children's
+	user, system int64
+	_            [2]int64 // the children's
 }
 
 const clockTick = second / 100
 
 func sysTimes(t *Thread, a *Args) (uintptr, Errno) {
 	if p := a.Arg1(); p != 0 {
-		v := tms{user: int64(t.proc.ran() / clockTick)}
+		user, system := t.proc.times()
+		v := tms{user: int64(user / clockTick), system: int64(system / clockTick)}
 		if err := copyOut(t, p, &v); err != 0 {
 			return 0, err
 		}
@@ -362,8 +371,8 @@ func sysTimes(t *Thread, a *Args) (uintptr, Errno) {
 
 // rusage is struct rusage (getrusage(2)).
 type rusage struct {
-	user, _                       timeval // system
-	maxRSS                        int64   // KiB
+	user, system                  timeval
+	maxRSS                        int64 // KiB
 	_                             [3]int64
 	minorFaults                   int64
 	_                             [7]int64
@@ -375,19 +384,20 @@ const _ = 144 - unsafe.Sizeof(rusage{}) // and so not larger than Linux's
 func sysGetrusage(t *Thread, a *Args) (uintptr, Errno) {
 	const self, children, thread = 0, -1, 1
 	var u rusage
-	var waits, yields uint64
+	var user, system, waits, yields uint64
 	switch int32(a.Arg1()) {
 	case self:
-		u.user = toTimeval(t.proc.ran())
+		user, system = t.proc.times()
 		waits, yields = t.proc.switches()
 	case thread:
-		u.user = toTimeval(t.ran())
+		user, system = t.times()
 		waits, yields = t.waits.Load(), t.yields.Load()
 	case children:
 		return 0, copyOut(t, a.Arg2(), &u)
 	default:
 		return 0, EINVAL
 	}
+	u.user, u.system = toTimeval(user), toTimeval(system)
 	u.voluntarySwitches, u.preemption = int64(waits), int64(yields)
 	s := t.space
 	s.mu.Lock()

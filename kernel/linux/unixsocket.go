@@ -1,18 +1,22 @@
 package linux
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 
 	"gosv/kernel/fs"
 )
 
-// unixSocket is a unix(7) socket without a name: one of a pair, or one that is not
-// connected.
+// unixSocket is a unix(7) socket.
 type unixSocket struct {
 	socketCommon
 	ino   uint64
 	queue Queue // woken when something comes, goes or ends here or at the peer
+
+	room Queue // woken when there is room in the queue of those that came, or of connections
+
+	binding sync.Mutex // held while it gets its name, and above mu
 
 	mu   sync.Mutex // guards what follows; a peer's is not taken below it
 	peer *unixSocket
@@ -23,6 +27,16 @@ type unixSocket struct {
 	// came with files.
 	first, last *parcel
 	size        int // what it takes of the sender's buffer
+	count       int // of packets
+
+	kernel  *Kernel // of its name:
+	key     unixName
+	addr    []byte        // struct sockaddr_un, nil if it has none; of a connection that was accepted the listener's
+	senders []*unixSocket // datagram sockets that are connected to it
+
+	listens bool
+	backlog int
+	pending []*unixSocket // connections to accept
 }
 
 // parcel is a message, or a part of a stream.
@@ -30,6 +44,7 @@ type parcel struct {
 	data  []byte // what has not been read of it
 	files []*File
 	from  ucred
+	addr  []byte // of the sender, nil if it has none
 	next  *parcel
 }
 
@@ -42,6 +57,8 @@ const (
 	parcelOverhead = 767
 	streamPiece    = 4 << 10 // small writes to a stream share a packet of this size
 	streamWrite    = 32 << 10
+
+	datagramsMost = 10 // /proc/sys/net/unix/max_dgram_qlen
 )
 
 // unixKind returns what kind of socket a program gets that asks for kind.
@@ -58,7 +75,7 @@ func unixKind(kind, protocol int32) (int32, Errno) {
 }
 
 func newUnixSocket(kind int32) *unixSocket {
-	s := &unixSocket{ino: 1000 + lastPipe.Add(1)}
+	s := &unixSocket{ino: newSocketIno()}
 	s.family, s.kind = afUnix, kind
 	for i := range s.buffers {
 		s.buffers[i].Store(defaultSockBuf)
@@ -70,8 +87,13 @@ func (s *unixSocket) name() string  { return "socket:[" + strconv.FormatUint(s.i
 func (s *unixSocket) attr() fs.Attr { return socketAttr(s.ino) }
 
 func (s *unixSocket) address(peer bool) ([]byte, Errno) {
-	if peer && s.other() == nil {
-		return nil, ENOTCONN
+	if peer {
+		if s = s.other(); s == nil {
+			return nil, ENOTCONN
+		}
+	}
+	if addr := s.ownName(); addr != nil {
+		return addr, 0
 	}
 	return []byte{afUnix, 0}, 0
 }
@@ -81,33 +103,6 @@ func (s *unixSocket) other() *unixSocket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.peer
-}
-
-// connect finds nobody: no socket has a name yet.
-func (s *unixSocket) connect(t *Thread, addr []byte) Errno {
-	const pathAt = 2 // in struct sockaddr_un
-	switch {
-	case len(addr) <= pathAt || len(addr) > pathAt+108 || addr[0] != afUnix || addr[1] != 0:
-		return EINVAL
-	case s.kind != sockDgram && s.other() != nil:
-		return EISCONN
-	case addr[pathAt] == 0: // the abstract name space
-		return ECONNREFUSED
-	}
-	path, _, _ := cut(string(addr[pathAt:]), 0)
-	here := atFDCWD
-	at, err := t.at(uintptr(here), path)
-	if err != 0 {
-		return err
-	}
-	place, err := at.Lookup(path)
-	if err != 0 {
-		return err
-	}
-	if err := at.Caller.Access(place.Inode, fs.MayWrite); err != 0 {
-		return err
-	}
-	return ECONNREFUSED
 }
 
 func (s *unixSocket) read(t *Thread, f *File, u *userIO) (int, Errno) {
@@ -127,25 +122,31 @@ func (s *unixSocket) write(t *Thread, f *File, u *userIO) (int, Errno) {
 func (s *unixSocket) send(t *Thread, f *File, m *message) (int, Errno) {
 	peer := s.other()
 	switch {
-	case m.flags&msgOOB != 0:
+	case m.Flags&msgOOB != 0:
 		return 0, EOPNOTSUPP
-	case m.to != nil && s.kind == sockStream:
+	case m.Addr != nil && s.kind == sockStream:
 		if peer != nil {
 			return 0, EISCONN
 		}
 		return 0, EOPNOTSUPP
-	case m.to != nil && s.kind == sockDgram:
-		return 0, s.connect(t, m.to)
+	case m.Addr != nil && s.kind == sockDgram:
+		var err Errno
+		if peer, err = t.unixPeer(m.Addr, s.kind); err != 0 {
+			return 0, err
+		}
 	case peer == nil:
 		return 0, ENOTCONN
 	case s.kind == sockStream:
 		return s.sendStream(t, f, peer, m)
 	}
+	if s.kind == sockDgram && !s.maySend(peer) {
+		return 0, EPERM
+	}
 	return s.sendPacket(t, f, peer, m)
 }
 
-// room says whether s may put something into the queue of its peer, whose lock is held.
-func (s *unixSocket) room(peer *unixSocket) bool { return peer.size < int(s.buffers[0].Load()) }
+// hasRoom says whether s may put something into the queue of its peer, whose lock is held.
+func (s *unixSocket) hasRoom(peer *unixSocket) bool { return peer.size < int(s.buffers[0].Load()) }
 
 // broken says whether nothing can be sent any more.
 func (s *unixSocket) broken(peer *unixSocket) bool {
@@ -161,18 +162,19 @@ func (s *unixSocket) broken(peer *unixSocket) bool {
 }
 
 func (s *unixSocket) sendStream(t *Thread, f *File, peer *unixSocket, m *message) (done int, err Errno) {
+	addr := s.ownName()
 	for {
 		broken, moved := false, 0
-		err = s.await(t, f, &s.queue, m.flags, soSndtimeo, func() bool {
+		err = s.await(t, f, &s.queue, m.Flags, soSndtimeo, func() bool {
 			if broken = s.broken(peer); broken || m.left == 0 {
 				return true
 			}
 			peer.mu.Lock()
 			defer peer.mu.Unlock()
-			if !s.room(peer) {
+			if !s.hasRoom(peer) {
 				return false
 			}
-			moved = peer.append(m)
+			moved = peer.append(m, addr)
 			return true
 		})
 		done += moved
@@ -186,7 +188,7 @@ func (s *unixSocket) sendStream(t *Thread, f *File, peer *unixSocket, m *message
 			break
 		}
 	}
-	if err == EPIPE && done == 0 && m.flags&msgNosignal == 0 {
+	if err == EPIPE && done == 0 && m.Flags&msgNosignal == 0 {
 		t.brokenPipe()
 	}
 	if done > 0 {
@@ -195,11 +197,11 @@ func (s *unixSocket) sendStream(t *Thread, f *File, peer *unixSocket, m *message
 	return done, err
 }
 
-// append adds bytes of a stream to what has come to s.
-func (s *unixSocket) append(m *message) int {
+// append adds bytes of a stream to what has come to s from addr.
+func (s *unixSocket) append(m *message, addr []byte) int {
 	p := s.last
 	if p == nil || len(p.files) > 0 || len(m.files) > 0 || p.from != m.from || len(p.data) == cap(p.data) {
-		p = &parcel{from: m.from, files: m.files}
+		p = &parcel{from: m.from, files: m.files, addr: addr}
 		if n := min(m.left, streamWrite); n >= streamPiece {
 			p.data = make([]byte, 0, n)
 		} else {
@@ -229,6 +231,7 @@ func (s *unixSocket) push(p *parcel) {
 	}
 	s.last = p
 	s.size += parcelOverhead
+	s.count++
 }
 
 // pop takes the first packet out.
@@ -238,6 +241,7 @@ func (s *unixSocket) pop() {
 		s.last = nil
 	}
 	s.size -= parcelOverhead + len(p.data)
+	s.count--
 }
 
 func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message) (int, Errno) {
@@ -246,12 +250,26 @@ func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message
 	if n > int(s.buffers[0].Load())-spare {
 		return 0, EMSGSIZE
 	}
-	p := &parcel{data: make([]byte, n), files: m.files, from: m.from}
+	if s.is(soPasscred) {
+		if err := s.autobind(t); err != 0 {
+			return 0, err
+		}
+	}
+	p := &parcel{data: make([]byte, n), files: m.files, from: m.from, addr: s.ownName()}
 	if m.Get(p.data) < n {
 		return 0, EFAULT
 	}
+	if s.kind == sockDgram {
+		if err := s.takeError(); err != 0 {
+			return 0, err
+		}
+	}
 	gone, broken := false, false
-	err := s.await(t, f, &s.queue, m.flags, soSndtimeo, func() bool {
+	queue, pair := &s.queue, s.kind != sockDgram || peer.other() == s
+	if !pair {
+		queue = &peer.room
+	}
+	err := s.await(t, f, queue, m.Flags, soSndtimeo, func() bool {
 		peer.mu.Lock()
 		gone = peer.dead && s.kind == sockDgram
 		peer.mu.Unlock()
@@ -260,7 +278,7 @@ func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message
 		}
 		peer.mu.Lock()
 		defer peer.mu.Unlock()
-		if !s.room(peer) {
+		if pair && !s.hasRoom(peer) || !pair && peer.count > datagramsMost {
 			return false
 		}
 		peer.push(p)
@@ -272,7 +290,9 @@ func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message
 		return 0, err
 	case gone:
 		s.mu.Lock()
-		s.peer = nil
+		if s.peer == peer {
+			s.peer = nil
+		}
 		s.mu.Unlock()
 		return 0, ECONNREFUSED
 	case broken:
@@ -285,9 +305,9 @@ func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message
 
 func (s *unixSocket) receive(t *Thread, f *File, m *message) (int, Errno) {
 	switch {
-	case m.flags&msgOOB != 0 && s.kind == sockStream:
+	case m.Flags&msgOOB != 0 && s.kind == sockStream:
 		return 0, EINVAL
-	case m.flags&msgOOB != 0:
+	case m.Flags&msgOOB != 0:
 		return 0, EOPNOTSUPP
 	case s.kind != sockDgram && s.other() == nil:
 		if s.kind == sockStream {
@@ -302,15 +322,32 @@ func (s *unixSocket) receive(t *Thread, f *File, m *message) (int, Errno) {
 
 // taken tells the peer that there is room.
 func (s *unixSocket) taken(m *message) {
-	if peer := s.other(); peer != nil && m.flags&msgPeek == 0 {
+	if m.Flags&msgPeek != 0 {
+		return
+	}
+	if peer := s.other(); peer != nil {
 		peer.queue.Wake()
+	}
+	if s.kind == sockDgram {
+		s.tellSenders()
+	}
+}
+
+// tellSenders wakes those who wait for room in s's queue.
+func (s *unixSocket) tellSenders() {
+	s.mu.Lock()
+	senders := slices.Clone(s.senders)
+	s.mu.Unlock()
+	s.room.Wake()
+	for _, o := range senders {
+		o.queue.Wake()
 	}
 }
 
 func (s *unixSocket) receiveStream(t *Thread, f *File, m *message) (done int, err Errno) {
 	for {
 		ended := false
-		err = s.await(t, f, &s.queue, m.flags, soRcvtimeo, func() bool {
+		err = s.await(t, f, &s.queue, m.Flags, soRcvtimeo, func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.first == nil {
@@ -324,7 +361,7 @@ func (s *unixSocket) receiveStream(t *Thread, f *File, m *message) (done int, er
 			return 0, s.takeError()
 		}
 		s.taken(m)
-		if err != 0 || ended || m.fault || m.left == 0 || m.files != nil || m.flags&(msgWaitall|msgPeek) != msgWaitall {
+		if err != 0 || ended || m.fault || m.left == 0 || m.files != nil || m.Flags&(msgWaitall|msgPeek) != msgWaitall {
 			break
 		}
 	}
@@ -337,12 +374,12 @@ func (s *unixSocket) receiveStream(t *Thread, f *File, m *message) (done int, er
 // takeStream moves bytes that have come to m: those of one sender, and up to the
 // end of what came with files.
 func (s *unixSocket) takeStream(m *message) (done int) {
-	m.from = s.first.from
+	m.from, m.Addr = s.first.from, s.first.addr
 	for p := s.first; p != nil && p.from == m.from && m.left > 0; {
 		n := m.Put(p.data)
 		done += n
 		files := p.files
-		if m.flags&msgPeek != 0 {
+		if m.Flags&msgPeek != 0 {
 			for _, f := range files {
 				f.Retain()
 			}
@@ -365,8 +402,8 @@ func (s *unixSocket) takeStream(m *message) (done int) {
 
 func (s *unixSocket) receivePacket(t *Thread, f *File, m *message) (n int, err Errno) {
 	var p *parcel
-	ends := s.kind == sockSeqpacket || m.flags&msgDontwait == 0 && !f.nonblock() // at a shutdown
-	err = s.await(t, f, &s.queue, m.flags, soRcvtimeo, func() bool {
+	ends := s.kind == sockSeqpacket || m.Flags&msgDontwait == 0 && !f.nonblock() // at a shutdown
+	err = s.await(t, f, &s.queue, m.Flags, soRcvtimeo, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if p = s.first; s.err.Load() != 0 {
@@ -376,7 +413,7 @@ func (s *unixSocket) receivePacket(t *Thread, f *File, m *message) (n int, err E
 		switch {
 		case p == nil:
 			return ends && s.shut&shutRead != 0
-		case m.flags&msgPeek == 0:
+		case m.Flags&msgPeek == 0:
 			s.pop()
 		default:
 			for _, f := range p.files {
@@ -392,19 +429,19 @@ func (s *unixSocket) receivePacket(t *Thread, f *File, m *message) (n int, err E
 		return 0, s.takeError()
 	}
 	s.taken(m)
-	m.from, m.files = p.from, p.files
+	m.from, m.files, m.Addr = p.from, p.files, p.addr
 	whole := len(p.data)
 	wanted := min(whole, m.left)
 	if n = m.Put(p.data[:wanted]); n < wanted {
 		return 0, EFAULT
 	}
 	if n < whole {
-		if m.flags&msgTrunc != 0 {
+		if m.Flags&msgTrunc != 0 {
 			n = whole
 		}
-		m.flags |= msgTrunc
+		m.Flags |= msgTrunc
 	} else {
-		m.flags &^= msgTrunc
+		m.Flags &^= msgTrunc
 	}
 	return n, 0
 }
@@ -429,9 +466,27 @@ func (s *unixSocket) shutdown(how uintptr) Errno {
 func (s *unixSocket) close(*File) {
 	s.mu.Lock()
 	s.dead = true
-	unread, peer := s.first, s.peer
-	s.first, s.last = nil, nil
+	unread, peer, pending := s.first, s.peer, s.pending
+	s.first, s.last, s.pending = nil, nil, nil
+	kernel, key := s.kernel, s.key
 	s.mu.Unlock()
+	if kernel != nil {
+		kernel.unix.drop(s, key)
+	}
+	for _, n := range pending {
+		client := n.other()
+		n.close(nil)
+		client.err.Store(uint32(ECONNRESET))
+		client.queue.Wake()
+	}
+	if s.kind == sockDgram {
+		s.tellSenders()
+		if peer != nil {
+			peer.forget(s)
+		}
+	} else {
+		s.room.Wake()
+	}
 	if peer != nil {
 		if s.kind != sockDgram {
 			peer.mu.Lock()
@@ -450,7 +505,7 @@ func (s *unixSocket) close(*File) {
 
 func (s *unixSocket) poll(*File) (ready uint32, q *Queue) {
 	s.mu.Lock()
-	shut, come, peer := s.shut, s.first != nil, s.peer
+	shut, come, peer, listens := s.shut, s.first != nil || len(s.pending) > 0, s.peer, s.listens
 	s.mu.Unlock()
 	if s.err.Load() != 0 {
 		ready |= pollErr
@@ -458,17 +513,21 @@ func (s *unixSocket) poll(*File) (ready uint32, q *Queue) {
 	if shut&shutRead != 0 {
 		ready |= pollRdHup | pollIn | pollRdNorm
 	}
-	if shut == shutRead|shutWrite || s.kind != sockDgram && peer == nil {
+	if shut == shutRead|shutWrite || s.kind != sockDgram && peer == nil && !listens {
 		ready |= pollHup
 	}
 	if come {
 		ready |= pollIn | pollRdNorm
 	}
 	const share = 4 // of the buffer may be in use
-	writable := true
+	writable := !listens
 	if peer != nil {
 		peer.mu.Lock()
-		writable = peer.size*share <= int(s.buffers[0].Load())
+		if s.kind == sockDgram && peer.peer != s {
+			writable = peer.count <= datagramsMost
+		} else {
+			writable = peer.size*share <= int(s.buffers[0].Load())
+		}
 		peer.mu.Unlock()
 	}
 	if writable {
@@ -497,7 +556,7 @@ func (s *unixSocket) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno
 			peer.mu.Unlock()
 		}
 	default:
-		return 0, ENOTTY
+		return t.deviceIoctl(req, arg)
 	}
 	return 0, copyOut(t, arg, &n)
 }

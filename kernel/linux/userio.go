@@ -46,6 +46,26 @@ func (u *userIO) Get(p []byte) int {
 	return done
 }
 
+// Len is how many bytes are left.
+func (u *userIO) Len() int { return u.left }
+
+// Read and Write are Get and Put for io.Reader and io.Writer: less than all is an error.
+func (u *userIO) Read(p []byte) (int, error) {
+	n := u.Get(p)
+	if n < len(p) {
+		return n, EFAULT
+	}
+	return n, nil
+}
+
+func (u *userIO) Write(p []byte) (int, error) {
+	n := u.Put(p)
+	if n < len(p) {
+		return n, EFAULT
+	}
+	return n, nil
+}
+
 // part is the first part that is not used up.
 func (u *userIO) part() *iovec {
 	for u.parts[0].len == 0 {

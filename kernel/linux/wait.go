@@ -66,7 +66,7 @@ type Queue struct {
 // called, with the queue locked: Notify must not block nor touch this queue.
 type Waiter struct {
 	Thread *Thread
-	Notify func(w *Waiter)
+	Notify func(w *Waiter, events uint32)
 
 	queue      *Queue
 	next, prev *Waiter
@@ -120,19 +120,23 @@ func (q *Queue) Remove(w *Waiter) {
 // Wake tells all who wait in q to look again. They stay in it until they
 // remove themselves. Who adds himself looks again after that, so that one who
 // changes something first and then finds nobody here need not lock.
-func (q *Queue) Wake() {
+func (q *Queue) Wake() { q.WakeFor(^uint32(0)) }
+
+// WakeFor is Wake where only some of poll's events may have come: those that an
+// edge-triggered epoll did not ask for are none to it.
+func (q *Queue) WakeFor(events uint32) {
 	if q.head.Load() != nil {
-		q.wakeAll()
+		q.wakeAll(events)
 	}
 }
 
-func (q *Queue) wakeAll() {
+func (q *Queue) wakeAll(events uint32) {
 	q.mu.Lock()
 	for w := q.head.Load(); w != nil; w = w.next {
 		if w.Thread != nil {
 			w.Thread.wake()
 		} else {
-			w.Notify(w)
+			w.Notify(w, events)
 		}
 	}
 	q.mu.Unlock()

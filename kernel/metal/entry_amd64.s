@@ -2,6 +2,9 @@
 #include "go_asm.h"
 #include "macros_amd64.h"
 
+// pollUntil in schedt (runtime/runtime2.go of the pinned Go version).
+#define SCHED_POLLUNTIL 16
+
 // KEEPCPUID executes CPUID and keeps the answer in leaf i of features, at DI.
 #define KEEPCPUID(i) \
 	BYTE	$0x0f; BYTE $0xa2 \
@@ -35,8 +38,8 @@ TEXT kernelentry(SB),NOSPLIT|NOFRAME,$0
 	// Leaves that Go calls through variables.
 	LEAQ	runtime·vdsoClockgettimeSym(SB), AX
 	MOVQ	AX, ·vdsoClockSym(SB)
-	LEAQ	runtime·sched(SB), AX
-	MOVQ	AX, ·sched(SB)
+	LEAQ	runtime·sched+SCHED_POLLUNTIL(SB), AX
+	MOVQ	AX, ·pollUntil(SB)
 	LEAQ	·leaves(SB), AX
 	LEAQ	leaftable<>(SB), BX
 	MOVL	$const_numLeaves, CX
@@ -205,6 +208,26 @@ TEXT inb<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	AX, DX
 	XORL	AX, AX
 	INB
+	RET
+
+// inw(port uintptr) uintptr
+TEXT inw<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	AX, DX
+	XORL	AX, AX
+	INW
+	RET
+
+// inl(port uintptr) uintptr
+TEXT inl<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	AX, DX
+	INL
+	RET
+
+// outl(port, v uintptr)
+TEXT outl<>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	AX, DX
+	MOVQ	BX, AX
+	OUTL
 	RET
 
 // outw(port, v uintptr)
@@ -391,4 +414,7 @@ DATA leaftable<>+0x78(SB)/8, $haltForever<>(SB)
 DATA leaftable<>+0x80(SB)/8, $tripleFault<>(SB)
 DATA leaftable<>+0x88(SB)/8, $·cpuNow(SB)
 DATA leaftable<>+0x90(SB)/8, $entries<>(SB)
-GLOBL leaftable<>(SB),RODATA|NOPTR,$0x98
+DATA leaftable<>+0x98(SB)/8, $inw<>(SB)
+DATA leaftable<>+0xa0(SB)/8, $inl<>(SB)
+DATA leaftable<>+0xa8(SB)/8, $outl<>(SB)
+GLOBL leaftable<>(SB),RODATA|NOPTR,$0xb0

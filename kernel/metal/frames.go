@@ -90,6 +90,23 @@ func takeHuge() uintptr {
 	return f
 }
 
+// takeRun is AllocRun. What is behind the end of a range is in use; what is before
+// it is not, unless it came back and is in a list, where nobody looks for runs.
+func takeRun(n uintptr) uintptr {
+	if framesFree < frameReserve+n {
+		return 0
+	}
+	for i := nram - 1; i >= ramAt; i-- {
+		if r := &ram[i]; r.end-r.next >= n<<12 {
+			r.end -= n << 12
+			framesFree -= n
+			framesGiven += n
+			return r.end
+		}
+	}
+	return 0
+}
+
 // giveHuge is FreeHuge.
 func giveHuge(f uintptr) {
 	st(directMap+f, freeHuges)

@@ -26,14 +26,20 @@ type leafTable struct {
 	tripleFault func(idtr uintptr)
 	cpuNow      func() uint64
 	entries     func() (rt0, clock, syscall, stubs, tlb, ap uintptr)
+	inw         func(port uintptr) uintptr
+	inl         func(port uintptr) uintptr
+	outl        func(port, v uintptr)
 }
 
-const numLeaves = 19
+const numLeaves = 22
 
 func rdtsc() uint64                                    { return leaves.rdtsc() }
 func outb(port, v uintptr)                             { leaves.outb(port, v) }
 func inb(port uintptr) uintptr                         { return leaves.inb(port) }
+func inw(port uintptr) uintptr                         { return leaves.inw(port) }
 func outw(port, v uintptr)                             { leaves.outw(port, v) }
+func inl(port uintptr) uintptr                         { return leaves.inl(port) }
+func outl(port, v uintptr)                             { leaves.outl(port, v) }
 func outs(port, p, n uintptr)                          { leaves.outs(port, p, n) }
 func wrmsr(msr, v uintptr)                             { leaves.wrmsr(msr, v) }
 func rdmsr(msr uintptr) uintptr                        { return leaves.rdmsr(msr) }

@@ -123,6 +123,11 @@ func AllocHuge() uintptr { return mcall(sysHuge, 0, 0, 0) }
 // FreeHuge gives back what AllocHuge gave.
 func FreeHuge(pa uintptr) { mcall(sysFreeHuge, pa, 0, 0) }
 
+// AllocRun returns the physical address of n frames in a row of undefined contents, from
+// memory that was never used; 0 if that has no such piece left, which it has
+// while the machine is young. FreeFrames takes them back.
+func AllocRun(n int) uintptr { return mcall(sysRun, uintptr(n), 0, 0) }
+
 // FreeMemory returns the bytes that AllocFrames could still give, and all
 // that the machine has for kernel and application.
 func FreeMemory() (free, total uint64) {
@@ -168,25 +173,26 @@ func TSC() uint64     { return rdtsc() }
 func BootTSC() uint64 { return tsc0 }
 func TSCHz() uint64   { return tscHz }
 
-// Deadline asks for what an interrupt of a device causes to happen at time t of Now: that
-// the IRQEventFD becomes readable, or that a thread comes back from ring 3.
+// Deadline asks for an interrupt at time t of Now, so that a thread in ring 3
+// comes back to Go when a Go timer is due: while it keeps its P
+// there, nobody else looks at the timers until sysmon does.
 func Deadline(t uint64) { mcall(sysDeadline, uintptr(t), 0, 0) }
 
 // NoDeadline takes the Deadline back, or says that its timer is looked at: no thread
 // need come back for it any more.
 func NoDeadline() {
 	atomic.StoreUint64(&userDeadline, 0)
-	atomic.StoreUint32(&onEntry.recall, 0)
+	atomic.StoreUint32(&recall, 0)
 	if HasIRQ() {
-		atomic.StoreUint32(&onEntry.recall, 1)
+		atomic.StoreUint32(&recall, 1)
 	}
 }
 
 // Runnable counts n more of the application's threads that run or could; n may be
-// negative. While there are more than CPUs they take turns of 4 ms, the first of
-// 100: whoever is in ring 3 at the end of one comes back to Go.
+// negative. While there are any, there is a tick every 10 ms, every 100 in the first second. When
+// there are more than CPUs they take turns: whoever is in ring 3 at a tick comes back to Go.
 func Runnable(n int32) {
-	if uintptr(runnables.Add(n)) > ncpu && n > 0 && atomic.LoadUint64(&turnEnd) == 0 {
+	if runnables.Add(n); n > 0 && atomic.LoadUint64(&turnEnd) == 0 {
 		mcall(sysTurns, 0, 0, 0)
 	}
 }
@@ -194,6 +200,19 @@ func Runnable(n int32) {
 // Move lets the caller go on on a CPU, where it takes the place of what runs there; false
 // if that one is still starting. On the way back from ring 3 it may be moved again.
 func Move(cpu int) bool { return mcall(sysMove, uintptr(cpu), 0, 0) != 0 }
+
+// Crowded says whether more threads of the application could run than there are CPUs.
+func Crowded() bool { return uintptr(runnables.Load()) > ncpu }
+
+// Ticks counts the ticks of all time; the last interrupt was for that many of them. A
+// thread that it found in ring 3 returns from EnterUser with it: one that is not OfDevice.
+func Ticks() (all, last uint32) {
+	v := atomic.LoadUint64(&ticks)
+	return uint32(v), uint32(v >> 32)
+}
+
+// OfDevice says whether the interrupt that EnterUser returned for was a device's.
+func OfDevice(vec uintptr) bool { return vec >= vecDevice }
 
 // CPUs is the number of CPUs, ThisCPU the one the caller is (or just was) on.
 func CPUs() int { return int(ncpu) }
@@ -209,8 +228,12 @@ func Initrd() []byte {
 }
 
 // In8 and its siblings read and write I/O ports.
-func In8(port uint16) uint8     { return uint8(inb(uintptr(port))) }
-func Out8(port uint16, v uint8) { outb(uintptr(port), uintptr(v)) }
+func In8(port uint16) uint8       { return uint8(inb(uintptr(port))) }
+func In16(port uint16) uint16     { return uint16(inw(uintptr(port))) }
+func In32(port uint16) uint32     { return uint32(inl(uintptr(port))) }
+func Out8(port uint16, v uint8)   { outb(uintptr(port), uintptr(v)) }
+func Out16(port uint16, v uint16) { outw(uintptr(port), uintptr(v)) }
+func Out32(port uint16, v uint32) { outl(uintptr(port), uintptr(v)) }
 
 // PendingIRQs returns the device interrupts that came in since it was called
 // last, as a bit set, and clears them.
@@ -220,7 +243,7 @@ func PendingIRQs() uint64 { return atomic.SwapUint64(&irqPending, 0) }
 func HasIRQ() bool { return atomic.LoadUint64(&irqPending) != 0 }
 
 // IRQEventFD is a descriptor, good for the Go runtime's netpoller only, that
-// is readable when an interrupt came in or the Deadline is past.
+// is readable when an interrupt came in.
 func IRQEventFD() uintptr { return mcall(sysIRQFD, 0, 0, 0) }
 
 // ReadEvent makes an IRQEventFD unreadable again.
@@ -302,6 +325,10 @@ func MSI(n uint32) (addr uint64, data uint32) {
 	return apicBase | uint64(cpu0.apic)<<12, vecDevice + n
 }
 
+// TellPanicAt says where a pvpanic device's register is mapped: it is told when
+// the kernel fails.
+func TellPanicAt(p unsafe.Pointer) { panicRegister = uintptr(p) }
+
 // MapDevice returns where n bytes of device registers, or more, at physical
 // address pa can be accessed, uncached; nil if there is no memory for the page
 // tables. The mapping stays.
@@ -330,6 +357,7 @@ const (
 	sysFreeFrames
 	sysHuge
 	sysFreeHuge
+	sysRun
 	sysDeadline
 	sysFlush
 	sysRoot
@@ -338,7 +366,6 @@ const (
 	sysOpenIRQs
 	sysMapDevice
 	sysKick
-	sysWake
 	sysMove
 	sysTurns
 	sysFault

@@ -25,7 +25,11 @@ func powerOff(c *CPU, code int) {
 		outb(keyboardCommand, resetLine)
 		waitForEnd(1e9)
 	} else {
-		for _, s := range platform.PowerOff(boot.FindPower(physMemory(), rsdp)) {
+		ways := boot.FindPower(physMemory(), rsdp)
+		if code == exitKernelFault {
+			tellPanic(ways.Panic)
+		}
+		for _, s := range platform.PowerOff(ways) {
 			switch s.Kind {
 			case platform.WriteLivePort:
 				outb(uintptr(s.Addr), uintptr(s.Value))
@@ -51,6 +55,22 @@ func powerOff(c *CPU, code int) {
 		}
 	}
 	leaves.tripleFault(addressOf(&noIDT))
+}
+
+// panicRegister is the address of pvpanic-pci's register, 0 if there is none.
+var panicRegister uintptr
+
+// tellPanic tells the VMM that the kernel has failed, if it offers a pvpanic device
+// (QEMU, docs/specs/pvpanic.txt), at port or in memory. It may end the machine
+// at once.
+func tellPanic(port uint16) {
+	const panicked = 1 // also the bit that says that this can be told
+	if port != 0 && inb(uintptr(port))&panicked != 0 {
+		outb(uintptr(port), panicked)
+	}
+	if p := panicRegister; p != 0 && *(*uint8)(unsafe.Pointer(p))&panicked != 0 {
+		*(*uint8)(unsafe.Pointer(p)) = panicked
+	}
 }
 
 // waitForEnd waits for some nanoseconds: the VMM's other thread is about to end us, and

@@ -48,12 +48,6 @@ func syscall(c *CPU, t *thread) {
 		return
 	case linuxExitGroup: // the runtime gave up: it has said why
 		fatalRuntime(c)
-	case linuxNanosleep:
-		if d := timespec(t.DI); d <= shortNap {
-			spinFor(c, d)
-			t.AX = 0
-			return
-		}
 	case linuxWrite:
 		if t.DI == 1 || t.DI == 2 {
 			kernelMessage(unsafe.String((*byte)(unsafe.Pointer(t.SI)), t.DX))
@@ -67,17 +61,6 @@ func syscall(c *CPU, t *thread) {
 	unlock(c)
 }
 
-// shortNap is what is not worth a timer, in ns: the runtime sleeps for 3 us when it finds
-// work that another thread is about to do itself.
-const shortNap = 5_000
-
-func spinFor(c *CPU, ns uint64) {
-	for end := now() + ns; now() < end; {
-		catchUp(c)
-		pause()
-	}
-}
-
 func lockedSyscall(c *CPU, t *thread) {
 	switch t.AX {
 	case sysFrames:
@@ -88,6 +71,8 @@ func lockedSyscall(c *CPU, t *thread) {
 		}
 		framesGiven -= t.SI
 		t.AX = 0
+	case sysRun:
+		t.AX = takeRun(t.DI)
 	case sysHuge:
 		t.AX = takeHuge()
 	case sysFreeHuge:
@@ -105,8 +90,6 @@ func lockedSyscall(c *CPU, t *thread) {
 		kickOthers(c)
 	case sysMove:
 		t.AX = move(c, t, cpus[t.DI])
-	case sysWake:
-		wakeForWork(c, t)
 	case sysTurns:
 		startTurn(c)
 		setWant(c)
@@ -236,7 +219,7 @@ func futex(c *CPU, t *thread) {
 		for i := uintptr(0); i < nthreads && n < t.DX; i++ {
 			if w := threadAt(i); w.state == inFutex && w.waitAddr == t.DI {
 				w.AX = 0
-				readyLater(w)
+				ready(c, w)
 				n++
 			}
 		}
@@ -279,9 +262,14 @@ func clone(c *CPU, t *thread) {
 		n.FS = t.R8
 	}
 	t.AX = n.tid
-	readyLater(n)
+	ready(c, n)
 	setWant(c)
 }
+
+// pollUntil is the address of the runtime's sched.pollUntil: the time of now at which
+// epoll_pwait shall return, to the nanosecond. Its own timeout is in milliseconds,
+// and at least one.
+var pollUntil uintptr
 
 func epollPwait(c *CPU, t *thread) {
 	ms := int32(t.R10)
@@ -290,7 +278,7 @@ func epollPwait(c *CPU, t *thread) {
 	}
 	until := uint64(0)
 	if ms > 0 {
-		until = uint64(ld(sched + schedPollUntil)) // to the nanosecond: ms is at least one
+		until = uint64(ld(pollUntil))
 	}
 	t.events = t.SI
 	block(c, t, inEpoll, until, timerSlack)

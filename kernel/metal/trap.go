@@ -85,12 +85,16 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 	case vec == vecTimer:
 		due := max(now(), c.armed) // the host's clock and the TSC may differ a little
 		c.armed, c.want = 0, 0
-		left = deadlineDue(c)
+		deadlineDue(c, due)
 		turnDue(c)
-		left = wakeTimers(c, due) || left || runHead != nil && t.cpu == c
+		left = wakeTimers(c, due) || runHead != nil && t.cpu == c
 	case vec >= vecDevice:
 		atomic.OrUint64(&irqPending, 1<<(vec-vecDevice))
-		left = tell(c)
+		idle, e := someIdle(), irqEvent()
+		if woken := e != nil && signalEvent(c, e, 1); !woken || !idle {
+			left = runHead != nil
+			recallUser(c)
+		}
 	}
 	switch {
 	case t == c.idle:
@@ -101,9 +105,6 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 		schedule(c)
 	case vec == vecTimer:
 		setWant(c)
-	}
-	if onEntry.wake != 0 {
-		wakeIdle(c)
 	}
 	deliverPending(c)
 	unlock(c)

@@ -68,7 +68,7 @@ func (m *Machine) readMCFG(mem boot.Memory, rsdp uint64) {
 func (m *Machine) addECAM(e ECAM) {
 	const perBus = 1 << 20
 	start, size := e.Addr+uint64(e.First)*perBus, (uint64(e.Last)-uint64(e.First)+1)*perBus
-	if e.First > e.Last || e.Addr%perBus != 0 || start < e.Addr || m.isRAM(start, size) {
+	if e.First > e.Last || e.Addr%perBus != 0 || start < e.Addr || m.IsRAM(start, size) {
 		m.warn("PCI configuration space where none can be, at " + address(e.Addr) + ": ignored")
 		return
 	}
@@ -94,7 +94,7 @@ func (m *Machine) readFADT(mem boot.Memory, rsdp uint64) {
 		return
 	}
 	irq := mem.Field32(t, sci) & 0xffff
-	m.SCI.Line = m.legacy(irq)
+	m.SCI.Line = m.Legacy(irq)
 	if irq < uint32(len(m.ISA)) && m.SCI.Line == (Line{GSI: irq}) { // no override: as ACPI has it
 		m.SCI.Line = Line{GSI: irq, Level: true, Low: true}
 	}

@@ -32,7 +32,6 @@ const (
 	idVirtioMMIO = "LNRO0005"
 	idGenID      = "VM_Gen_Counter"
 	idVMClock    = "VMCLOCK"
-	idPVPanic    = "QEMU0001"
 	idEvents     = "ACPI0013" // generic event device: interrupts whose method says what they mean
 	idPCIe       = "PNP0A08"
 	idPCI        = "PNP0A03"
@@ -69,7 +68,8 @@ func (m *Machine) readAML(table []byte) {
 			i += 1 + skipHeader(b[1:])
 		case b[0] == opExt && len(b) > 1 && b[1] == extDevice:
 			size, n := packageLength(b[2:])
-			if n == 0 {
+			name, k := nameString(b[2+n : 2+size])
+			if n == 0 || k == 0 {
 				i++
 				break
 			}
@@ -77,7 +77,6 @@ func (m *Machine) readAML(table []byte) {
 				i += 2 + size
 				break
 			}
-			name, k := nameString(b[2+n : 2+size])
 			open[depth] = device{name: name, end: i + 2 + size}
 			depth++
 			i += 2 + n + k
@@ -167,12 +166,6 @@ func (m *Machine) addDevice(code []byte, d *device) (events []Line) {
 		if wired {
 			m.addMMIO(o)
 		}
-	case idIs(d.hid, idPVPanic):
-		eachResource(d.crs, func(r resource) {
-			if r.kind == port {
-				m.PVPanic = uint16(r.start)
-			}
-		})
 	case idIs(d.hid, idEvents):
 		eachResource(d.crs, func(r resource) {
 			if r.kind == interrupt {
@@ -183,7 +176,7 @@ func (m *Machine) addDevice(code []byte, d *device) (events []Line) {
 		e := ECAM{Addr: d.cba, Last: 0xff}
 		eachResource(d.crs, func(r resource) {
 			switch {
-			case r.kind == memory && !m.isRAM(r.start, r.size):
+			case r.kind == memory && !m.IsRAM(r.start, r.size):
 				m.Windows = append(m.Windows, boot.Range{Start: r.start, End: r.start + r.size})
 			case r.kind == buses && r.start+r.size <= 0x100 && r.size > 0:
 				e.First, e.Last = uint8(r.start), uint8(r.start+r.size-1)

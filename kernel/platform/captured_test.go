@@ -70,7 +70,7 @@ func TestCapturedMachines(t *testing.T) {
 			{0xfeb02e00, 0x200, level(47)}, {0xfeb02c00, 0x200, level(46)}, {0xfeb02a00, 0x200, level(45)}}},
 		"microvm-noacpi": {RAM: ram, CPUs: []uint32{0, 1, 2}, IOAPICs: one, ISA: timer},
 		"microvm-noacpi-devices": {RAM: ram, CPUs: []uint32{0}, IOAPICs: one, ISA: timer, MMIO: []MMIO{
-			{0xfeb00e00, 0x200, edge(12)}, {0xfeb00c00, 0x200, edge(11)}, {0xfeb00a00, 0x200, edge(10)}}},
+			{0xfeb00e00, 0x200, level(12)}, {0xfeb00c00, 0x200, level(11)}, {0xfeb00a00, 0x200, level(10)}}},
 		// There is no MCFG: a method says where the configuration space is.
 		"microvm-pcie": {RAM: ram, CPUs: []uint32{0}, IOAPICs: two, ISA: isa(nil), ACPI: true,
 			ECAM: []ECAM{{Addr: 0xe0000000, Last: 0xff}}, Links: links(16, 19),
@@ -78,11 +78,11 @@ func TestCapturedMachines(t *testing.T) {
 		"pc":        {RAM: pcRAM(0x1fe0000), CPUs: []uint32{0, 1}, IOAPICs: one, ISA: pcISA, ACPI: true, SCI: pcSCI},
 		"pc-noacpi": {RAM: ram, CPUs: []uint32{0}, IOAPICs: one, ISA: timer},
 		"pc-devices": {RAM: pcRAM(0x1fde000), CPUs: []uint32{0}, IOAPICs: one, ISA: pcISA, ACPI: true, SCI: pcSCI,
-			GenID: qemuGenID, PVPanic: 0x505},
+			GenID: qemuGenID},
 		"q35": {RAM: pcRAM(0x1fe0000), CPUs: []uint32{0, 1, 2, 3}, IOAPICs: one, ISA: pcISA, ACPI: true, SCI: q35SCI,
 			ECAM: []ECAM{{Addr: 0xb0000000, Last: 0xff}}, Links: links(16, 23)},
 		"q35-devices": {RAM: pcRAM(0x1fde000), CPUs: []uint32{0}, IOAPICs: one, ISA: pcISA, ACPI: true, SCI: q35SCI,
-			ECAM: []ECAM{{Addr: 0xb0000000, Last: 0xff}}, Links: links(16, 23), GenID: qemuGenID, PVPanic: 0x505},
+			ECAM: []ECAM{{Addr: 0xb0000000, Last: 0xff}}, Links: links(16, 23), GenID: qemuGenID},
 		// Without PCI there is a MCFG all the same. Devices are announced twice.
 		"firecracker":         fc([]uint32{0, 1}, 5, func(m *Machine) { m.NoPCI, m.ECAM = true, fcECAM }),
 		"firecracker-linux64": fc([]uint32{0}, 5, func(m *Machine) { m.NoPCI, m.ECAM = true, fcECAM }),

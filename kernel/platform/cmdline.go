@@ -23,7 +23,8 @@ func (m *Machine) readWords(line []byte) {
 				m.warn("no size, address and interrupt in " + string(word[:min(n, 80)]) + ": ignored")
 				break
 			}
-			d.Line = m.legacy(d.Line.GSI)
+			d.Line = m.Legacy(d.Line.GSI)
+			d.Line.Level = true // nobody says, and QEMU's keep it up until they are acknowledged
 			m.addMMIO(d)
 		}
 		line = line[min(n+1, len(line)):]

@@ -26,8 +26,6 @@ type Machine struct {
 	Clock VMClock
 	SCI   SCI
 
-	PVPanic uint16 // port; 0 if there is none
-
 	Warnings []string // of what was not believed
 }
 
@@ -157,9 +155,9 @@ func (m *Machine) warn(what string) {
 	}
 }
 
-// isRAM says whether any of the n bytes at pa are called RAM, or are no
+// IsRAM says whether any of the n bytes at pa are called RAM, or are no
 // addresses at all.
-func (m *Machine) isRAM(pa, n uint64) bool {
+func (m *Machine) IsRAM(pa, n uint64) bool {
 	if pa+n < pa || n == 0 {
 		return true
 	}
@@ -175,7 +173,7 @@ func (m *Machine) isRAM(pa, n uint64) bool {
 // announces each in the DSDT and on the command line.
 func (m *Machine) addMMIO(d MMIO) {
 	const registers = 0x100 // virtio 1.2 section 4.2.2: the configuration space follows
-	if d.Size < registers || d.Addr%4 != 0 || m.isRAM(d.Addr, d.Size) {
+	if d.Size < registers || d.Addr%4 != 0 || m.IsRAM(d.Addr, d.Size) {
 		m.warn("a virtio-mmio device where none can be, at " + address(d.Addr) + ": ignored")
 		return
 	}
@@ -198,7 +196,7 @@ func (m *Machine) addMMIO(d MMIO) {
 // addIOAPIC notes an I/O APIC in the order of GSIs.
 func (m *Machine) addIOAPIC(a IOAPIC) {
 	const registers = 0x20
-	if m.isRAM(a.Addr, registers) || a.Addr%16 != 0 {
+	if m.IsRAM(a.Addr, registers) || a.Addr%16 != 0 {
 		m.warn("an I/O APIC where none can be, at " + address(a.Addr) + ": ignored")
 		return
 	}
@@ -232,9 +230,9 @@ func (m *Machine) countPins() {
 	}
 }
 
-// legacy is where an interrupt of the ISA bus, or one that is numbered as
+// Legacy is where an interrupt of the ISA bus, or one that is numbered as
 // those are, goes.
-func (m *Machine) legacy(irq uint32) Line {
+func (m *Machine) Legacy(irq uint32) Line {
 	if irq < uint32(len(m.ISA)) {
 		return m.ISA[irq]
 	}

@@ -4,7 +4,6 @@ package platform
 // and that many bytes.
 const (
 	tagEnd         = 0x0f // small tags are these bits 3 to 6, the size bits 0 to 2
-	tagPort        = 0x08
 	tagMemory      = 0x85
 	tagFixedMemory = 0x86
 	tagDWordSpace  = 0x87
@@ -13,7 +12,7 @@ const (
 	tagQWordSpace  = 0x8a
 )
 
-// resource is something that a device has.
+// resource is something that a device has and that is of interest.
 type resource struct {
 	kind        kind
 	start, size uint64
@@ -24,8 +23,7 @@ type kind uint8
 
 const (
 	memory kind = iota
-	port
-	buses // of a host bridge
+	buses       // of a host bridge
 	interrupt
 )
 
@@ -85,8 +83,6 @@ func decode(tag byte, b []byte) (r resource, ok bool) {
 		r = resource{kind: memory, start: u(7, 4), size: u(19, 4)}
 	case tag == tagQWordSpace && len(b) >= 43 && b[0] == memoryType:
 		r = resource{kind: memory, start: u(11, 8), size: u(35, 8)}
-	case tag == tagPort && len(b) >= 7:
-		r = resource{kind: port, start: u(1, 2), size: u(6, 1)}
 	case tag == tagInterrupt && len(b) >= 6 && b[1] > 0:
 		const edge, low = 1 << 1, 1 << 2
 		r = resource{kind: interrupt, line: Line{GSI: uint32(u(2, 4)), Level: b[0]&edge == 0, Low: b[0]&low != 0}}

@@ -19,10 +19,19 @@ type Device struct {
 	onFail   func(error)
 
 	failed atomic.Pointer[error]
+
+	// Log, if set, gets a line when the device starts and when it fails.
+	Log func(line string)
 }
 
 // New returns the device behind t. Its queues will be in m.
 func New(t Transport, m Memory) *Device { return &Device{t: t, m: m} }
+
+func (d *Device) log(s string) {
+	if d.Log != nil {
+		d.Log(TypeName(d.Type()) + ": " + s)
+	}
+}
 
 // Type is the device's type: TypeNet, ...
 func (d *Device) Type() uint32 { return d.t.Type() }
@@ -117,7 +126,7 @@ func (d *Device) NewQueue(i, size int, used func()) (*Queue, error) {
 		}
 	}
 	if d.queues == nil {
-		if err := d.t.Connect(d.used, d.changed); err != nil {
+		if err := d.t.Connect(d); err != nil {
 			return nil, err
 		}
 	}
@@ -157,6 +166,7 @@ func (d *Device) Start() error {
 		d.t.SetStatus(s | StatusFailed)
 		return ErrNeedsReset
 	}
+	d.log("started, features " + hex(d.features))
 	return nil
 }
 
@@ -178,6 +188,7 @@ func (d *Device) Fail(err error) {
 	}
 	// Whoever found out holds the driver's locks.
 	go func() {
+		d.log("given up: " + err.Error())
 		d.mu.Lock()
 		d.t.SetStatus(d.t.Status() | StatusFailed)
 		d.t.SetStatus(0)
@@ -188,21 +199,20 @@ func (d *Device) Fail(err error) {
 	}()
 }
 
-// used is called by interrupts: of all queues, as most devices have one
-// interrupt for them.
-func (d *Device) used() (news bool) {
+// Used implements Handler: for all queues, as most devices have one interrupt
+// for them.
+func (d *Device) Used() (news, heeds bool) {
 	for _, q := range d.queues {
 		if q.used != nil && q.news() {
 			q.used()
 			news = true
 		}
 	}
-	return news
+	return news, d.onConfig != nil
 }
 
-// changed is called by interrupts: the configuration changed, or the device's
-// status.
-func (d *Device) changed() {
+// Changed implements Handler.
+func (d *Device) Changed() {
 	if d.Err() != nil {
 		return
 	}
@@ -224,19 +234,19 @@ func (d *Device) Config16(off int) uint16 { return uint16(d.config(off, 2)) }
 func (d *Device) Config32(off int) uint32 { return d.config(off, 4) }
 
 func (d *Device) Config64(off int) uint64 {
-	var v uint64
-	d.steady(func() {
-		v = uint64(d.t.ReadConfig(off, 4)) | uint64(d.t.ReadConfig(off+4, 4))<<32
+	return d.steady(func() uint64 {
+		return uint64(d.t.ReadConfig(off, 4)) | uint64(d.t.ReadConfig(off+4, 4))<<32
 	})
-	return v
 }
 
 // ConfigBytes reads len(p) bytes.
 func (d *Device) ConfigBytes(off int, p []byte) {
-	d.steady(func() {
+	d.steady(func() (sum uint64) {
 		for i := range p {
 			p[i] = uint8(d.t.ReadConfig(off+i, 1))
+			sum = sum*257 + uint64(p[i])
 		}
+		return sum
 	})
 }
 
@@ -256,20 +266,22 @@ func (d *Device) setConfig(off, width int, v uint32) {
 	d.t.WriteConfig(off, width, v)
 }
 
-// steady calls read until the configuration did not change meanwhile.
-func (d *Device) steady(read func()) {
+// steady calls read until the configuration did not change meanwhile, which a
+// legacy device shows only by what is read.
+func (d *Device) steady(read func() uint64) uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	before := d.t.Generation()
-	for range patience {
-		read()
+	before, last := d.t.Generation(), uint64(0)
+	for i := range patience {
+		v := read()
 		after := d.t.Generation()
-		if after == before {
-			return
+		if after == before && (!d.t.Legacy() || i > 0 && v == last) {
+			return v
 		}
-		before = after
+		before, last = after, v
 	}
 	d.Fail(errUnstable)
+	return last
 }
 
 // hex is v as text, with 0x.

@@ -25,6 +25,8 @@
 //	request, written, ok := q.Next()       // until !ok
 package virtio
 
+import "strconv"
+
 // Error is a constant error.
 type Error string
 
@@ -40,6 +42,27 @@ const (
 	TypeSCSI    = 8
 	TypeVsock   = 19
 )
+
+// TypeName is what a type of device is called.
+func TypeName(kind uint32) string {
+	switch kind {
+	case TypeNet:
+		return "net"
+	case TypeBlock:
+		return "blk"
+	case TypeConsole:
+		return "console"
+	case TypeEntropy:
+		return "rng"
+	case TypeBalloon:
+		return "balloon"
+	case TypeSCSI:
+		return "scsi"
+	case TypeVsock:
+		return "vsock"
+	}
+	return "virtio device of type " + strconv.Itoa(int(kind))
+}
 
 // Device status (section 2.1).
 const (
@@ -85,14 +108,25 @@ type Transport interface {
 	// Notify tells the device that queue i has news for it.
 	Notify(i int)
 
-	// Connect has the device's interrupts call used when the device may have
-	// used buffers, config when its configuration or status may have
-	// changed. used says whether there was something. Calls never overlap. It is
-	// called before EnableQueue.
-	Connect(used func() bool, config func()) error
+	// Connect has the device's interrupts call h. It is called before
+	// EnableQueue.
+	Connect(h Handler) error
 
 	// String says what and where the transport is, and its interrupt.
 	String() string
+}
+
+// Handler is whom a Transport's interrupts call: a Device. Calls never overlap.
+type Handler interface {
+	// Used is called when the device may have used buffers, and says whether
+	// it has, and whether somebody heeds changes of the configuration.
+	Used() (news, heeds bool)
+
+	// Changed is called when the configuration or the status may have changed.
+	Changed()
+
+	// Fail gives the device up.
+	Fail(err error)
 }
 
 // Rings says where in physical memory the parts of a queue are.

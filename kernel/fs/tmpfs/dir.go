@@ -111,6 +111,10 @@ func (d *dir) empty() (bool, errno.Errno) {
 // Lookup implements fs.Inode.
 func (n *node) Lookup(name string) (fs.Inode, errno.Errno) {
 	c, err := n.lookup(name)
+	if err == errno.ENOENT && n == n.vol.root && n.vol.Complete != nil {
+		n.vol.Complete(n)
+		c, err = n.lookup(name)
+	}
 	if err != 0 {
 		return nil, err
 	}
@@ -150,6 +154,9 @@ func (n *node) ReadDir(pos int64, emit func(e fs.Dirent) bool) errno.Errno {
 	d := s.dir
 	if d == nil {
 		return errno.ENOTDIR
+	}
+	if n == n.vol.root && n.vol.Complete != nil {
+		n.vol.Complete(n)
 	}
 	n.vol.tree.RLock()
 	defer n.vol.tree.RUnlock()

@@ -26,6 +26,10 @@ type Config struct {
 	Magic  uint64                      // for statfs(2); 0: tmpfs's
 	Inodes int64                       // how many there may be, 0: as many as fit in memory
 	Lower  fs.Inode                    // root of what it is put on top of, or nil
+
+	// Complete, if there is one, is called whenever somebody lists the root
+	// directory or misses something there, and may add to it.
+	Complete func(root fs.Inode)
 }
 
 // FS is a file system.

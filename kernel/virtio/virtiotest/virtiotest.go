@@ -75,9 +75,8 @@ type Device struct {
 	notified   atomic.Int32
 	interrupts atomic.Int32
 
-	irq    sync.Mutex // interrupts do not overlap
-	used   func() bool
-	config func()
+	irq     sync.Mutex // interrupts do not overlap
+	handler virtio.Handler
 }
 
 // Queue is a queue of a Device.
@@ -136,8 +135,8 @@ func (d *Device) NeedReset() {
 func (d *Device) interruptConfig() {
 	d.irq.Lock()
 	defer d.irq.Unlock()
-	if d.config != nil {
-		d.config()
+	if d.handler != nil {
+		d.handler.Changed()
 	}
 }
 
@@ -248,10 +247,10 @@ func (d *Device) EnableQueue(i int, r virtio.Rings) error {
 	return nil
 }
 
-func (d *Device) Connect(used func() bool, config func()) error {
+func (d *Device) Connect(h virtio.Handler) error {
 	d.irq.Lock()
 	defer d.irq.Unlock()
-	d.used, d.config = used, config
+	d.handler = h
 	return nil
 }
 
@@ -415,7 +414,7 @@ func (c *Chain) DoneWith(head, written uint32) {
 	if interrupt {
 		d.interrupts.Add(1)
 		d.irq.Lock()
-		d.used()
+		d.handler.Used()
 		d.irq.Unlock()
 	}
 }

@@ -106,7 +106,7 @@ static void usage(void) {
 	say("RUSAGE_THREAD", getrusage(RUSAGE_THREAD, &t));
 	say("RUSAGE_SELF", getrusage(RUSAGE_SELF, &b));
 	printf("time %d, user and system %d, faults %d, switches %d, size %d, thread %d\n", us(b.ru_utime) + us(b.ru_stime) - us(a.ru_utime) - us(a.ru_stime) >= 25000,
-		us(b.ru_utime) > 0 && b.ru_stime.tv_sec >= 0, b.ru_minflt - a.ru_minflt >= 16, b.ru_nvcsw - a.ru_nvcsw >= 3, b.ru_maxrss >= 1024,
+		us(b.ru_utime) + us(b.ru_stime) > 0, b.ru_minflt - a.ru_minflt >= 16, b.ru_nvcsw - a.ru_nvcsw >= 3, b.ru_maxrss >= 1024,
 		us(t.ru_utime) + us(t.ru_stime) > 0 && us(t.ru_utime) + us(t.ru_stime) <= us(b.ru_utime) + us(b.ru_stime));
 	say("RUSAGE_CHILDREN", getrusage(RUSAGE_CHILDREN, &b));
 	printf("%lld %ld\n", us(b.ru_utime), b.ru_maxrss);
@@ -298,6 +298,44 @@ static void ids(void) {
 	say("adjtimex", adjtimex(&(struct timex){.modes = ADJ_OFFSET}));
 }
 
+static long long cpu(void) { return now(CLOCK_PROCESS_CPUTIME_ID); }
+
+static volatile int virtual;
+static void virtual_hit(int sig) { virtual++; }
+
+// division: where the CPU time went, in ring 3 or in the kernel.
+static void division(void) {
+	struct rusage a, b, c, th;
+	struct tms t;
+	struct itimerval it = {{0, 20000}, {0, 20000}};
+	signal(SIGVTALRM, virtual_hit);
+	setitimer(ITIMER_VIRTUAL, &it, 0);
+	getrusage(RUSAGE_SELF, &a);
+	volatile long n = 0;
+	for (long long end = cpu() + 400000000; cpu() < end;)
+		for (int i = 0; i < 1000000; i++) n++;
+	getrusage(RUSAGE_SELF, &b);
+	int was = virtual, zero = open("/dev/zero", O_RDONLY);
+	static char buf[1 << 20];
+	for (long long end = cpu() + 400000000; cpu() < end;)
+		if (read(zero, buf, sizeof buf) <= 0) exit(99); // a signal makes it less
+	getrusage(RUSAGE_SELF, &c);
+	getrusage(RUSAGE_THREAD, &th);
+	times(&t);
+	setitimer(ITIMER_VIRTUAL, &(struct itimerval){0}, 0);
+	close(zero);
+#define MS(a, b, f) ((b.f.tv_sec - a.f.tv_sec) * 1000 + (b.f.tv_usec - a.f.tv_usec) / 1000)
+	printf("in ring 3: %d\n", MS(a, b, ru_utime) > 3 * MS(a, b, ru_stime));
+	printf("in the kernel: %d\n", MS(b, c, ru_stime) > 3 * MS(b, c, ru_utime));
+	printf("ITIMER_VIRTUAL: %d, %d\n", was > 5, virtual - was < was);
+	printf("times: %d, thread: %d\n", t.tms_utime > 0 && t.tms_stime > 0, th.ru_utime.tv_usec > 0 && th.ru_stime.tv_usec > 0);
+	long user = 0, system = 0;
+	FILE *f = fopen("/proc/self/stat", "r");
+	if (fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %ld %ld", &user, &system) != 2) exit(98);
+	fclose(f);
+	printf("stat: %d\n", user >= t.tms_utime && system >= t.tms_stime);
+}
+
 static void *sleeper(void *until) {
 	long r = clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, until, 0);
 	return (void *)r;
@@ -345,6 +383,7 @@ int main(int argc, char **argv) {
 	cpuclocks();
 	sleeps();
 	usage();
+	division();
 	adjust();
 	timers();
 	limits();

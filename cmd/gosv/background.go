@@ -1,0 +1,296 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"gosv/internal/state"
+	"gosv/internal/vmm"
+)
+
+// backgroundName is the variable that tells a gosv in the background its VM's
+// name; descriptor startedFD is where it says that it runs, or why it does not.
+const (
+	backgroundName = "GOSV_BACKGROUND"
+	startedFD      = 3
+	startedOK      = "ok"
+)
+
+// inBackground starts this command once more, without a terminal, and waits
+// until its VM has started.
+func (f *runFlags) inBackground(args []string) error {
+	name := f.name
+	if name == "" {
+		name = defaultName(args[0])
+	}
+	if err := state.CheckName(name); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	cmd := exec.Command(self, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), backgroundName+"="+name)
+	cmd.ExtraFiles = []*os.File{w} // startedFD
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		w.Close()
+		return err
+	}
+	w.Close()
+	said, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if string(said) == startedOK {
+		fmt.Println(name)
+		return nil
+	}
+	cmd.Wait()
+	code := cmd.ProcessState.ExitCode()
+	if code <= 0 {
+		code = vmm.ExitGosv
+	}
+	return &exitError{code, errors.New(strings.TrimSpace(string(said)))}
+}
+
+// defaultName makes a name of a program's.
+func defaultName(program string) string {
+	abs, err := filepath.Abs(program)
+	if err != nil {
+		abs = program
+	}
+	base := strings.TrimSuffix(filepath.Base(abs), ".img")
+	base = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r) {
+			return r
+		}
+		return -1
+	}, base)
+	const most = 40
+	base = strings.TrimLeft(base[:min(len(base), most)], "_.-")
+	return strings.TrimPrefix(base+"-"+strings.ToLower(rand.Text()[:4]), "-")
+}
+
+// supervise runs a VM in the background: its output goes to the VM's log.
+func (f *runFlags) supervise(name string, args []string) error {
+	os.Unsetenv(backgroundName)
+	said := os.NewFile(startedFD, "started")
+	unix.CloseOnExec(startedFD)
+	fail := func(err error) error {
+		fmt.Fprint(said, err)
+		said.Close()
+		return err
+	}
+	f.name = name
+	store, err := state.Open()
+	if err != nil {
+		return fail(err)
+	}
+	r, err := store.Create(state.VM{Name: name, Command: args, Ports: f.devices.ports, Started: time.Now()})
+	if err != nil {
+		return fail(err)
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return fail(err)
+	}
+	for fd, file := range []*os.File{null, r.Log, r.Log} {
+		if err := unix.Dup3(int(file.Fd()), fd, 0); err != nil {
+			return fail(err)
+		}
+	}
+	running := false
+	f.started = func(v vmm.VMM) {
+		if running { // a second attempt
+			return
+		}
+		running = true
+		if err := r.RunsOn(v.String()); err != nil {
+			f.note("%v", err)
+		}
+		fmt.Fprint(said, startedOK)
+		said.Close()
+	}
+	err = f.run(args)
+	if !running {
+		r.Discard()
+		return fail(err)
+	}
+	if err2 := r.End(exitCode(err)); err2 != nil {
+		err = errors.Join(err, err2)
+	}
+	return err
+}
+
+func psCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "ps",
+		Short: "List the VMs in the background",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, err := state.Open()
+			if err != nil {
+				return err
+			}
+			vms, bad := store.List()
+			w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+			fmt.Fprintln(w, "NAME\tPROGRAM\tVMM\tSTATUS\tPORTS")
+			for _, vm := range vms {
+				if vm.PID != 0 || all {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", vm.Name, summary(vm.Command), vm.VMM, status(&vm), strings.Join(vm.Ports, ", "))
+				}
+			}
+			return errors.Join(bad, w.Flush())
+		},
+	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those that have ended")
+	return cmd
+}
+
+// summary is a command short enough for a table.
+func summary(argv []string) string {
+	const most = 40
+	s := vmm.Quote(argv)
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most-3]) + "..."
+	}
+	return s
+}
+
+func status(vm *state.VM) string {
+	switch {
+	case vm.PID != 0:
+		return "up " + age(vm.Started)
+	case vm.Ended == nil:
+		return "killed"
+	}
+	return fmt.Sprintf("exit code %d, %s ago", vm.Code, age(*vm.Ended))
+}
+
+// age is how long ago t is, in one unit.
+func age(t time.Time) string {
+	d := max(time.Since(t), 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+func logsCommand() *cobra.Command {
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "logs [-f] NAME",
+		Short: "Print what a VM in the background has printed",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			store, err := state.Open()
+			if err != nil {
+				return err
+			}
+			return store.CopyLog(os.Stdout, args[0], follow)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the VM ends")
+	return cmd
+}
+
+func stopCommand() *cobra.Command {
+	var patience time.Duration
+	cmd := &cobra.Command{
+		Use:   "stop NAME...",
+		Short: "End VMs in the background: the program by SIGTERM, or else the VM",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return eachVM(args, func(store *state.Store, name string) error { return stop(store, name, patience) })
+		},
+	}
+	cmd.Flags().DurationVarP(&patience, "time", "t", vmm.Patience, "how long the program may take")
+	return cmd
+}
+
+func rmCommand() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "rm [-f] NAME...",
+		Short: "Forget VMs that have ended, with what they printed",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return eachVM(args, func(store *state.Store, name string) error {
+				if force {
+					if err := stop(store, name, 0); err != nil {
+						return err
+					}
+				}
+				return store.Remove(name)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "end it first if it runs")
+	return cmd
+}
+
+// eachVM calls f for each name, and prints those for which it went well.
+func eachVM(names []string, f func(*state.Store, string) error) error {
+	store, err := state.Open()
+	if err != nil {
+		return err
+	}
+	var bad []error
+	for _, name := range names {
+		if err := f(store, name); err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		fmt.Println(name)
+	}
+	return errors.Join(bad...)
+}
+
+// stop ends a VM: by SIGTERM to its gosv, after a while by another, at last by
+// SIGKILL.
+func stop(store *state.Store, name string, patience time.Duration) error {
+	const hurry = 2 * time.Second
+	for _, step := range []struct {
+		signal syscall.Signal
+		wait   time.Duration
+	}{{syscall.SIGTERM, patience}, {syscall.SIGTERM, hurry}, {syscall.SIGKILL, hurry}} {
+		vm, err := store.Get(name)
+		if err != nil || vm.PID == 0 {
+			return err
+		}
+		if err := syscall.Kill(vm.PID, step.signal); err != nil && err != syscall.ESRCH {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		for end := time.Now().Add(step.wait); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if vm, err = store.Get(name); err != nil || vm.PID == 0 {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("%s does not end", name)
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"gosv/internal/vmm"
+)
+
+// The fake VMM's guest ends on "t", what asks it to end. The lines of its input
+// end nowhere, so it is read byte by byte.
+const obedient = `echo up; while c=$(dd bs=1 count=1 2>/dev/null) && [ "$c" != t ]; do :; done; echo bye; say x3`
+
+func TestBackground(t *testing.T) {
+	dir := fakeQEMU(t, obedient)
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	run := func(args ...string) outcome {
+		return gosv(t, dir, "", append([]string{"run", "--vmm", "qemu", "--accel", "tcg"}, args...)...)
+	}
+	if o := run("-d", "--name", "box", "-p", "0:80", program(t)); o.code != 0 || o.stdout != "box\n" {
+		t.Fatalf("%+v", o)
+	}
+	if o := run("-d", "--name", "box", program(t)); o.code != vmm.ExitGosv || !strings.Contains(o.stderr, "gosv stop box") {
+		t.Errorf("a second one: %+v", o)
+	}
+	if o := gosv(t, dir, "", "ps"); o.code != 0 || !strings.Contains(o.stdout, "box ") || !strings.Contains(o.stdout, "up ") || !strings.Contains(o.stdout, "0:80") {
+		t.Errorf("%+v", o)
+	}
+	if o := gosv(t, dir, "", "rm", "box"); o.code != vmm.ExitGosv || !strings.Contains(o.stderr, "gosv rm -f box") {
+		t.Errorf("%+v", o)
+	}
+	if o := gosv(t, dir, "", "stop", "box"); o.code != 0 || o.stdout != "box\n" {
+		t.Errorf("%+v", o)
+	}
+	if o := gosv(t, dir, "", "logs", "-f", "box"); o.code != 0 || o.stdout != "up\nbye\n" {
+		t.Errorf("%+v", o)
+	}
+	if o := gosv(t, dir, "", "ps", "-a"); o.code != 0 || !strings.Contains(o.stdout, "exit code 3") {
+		t.Errorf("%+v", o)
+	}
+	if o := gosv(t, dir, "", "ps"); o.code != 0 || strings.Contains(o.stdout, "box") {
+		t.Errorf("%+v", o)
+	}
+	if o := gosv(t, dir, "", "rm", "box", "nobody"); o.code != vmm.ExitGosv || o.stdout != "box\n" || !strings.Contains(o.stderr, "nobody: there is no VM of that name") {
+		t.Errorf("%+v", o)
+	}
+}
+
+// One that does not start leaves nothing, and says why.
+func TestBackgroundFails(t *testing.T) {
+	dir := fakeQEMU(t, obedient)
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	o := gosv(t, dir, "", "run", "-d", "--name", "box", "--vmm", "qemu", "--accel", "tcg", "/nowhere")
+	if o.code != exitNotFound || !strings.Contains(o.stderr, "/nowhere: no such program") {
+		t.Errorf("%+v", o)
+	}
+	if o := gosv(t, dir, "", "ps", "-a"); strings.Contains(o.stdout, "box") {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestDefaultName(t *testing.T) {
+	for program, want := range map[string]string{"./examples/hello": "hello-", "app.img": "app-", "docker://x/y:z": "yz-", "/bin/[": "", ".": "gosv-"} {
+		if got := defaultName(program); !strings.HasPrefix(got, want) || strings.HasPrefix(got, "-") {
+			t.Errorf("%s: %s", program, got)
+		}
+	}
+}
+
+func TestAge(t *testing.T) {
+	for d, want := range map[time.Duration]string{-time.Second: "0 s", 59 * time.Second: "59 s", time.Minute: "1 min", 3 * time.Hour: "3 h", 72 * time.Hour: "3 days"} {
+		if got := age(time.Now().Add(-d)); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// The kernel with a network links two hundred packages, whose initialization
+// takes as long as the rest of a boot. It is put off for those that the kernel
+// without a network does not have: the runtime's list of tasks (moduledata's
+// inittasks, a slice) ends where they begin, but has them in its capacity.
+// Package gosv/kernel/net runs them, before it uses what they make.
+
+// trimNetwork changes what that costs in the linked kernel.
+func trimNetwork(linked []byte) error {
+	img, err := openImage(linked)
+	if err != nil {
+		return err
+	}
+	m, err := img.module()
+	if err != nil {
+		return err
+	}
+	early, err := smallPackages()
+	if err != nil {
+		return err
+	}
+	if err := img.deferInits(m, early); err != nil {
+		return err
+	}
+	return img.dropEntropyBuffer()
+}
+
+// deferInits moves the initialization of the packages that are not early to the
+// end of the runtime's list, in its order, and ends the list before them. What
+// is early imports nothing that is not, so the order stays right.
+func (img *image) deferInits(m *module, early func(pkg string) bool) error {
+	list, n := le.Uint64(img.md[mdInitTasks:]), le.Uint64(img.md[mdInitTasks+8:])
+	if n == 0 || le.Uint64(img.md[mdInitTasks+16:]) != n {
+		return fmt.Errorf("%w: the list of initializations has %d entries", errTables, n)
+	}
+	tasks := img.at(list)[:n*8]
+	var now, later []byte
+	for task := range slices.Chunk(tasks, 8) {
+		const taskFuncs = 8 // in runtime.initTask, behind state and count
+		f := m.at(uint32(le.Uint64(img.at(le.Uint64(task)+taskFuncs)) - le.Uint64(img.md[mdText:])))
+		pkg, _, ok := strings.Cut(f, ".init")
+		if pkg = strings.TrimSuffix(pkg, ".map"); !ok {
+			return fmt.Errorf("%w: %s is no package's initialization", errTables, f)
+		}
+		if early(pkg) {
+			now = append(now, task...)
+		} else {
+			later = append(later, task...)
+		}
+	}
+	le.PutUint64(img.md[mdInitTasks+8:], uint64(len(now)/8))
+	copy(tasks, append(now, later...))
+	return nil
+}
+
+// at is the name of the function that starts at an offset in the text.
+func (m *module) at(entry uint32) string {
+	i, ok := slices.BinarySearchFunc(m.funcs, entry, func(f function, entry uint32) int { return int(int64(f.entry) - int64(entry)) })
+	if !ok {
+		return ""
+	}
+	return m.funcs[i].name
+}
+
+// smallPackages tells the packages of the kernel without a network.
+func smallPackages() (func(pkg string) bool, error) {
+	c := exec.Command("go", "list", "-deps", smallKernel)
+	c.Env = kernelEnv()
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list -deps %s: %w", smallKernel, err)
+	}
+	pkgs := map[string]bool{}
+	for line := range bytes.Lines(out) {
+		pkgs[strings.TrimSpace(string(line))] = true
+	}
+	return func(pkg string) bool { return pkgs[pkg] }, nil
+}
+
+// entropyBuffer is the size of crypto/internal/fips140/drbg's memory, which the
+// standard library collects entropy in where FIPS 140-3 is asked for. Netstack links
+// it; it is never touched.
+const entropyBuffer = 32 << 20
+
+// dropEntropyBuffer takes that buffer out of the kernel's memory: it is the largest
+// variable, and the linker puts those last.
+func (img *image) dropEntropyBuffer() error {
+	start, end := le.Uint64(img.md[mdNoPtrBSS:]), le.Uint64(img.md[mdNoPtrBSSEnd:])
+	if end-start < entropyBuffer {
+		return nil
+	}
+	rw := img.file.Progs[img.rw]
+	if rw.Type != elf.PT_LOAD || (rw.Vaddr+rw.Memsz)-end >= 16 {
+		return fmt.Errorf("the last segment ends at %#x, its variables at %#x", rw.Vaddr+rw.Memsz, end)
+	}
+	phoff := le.Uint64(img.bytes[32:])
+	le.PutUint64(img.bytes[phoff+uint64(img.rw)*56+40:], rw.Memsz-entropyBuffer)
+	le.PutUint64(img.md[mdNoPtrBSSEnd:], end-entropyBuffer)
+	return nil
+}

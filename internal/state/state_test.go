@@ -1,0 +1,182 @@
+package state
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// This test binary plays a gosv that runs a VM until its input ends.
+func TestMain(m *testing.M) {
+	if name := os.Getenv("GOSV_TEST_VM"); name != "" {
+		s, err := Open()
+		if err != nil {
+			panic(err)
+		}
+		r, err := s.Create(VM{Name: name, Command: []string{"prog"}, Started: time.Now()})
+		if err != nil {
+			os.Stdout.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		if _, err := TempDir(); err != nil {
+			panic(err)
+		}
+		r.Log.WriteString("hello\n")
+		os.Stdout.WriteString("runs\n")
+		bufio.NewReader(os.Stdin).ReadByte()
+		r.End(7)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+type vm struct {
+	cmd  *exec.Cmd
+	said string
+	end  func()
+}
+
+func start(t *testing.T, name string) *vm {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "GOSV_TEST_VM="+name)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	return &vm{cmd, strings.TrimSpace(line), func() {
+		in.Close()
+		cmd.Wait()
+	}}
+}
+
+func open(t *testing.T) *Store {
+	t.Helper()
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	t.Setenv("TMPDIR", t.TempDir())
+	s, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestLife(t *testing.T) {
+	s := open(t)
+	first := start(t, "a")
+	if vm, err := s.Get("a"); err != nil || vm.PID != first.cmd.Process.Pid || vm.Ended != nil {
+		t.Errorf("%+v, %v", vm, err)
+	}
+	if second := start(t, "a"); !strings.Contains(second.said, "gosv stop a") {
+		t.Errorf("a second one: %q", second.said)
+	}
+	if err := s.Remove("a"); err == nil || !strings.Contains(err.Error(), "gosv rm -f a") {
+		t.Errorf("removed while it runs: %v", err)
+	}
+	first.end()
+	if vm, err := s.Get("a"); err != nil || vm.PID != 0 || vm.Ended == nil || vm.Code != 7 {
+		t.Errorf("%+v, %v", vm, err)
+	}
+	var log bytes.Buffer
+	if err := s.CopyLog(&log, "a", true); err != nil || log.String() != "hello\n" {
+		t.Errorf("%q, %v", log.String(), err)
+	}
+	if again := start(t, "a"); again.said != "runs" {
+		t.Errorf("again: %q", again.said)
+	} else {
+		again.end()
+	}
+	if err := s.Remove("a"); err != nil {
+		t.Error(err)
+	}
+	if all, err := s.List(); err != nil || len(all) != 0 {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// A VM whose gosv was killed does not run, and its temporary files go with the
+// next command.
+func TestKilled(t *testing.T) {
+	s := open(t)
+	v := start(t, "a")
+	Sweep()
+	if left := temps(t); len(left) != 1 {
+		t.Errorf("of a running one %v is left", left)
+	}
+	v.cmd.Process.Kill()
+	v.cmd.Wait()
+	vms, err := s.List()
+	if err != nil || len(vms) != 1 || vms[0].PID != 0 || vms[0].Ended != nil {
+		t.Errorf("%+v, %v", vms, err)
+	}
+	Sweep()
+	if left := temps(t); len(left) != 0 {
+		t.Errorf("of a killed one %v is left", left)
+	}
+	if err := s.Remove("a"); err != nil {
+		t.Error(err)
+	}
+}
+
+func temps(t *testing.T) []string {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(os.TempDir(), tempPrefix+"*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return left
+}
+
+func TestNames(t *testing.T) {
+	s := open(t)
+	for _, name := range []string{"", ".", "..", "a/b", "-a", strings.Repeat("a", 64), "a b", "ä"} {
+		if _, err := s.Create(VM{Name: name}); err == nil {
+			t.Errorf("%q is taken for a name", name)
+		}
+		if _, err := s.Get(name); !errors.Is(err, ErrNoVM) {
+			t.Errorf("get %q: %v", name, err)
+		}
+		if err := s.Remove(name); !errors.Is(err, ErrNoVM) {
+			t.Errorf("remove %q: %v", name, err)
+		}
+	}
+	if err := s.CopyLog(nil, "none", false); !errors.Is(err, ErrNoVM) {
+		t.Error(err)
+	}
+}
+
+// A description that is broken does not hide the others.
+func TestBroken(t *testing.T) {
+	s := open(t)
+	for _, name := range []string{"a", "b"} {
+		start(t, name).end()
+	}
+	if err := os.WriteFile(s.path("a", description), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.List()
+	if len(all) != 1 || all[0].Name != "b" || err == nil || !strings.Contains(err.Error(), "gosv rm a") {
+		t.Errorf("%v, %v", all, err)
+	}
+	if err := s.Remove("a"); err != nil {
+		t.Error(err)
+	}
+}

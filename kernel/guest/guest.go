@@ -1,0 +1,173 @@
+// Package guest is the guest kernel: it runs one Linux program on the machine that
+// metal has booted.
+package guest
+
+import (
+	"errors"
+	"strconv"
+
+	"gosv/internal/appimage"
+	"gosv/kernel/boot"
+	"gosv/kernel/console"
+	"gosv/kernel/devices"
+	"gosv/kernel/fs"
+	"gosv/kernel/fs/erofs"
+	"gosv/kernel/fs/tmpfs"
+	"gosv/kernel/gotimer"
+	"gosv/kernel/linux"
+	"gosv/kernel/metal"
+)
+
+// Exit codes (docs/contracts.md).
+const (
+	exitFailed     = 125
+	exitNoExec     = 126
+	exitNoSuchFile = 127
+)
+
+// Device numbers of the root file system and of the image beneath it.
+const (
+	rootDevice  = 1
+	imageDevice = 2
+)
+
+// Main starts the program, and does not return. network is nil in the kernel without.
+func Main(network linux.Network) {
+	metal.Mark("Go runtime")
+	k, p, err := start(network)
+	if err != nil {
+		message("gosv kernel: " + err.Error() + "\n")
+		metal.Exit(exitCode(err))
+	}
+	metal.Mark("program loaded")
+	p.ReportBoot()
+	if verbose() != nil {
+		printMachine()
+		k.NeedDevices()
+	}
+	if _, ok := boot.Option(metal.CmdLine(), "gosv.boot-timing"); ok {
+		printMarks()
+	}
+	if how, ok := boot.Option(metal.CmdLine(), "gosv.debug"); ok {
+		fail(how)
+	}
+	go func() {
+		p.Attend()
+		gotimer.Sleep(devicesAfter)
+		k.NeedDevices()
+	}()
+	p.Run()
+}
+
+// devicesAfter is when devices are looked for that nobody has asked for, in ns
+// of the program's run: when it is not one of those that end at once.
+const devicesAfter = 1_000_000_000
+
+// diagnosis writes a line about the machine.
+func diagnosis(s string) { message("gosv kernel: " + s + "\n") }
+
+// fail makes the kernel fail, for tests of what is reported then.
+func fail(how string) {
+	switch how {
+	case "fault":
+		metal.Fault()
+	case "panic":
+		panic("as gosv.debug asks")
+	case "hang":
+		for {
+		}
+	}
+	message("gosv kernel: gosv.debug: there are fault, panic and hang\n")
+	metal.Exit(exitFailed)
+}
+
+// start makes a process of the application that came as initrd.
+func start(network linux.Network) (*linux.Kernel, *linux.Process, error) {
+	img := metal.Initrd()
+	if len(img) == 0 {
+		return nil, nil, errors.New("no application: start it with an initrd made by gosv build")
+	}
+	files, encoded, err := appimage.Split(img)
+	if err != nil {
+		return nil, nil, err
+	}
+	app, err := appimage.Parse(encoded)
+	if err != nil {
+		return nil, nil, err
+	}
+	k := linux.NewKernel()
+	k.Log = message
+	k.HostName = app.HostName
+	k.Exit = console.Exit
+	k.Network = network
+	if app.Plan != nil && !k.Diagnose(app.Plan, func(record []byte) { console.Write(metal.Records, record) }) {
+		return nil, nil, errors.New("the image says in a way that makes no sense what to report of its program")
+	}
+	if k.Root, err = mount(k, files); err != nil {
+		return nil, nil, err
+	}
+	metal.Mark("file systems")
+	k.FindDevices = findDevices
+	p, err := k.Start(&linux.Program{Path: app.Exe, Argv: app.Args, Envp: app.Env, Dir: app.Cwd, UID: app.UID, GID: app.GID, Groups: app.Groups})
+	return k, p, err
+}
+
+func findDevices(k *linux.Kernel) { devices.Find(k, verbose(), diagnosis) }
+
+// verbose is where to say what is found on the machine, nil if nobody wants to know.
+func verbose() func(string) {
+	if _, ok := boot.Option(metal.CmdLine(), "gosv.verbose"); ok {
+		return diagnosis
+	}
+	return nil
+}
+
+// mount makes the root file system: the image, and memory on top of it for
+// what the application writes.
+func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
+	pages := k.FilePages()
+	lower, err := erofs.Mount(image, imageDevice, pages)
+	if err != nil {
+		return nil, err
+	}
+	upper := tmpfs.New(tmpfs.Config{
+		Device: rootDevice,
+		Pages:  pages,
+		Now:    linux.FileTime,
+		Memory: linux.FreeMemory,
+		Lower:  lower.Root(),
+		Magic:  fs.MagicOverlay,
+	})
+	return k.Namespace(upper.Root()), nil
+}
+
+// exitCode says what gosv run is to exit with.
+func exitCode(err error) int {
+	s, ok := err.(*linux.StartError)
+	switch {
+	case !ok:
+		return exitFailed
+	case s.NotFound:
+		return exitNoSuchFile
+	}
+	return exitNoExec
+}
+
+// message writes to the kernel's message stream.
+func message(s string) { console.Write(metal.Message, []byte(s)) }
+
+// printMachine prints what was found on the machine.
+func printMachine() {
+	entry, apic, rate := metal.Found()
+	free, total := metal.FreeMemory()
+	message("gosv kernel: entered by " + entry + "; CPUs: " + strconv.Itoa(metal.CPUs()) +
+		"; memory: " + strconv.FormatUint(total>>20, 10) + " MiB, " + strconv.FormatUint(free>>20, 10) + " free; " + apic +
+		"; TSC at " + strconv.FormatUint(metal.TSCHz()/1e6, 10) + " MHz by " + rate + "\n")
+}
+
+// printMarks prints the stages of the boot.
+func printMarks() {
+	metal.Marks(func(stage string, ns, ticks uint64) {
+		message("boot: " + strconv.FormatUint(ns/1000, 10) + " us, " + strconv.FormatUint(ticks, 10) + " ticks: " + stage + "\n")
+	})
+}

@@ -1,0 +1,69 @@
+package linux
+
+import (
+	"sync"
+
+	"gosv/kernel/console"
+	"gosv/kernel/fs"
+	"gosv/kernel/metal"
+)
+
+// hardware is what the machine has beyond what all have. FindDevices finds it
+// when somebody needs a device, or in the background when the program has run
+// for a while: one that ends soon does not pay for what it does not use.
+type hardware struct {
+	once   sync.Once
+	nodes  []deviceNode // for /dev
+	random randomSource
+}
+
+type deviceNode struct {
+	name string
+	new  fs.New
+}
+
+// NeedDevices returns when the machine's devices are found. Whoever is asked
+// for something that may be one of them calls it first. It does not wait for the
+// devices to do anything.
+func (k *Kernel) NeedDevices() { k.devices() }
+
+func (k *Kernel) devices() *hardware {
+	h := k.hardware.Load()
+	if h == nil {
+		h = new(hardware)
+		if !k.hardware.CompareAndSwap(nil, h) {
+			h = k.hardware.Load()
+		}
+	}
+	h.once.Do(func() {
+		if k.FindDevices != nil {
+			k.FindDevices(k)
+		}
+	})
+	return h
+}
+
+// addNode puts a node into /dev. Only what FindDevices calls may use it.
+func (k *Kernel) addNode(name string, n fs.New) {
+	h := k.hardware.Load()
+	h.nodes = append(h.nodes, deviceNode{name, n})
+}
+
+// completeDev returns what adds the devices that are found to the root of /dev,
+// once.
+func (k *Kernel) completeDev() func(root fs.Inode) {
+	var once sync.Once
+	return func(root fs.Inode) {
+		once.Do(func() {
+			makeNodes(root, k.devices().nodes)
+		})
+	}
+}
+
+func makeNodes(dir fs.Inode, nodes []deviceNode) {
+	for _, d := range nodes {
+		if _, err := dir.Create(d.name, d.new); err != 0 {
+			console.Write(metal.Message, []byte("gosv kernel: /dev/"+d.name+": "+err.Error()+"\n"))
+		}
+	}
+}

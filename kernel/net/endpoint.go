@@ -1,0 +1,473 @@
+package net
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"gosv/kernel/errno"
+	"gosv/kernel/linux"
+)
+
+// Kinds, protocols and flags of sockets (socket(2), ip(7), recv(2)).
+const (
+	sockStream = 1
+	sockDgram  = 2
+	sockRaw    = 3
+
+	protoIP     = 0
+	protoICMP   = 1
+	protoTCP    = 6
+	protoUDP    = 17
+	protoICMPv6 = 58
+	protoRaw    = 255
+
+	msgOOB      = 0x1
+	msgPeek     = 0x2
+	msgTrunc    = 0x20
+	msgErrqueue = 0x2000
+	msgMore     = 0x8000
+	msgFastopen = 0x20000000
+)
+
+// Events of poll(2), which netstack has the same numbers for.
+const (
+	pollIn  = uint32(waiter.EventIn)
+	pollOut = uint32(waiter.EventOut)
+	pollErr = uint32(waiter.EventErr)
+)
+
+// endpoint is an endpoint of netstack's, as Linux has them.
+type endpoint struct {
+	net                    *Network
+	ep                     tcpip.Endpoint
+	family, kind, protocol int32
+	isTCP                  bool
+
+	failed atomic.Bool   // an error came and has not been fetched
+	err    atomic.Uint32 // SO_ERROR: reported once
+	opts   options
+
+	mu   sync.Mutex // guards a look at what there is and the read after it
+	done bool       // an error that stays has been reported
+}
+
+// Socket implements linux.Network.
+func (n *Network) Socket(family, kind, protocol int32, wake func(events uint32)) (linux.Endpoint, errno.Errno) {
+	switch family {
+	case afInet, afInet6, afPacket:
+	case afNetlink:
+		return n.netlinkSocket(kind, protocol, wake)
+	default:
+		return nil, errno.EAFNOSUPPORT
+	}
+	n.up()
+	e := &endpoint{net: n, family: family, kind: kind, protocol: protocol}
+	wq := new(waiter.Queue)
+	e.watch(wq, wake)
+	var err errno.Errno
+	if e.ep, err = n.endpoint(e, wq); err != 0 {
+		return nil, err
+	}
+	return e, 0
+}
+
+// endpoint makes what e stands on, and sets the protocol that is meant by 0.
+func (n *Network) endpoint(e *endpoint, wq *waiter.Queue) (ep tcpip.Endpoint, err errno.Errno) {
+	var failed tcpip.Error
+	network, ping := ipv4.ProtocolNumber, int32(protoICMP)
+	if e.family == afInet6 {
+		network, ping = ipv6.ProtocolNumber, protoICMPv6
+	}
+	switch {
+	case e.family == afPacket && (e.kind == sockRaw || e.kind == sockDgram):
+		// The protocol is that of the link layer, in network order.
+		p := uint16(e.protocol)
+		ep, failed = n.stack.NewPacketEndpoint(e.kind == sockDgram, tcpip.NetworkProtocolNumber(p<<8|p>>8), wq)
+	case e.family == afPacket:
+		return nil, errno.ESOCKTNOSUPPORT
+	case e.protocol < 0 || e.protocol > protoRaw && e.protocol != protoMPTCP:
+		return nil, errno.EINVAL
+	case e.kind == sockStream && (e.protocol == protoIP || e.protocol == protoTCP):
+		e.protocol, e.isTCP = protoTCP, true
+		ep, failed = n.stack.NewEndpoint(tcp.ProtocolNumber, network, wq)
+	case e.kind == sockDgram && (e.protocol == protoIP || e.protocol == protoUDP):
+		e.protocol = protoUDP
+		ep, failed = n.stack.NewEndpoint(udp.ProtocolNumber, network, wq)
+	case e.kind == sockDgram && e.protocol == ping && ping == protoICMP:
+		ep, failed = n.stack.NewEndpoint(icmp.ProtocolNumber4, network, wq)
+	case e.kind == sockDgram && e.protocol == ping:
+		ep, failed = n.stack.NewEndpoint(icmp.ProtocolNumber6, network, wq)
+	case e.kind == sockRaw && e.protocol != protoIP:
+		ep, failed = n.stack.NewRawEndpoint(tcpip.TransportProtocolNumber(e.protocol), network, wq, true)
+		if failed == nil && e.protocol == protoRaw {
+			ep.SocketOptions().SetHeaderIncluded(true)
+		}
+	case e.kind == sockStream || e.kind == sockDgram || e.kind == sockRaw:
+		return nil, errno.EPROTONOSUPPORT
+	default:
+		return nil, errno.ESOCKTNOSUPPORT
+	}
+	return ep, errnoOf(failed)
+}
+
+// protoMPTCP is IPPROTO_MPTCP: Linux would know it, if that were configured.
+const protoMPTCP = 262
+
+const everything = waiter.EventIn | waiter.EventOut | waiter.EventHUp | waiter.EventRdHUp | waiter.EventErr | waiter.EventPri
+
+// watch lets wake be called when something happens.
+func (e *endpoint) watch(wq *waiter.Queue, wake func(events uint32)) {
+	entry := waiter.NewFunctionEntry(everything, func(mask waiter.EventMask) {
+		if mask&waiter.EventErr != 0 {
+			e.failed.Store(true)
+		}
+		wake(uint32(mask))
+	})
+	wq.EventRegister(&entry)
+}
+
+// fetchError takes note of an error that netstack has for the socket.
+func (e *endpoint) fetchError() {
+	if e.failed.Load() || e.isTCP && tcp.EndpointState(e.ep.State()) == tcp.StateError {
+		e.failed.Store(false)
+		if err := errnoOf(e.ep.LastError()); err != 0 {
+			e.err.CompareAndSwap(0, uint32(err))
+		}
+	}
+}
+
+// takeError returns the pending error, which is reported once.
+func (e *endpoint) takeError() errno.Errno {
+	e.fetchError()
+	return errno.Errno(e.err.Swap(0))
+}
+
+// Ready implements linux.Endpoint.
+func (e *endpoint) Ready() uint32 {
+	e.fetchError()
+	mask := waiter.EventIn | waiter.EventOut | waiter.EventHUp | waiter.EventRdHUp
+	ready := uint32(e.ep.Readiness(mask))
+	if e.err.Load() != 0 || e.ep.SocketOptions().PeekErr() != nil {
+		ready |= pollErr
+	}
+	if e.isTCP {
+		switch tcp.EndpointState(e.ep.State()) {
+		case tcp.StateInitial, tcp.StateBound:
+			ready |= pollOut
+		}
+	}
+	return ready
+}
+
+// Bind implements linux.Endpoint.
+func (e *endpoint) Bind(addr []byte) errno.Errno {
+	if e.family == afInet && len(addr) >= sizeofInet && le.Uint32(addr[4:]) == 0 && le.Uint16(addr) == afUnspec {
+		addr = append([]byte{afInet, 0}, addr[2:]...) // as old programs do
+	}
+	a, err := e.parseAddr(addr)
+	if err != 0 {
+		return err
+	}
+	if a.Addr.BitLen() != 0 && !e.net.isLoopback(a.Addr) {
+		e.net.configured()
+	}
+	failed := e.ep.Bind(a)
+	if _, ok := failed.(*tcpip.ErrNoPortAvailable); ok {
+		return errno.EADDRINUSE
+	}
+	return errnoOf(failed)
+}
+
+// Listen implements linux.Endpoint.
+func (e *endpoint) Listen(backlog int) errno.Errno {
+	if !e.isTCP {
+		return errno.EOPNOTSUPP
+	}
+	return errnoOf(e.ep.Listen(backlog))
+}
+
+// Accept implements linux.Endpoint.
+func (e *endpoint) Accept(wake func(events uint32)) (linux.Endpoint, errno.Errno) {
+	if !e.isTCP {
+		return nil, errno.EOPNOTSUPP
+	}
+	ep, wq, err := e.ep.Accept(nil)
+	if err != nil {
+		return nil, errnoOf(err)
+	}
+	n := &endpoint{net: e.net, ep: ep, family: e.family, kind: e.kind, protocol: e.protocol, isTCP: true}
+	n.opts.inherit(&e.opts)
+	n.watch(wq, wake)
+	return n, 0
+}
+
+// Connect implements linux.Endpoint.
+func (e *endpoint) Connect(addr []byte) errno.Errno {
+	if len(addr) < 2 {
+		return errno.EINVAL
+	}
+	if le.Uint16(addr) == afUnspec {
+		return e.disconnect()
+	}
+	if e.family == afPacket {
+		return errno.EOPNOTSUPP
+	}
+	a, err := e.parseAddr(addr)
+	if err != 0 {
+		return err
+	}
+	a = e.toPeer(a)
+	if e.isTCP {
+		if err := e.takeError(); err != 0 {
+			return err
+		}
+		if isMulticast(a.Addr) {
+			return errno.ENETUNREACH
+		}
+	}
+	if !e.net.isLoopback(a.Addr) {
+		e.net.configured()
+	}
+	switch failed := e.ep.Connect(a).(type) {
+	case *tcpip.ErrHostUnreachable: // no route
+		return errno.ENETUNREACH
+	case *tcpip.ErrInvalidEndpointState:
+		if e.isTCP && tcp.EndpointState(e.ep.State()) == tcp.StateListen {
+			return errno.EISCONN
+		}
+		return errno.EINVAL
+	default:
+		return errnoOf(failed)
+	}
+}
+
+// disconnect is connect(2) with the family AF_UNSPEC.
+func (e *endpoint) disconnect() errno.Errno {
+	if !e.isTCP {
+		return errnoOf(e.ep.Disconnect())
+	}
+	switch tcp.EndpointState(e.ep.State()) {
+	case tcp.StateInitial, tcp.StateBound:
+		return 0
+	}
+	e.ep.Abort()
+	return 0
+}
+
+func isMulticast(a tcpip.Address) bool {
+	return header.IsV4MulticastAddress(a) || header.IsV6MulticastAddress(a)
+}
+
+// Address implements linux.Endpoint.
+func (e *endpoint) Address(peer bool) ([]byte, errno.Errno) {
+	get := e.ep.GetLocalAddress
+	if peer {
+		if e.family == afPacket {
+			return nil, errno.EOPNOTSUPP
+		}
+		get = e.ep.GetRemoteAddress
+	}
+	a, err := get()
+	if err != nil {
+		return nil, errnoOf(err)
+	}
+	if e.kind == sockRaw {
+		a.Port = 0
+		if !peer && e.family != afPacket {
+			a.Port = uint16(e.protocol)
+		}
+	}
+	return formatAddr(e.family, a), 0
+}
+
+// Send implements linux.Endpoint.
+func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
+	if m.Flags&(msgOOB|msgFastopen) != 0 {
+		return 0, errno.EOPNOTSUPP
+	}
+	opts := tcpip.WriteOptions{More: m.Flags&msgMore != 0, Atomic: !e.isTCP}
+	if m.Addr != nil && !e.isTCP {
+		to, err := e.parseAddr(m.Addr)
+		if err != 0 {
+			return 0, err
+		}
+		to = e.toPeer(to)
+		if to.Port == 0 && e.protocol == protoUDP {
+			return 0, errno.EINVAL
+		}
+		if !e.net.isLoopback(to.Addr) {
+			e.net.configured()
+		}
+		opts.To = &to
+	}
+	if m.Control != nil {
+		if err := sendControl(m.Control, &opts.ControlMessages); err != 0 {
+			return 0, err
+		}
+	}
+	if err := e.takeError(); err != 0 {
+		return 0, err
+	}
+	n, failed := e.ep.Write(m.Data, opts)
+	switch failed.(type) {
+	case *tcpip.ErrHostUnreachable:
+		return int(n), errno.ENETUNREACH
+	case *tcpip.ErrConnectionReset, *tcpip.ErrConnectionRefused, *tcpip.ErrTimeout, *tcpip.ErrConnectionAborted:
+		if e.isTCP { // it has been reported
+			return 0, errno.EPIPE
+		}
+	}
+	return int(n), errnoOf(failed)
+}
+
+// Receive implements linux.Endpoint.
+func (e *endpoint) Receive(m *linux.Message) (int, errno.Errno) {
+	if m.Flags&msgErrqueue != 0 {
+		return e.receiveError(m)
+	}
+	if m.Flags&msgOOB != 0 {
+		if e.isTCP {
+			return 0, errno.EINVAL
+		}
+		return 0, errno.EOPNOTSUPP
+	}
+	if e.isTCP {
+		return e.receiveStream(m)
+	}
+	if err := e.takeError(); err != 0 {
+		return 0, err
+	}
+	room := m.Data.Len()
+	w := packetWriter{m: m}
+	res, failed := e.ep.Read(&w, tcpip.ReadOptions{Peek: m.Flags&msgPeek != 0, NeedRemoteAddr: true, NeedLinkPacketInfo: e.family == afPacket})
+	if failed != nil {
+		if _, ok := failed.(*tcpip.ErrClosedForReceive); ok {
+			return 0, 0
+		}
+		return 0, errnoOf(failed)
+	}
+	n := room - m.Data.Len()
+	whole := max(w.total, res.Total)
+	wantsAll := m.Flags&msgTrunc != 0
+	m.Flags &^= msgTrunc
+	if n < whole {
+		m.Flags |= msgTrunc
+		if wantsAll {
+			n = whole
+		}
+	}
+	if e.kind == sockRaw && e.family != afPacket {
+		res.RemoteAddr.Port = 0
+	}
+	m.Addr = formatAddr(e.family, res.RemoteAddr)
+	if e.family == afPacket {
+		le.PutUint16(m.Addr[2:], uint16(res.LinkPacketInfo.Protocol>>8|res.LinkPacketInfo.Protocol<<8))
+		m.Addr[10] = byte(res.LinkPacketInfo.PktType)
+	}
+	m.Control = e.receivedControl(m.Control, &res.ControlMessages)
+	return n, 0
+}
+
+// packetWriter takes a packet, and what there is no room for, too.
+type packetWriter struct {
+	m     *linux.Message
+	total int
+}
+
+func (w *packetWriter) Write(p []byte) (int, error) {
+	w.total += len(p)
+	if n := min(len(p), w.m.Data.Len()); n > 0 {
+		if _, err := w.m.Data.Write(p[:n]); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+func (e *endpoint) receiveStream(m *linux.Message) (int, errno.Errno) {
+	room := m.Data.Len()
+	if room == 0 {
+		return 0, 0
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := io.Writer(m.Data)
+	if m.Flags&msgTrunc != 0 { // what is read is thrown away (tcp(7))
+		w = &tcpip.LimitedWriter{W: io.Discard, N: int64(room)}
+	}
+	res, failed := e.ep.Read(w, tcpip.ReadOptions{Peek: m.Flags&msgPeek != 0})
+	m.Flags &^= msgTrunc
+	switch failed.(type) {
+	case nil:
+		if m.Flags&msgPeek == 0 {
+			e.ep.ModerateRecvBuf(res.Count)
+		}
+		if e.opts.is(soTimestamp) {
+			m.Control = e.receivedControl(m.Control, &res.ControlMessages)
+		}
+		return res.Count, 0
+	case *tcpip.ErrWouldBlock:
+		return 0, errno.EAGAIN
+	case *tcpip.ErrNotConnected:
+		if e.done { // the connection has been there
+			return 0, 0
+		}
+		return 0, errno.ENOTCONN
+	case *tcpip.ErrBadBuffer:
+		return 0, errno.EFAULT
+	}
+	// It has ended: with an error, which is told once, and then without.
+	if err := e.takeError(); err != 0 {
+		e.done = true
+		return 0, err
+	}
+	if e.done {
+		return 0, 0
+	}
+	e.done = true
+	return 0, errnoOf(failed)
+}
+
+// Shutdown implements linux.Endpoint.
+func (e *endpoint) Shutdown(read, write bool) errno.Errno {
+	if e.family == afPacket {
+		return errno.EOPNOTSUPP
+	}
+	var how tcpip.ShutdownFlags
+	if read {
+		how |= tcpip.ShutdownRead
+	}
+	if write {
+		how |= tcpip.ShutdownWrite
+	}
+	return errnoOf(e.ep.Shutdown(how))
+}
+
+// Queued implements linux.Endpoint.
+func (e *endpoint) Queued(sent bool) (int, errno.Errno) {
+	opt := tcpip.ReceiveQueueSizeOption
+	if sent {
+		if !e.isTCP {
+			return 0, 0 // what is sent is gone
+		}
+		opt = tcpip.SendQueueSizeOption
+	}
+	if e.isTCP && tcp.EndpointState(e.ep.State()) == tcp.StateListen {
+		return 0, errno.EINVAL
+	}
+	v, err := e.ep.GetSockOptInt(opt)
+	return v, errnoOf(err)
+}
+
+// Close implements linux.Endpoint.
+func (e *endpoint) Close() { e.ep.Close() }

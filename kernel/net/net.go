@@ -1,0 +1,108 @@
+// Package net is the network: gVisor's netstack, and what makes of it what Linux
+// programs expect of sockets. Only the kernel that is linked with it (package
+// withnet) has one.
+package net
+
+import (
+	"sync"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/loopback"
+	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/raw"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"gosv/kernel/linux"
+)
+
+// Network implements linux.Network.
+type Network struct {
+	once  sync.Once
+	stack *stack.Stack
+
+	mu    sync.Mutex
+	links []*link // by index, from 1 on
+	ports uint32  // the last one of netlink given out
+}
+
+// New makes a network with the loopback device. It is set up when somebody needs it.
+func New() *Network { return &Network{} }
+
+// Numbers of network devices.
+const loopbackNIC = 1
+
+// defaultTTL is Linux's, of IPv4 and IPv6.
+const defaultTTL = 64
+
+// up sets the network up, the first time.
+func (n *Network) up() { n.once.Do(n.start) }
+
+func (n *Network) start() {
+	initPackages()
+	n.stack = stack.New(stack.Options{
+		NetworkProtocols:         []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol, arp.NewProtocol},
+		TransportProtocols:       []stack.TransportProtocolFactory{tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
+		RawFactory:               raw.EndpointFactory{},
+		HandleLocal:              true,
+		AllowPacketEndpointWrite: true,
+		RandSource:               random{},
+		SecureRNG:                random{},
+	})
+	n.tune()
+	n.addLink(&link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback | iffRunning | iffLowerUp}, loopback.New())
+	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: loopback4, PrefixLen: 8})
+	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128})
+}
+
+// tune sets what Linux has other defaults for.
+func (n *Network) tune() {
+	ttl := tcpip.DefaultTTLOption(defaultTTL)
+	n.stack.SetNetworkProtocolOption(ipv4.ProtocolNumber, &ttl)
+	n.stack.SetNetworkProtocolOption(ipv6.ProtocolNumber, &ttl)
+	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
+	for _, o := range []tcpip.SettableTransportProtocolOption{
+		&sack, &moderate,
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: leastReceiveBuf, Default: 131072, Max: 6 << 20}, // tcp_rmem
+		&tcpip.TCPSendBufferSizeRangeOption{Min: leastSendBuf, Default: 256 << 10, Max: 4 << 20},
+	} {
+		n.stack.SetTransportProtocolOption(tcp.ProtocolNumber, o)
+	}
+	const firstPort, lastPort = 32768, 60999 // ip_local_port_range
+	n.stack.SetPortRange(firstPort, lastPort)
+	n.stack.SetOption(tcpip.SendBufferSizeOption{Min: leastSendBuf, Default: defaultBuf, Max: 4 << 20})
+	n.stack.SetOption(tcpip.ReceiveBufferSizeOption{Min: leastReceiveBuf, Default: defaultBuf, Max: 4 << 20})
+}
+
+// isLoopback says whether what goes to a stays on the machine whatever the network's
+// configuration is.
+func (n *Network) isLoopback(a tcpip.Address) bool {
+	return header.IsV4LoopbackAddress(a) || a == header.IPv6Loopback ||
+		a.Len() == 16 && header.IsV4LoopbackAddress(tcpip.AddrFrom4Slice(a.AsSlice()[12:])) && header.IsV4MappedAddress(a)
+}
+
+// configured waits until the devices have the addresses that they shall have.
+func (n *Network) configured() {}
+
+// random is the kernel's random numbers, as an io.Reader and as a source for package
+// math/rand.
+type random struct{}
+
+func (random) Read(p []byte) (int, error) {
+	linux.FillRandom(p)
+	return len(p), nil
+}
+
+func (random) Uint64() uint64 {
+	var b [8]byte
+	linux.FillRandom(b[:])
+	return le.Uint64(b[:])
+}
+
+func (r random) Int63() int64 { return int64(r.Uint64() >> 1) }
+func (random) Seed(int64)     {}

@@ -1,0 +1,248 @@
+package net
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+)
+
+// Table implements linux.Network (proc(5), /proc/net).
+func (n *Network) Table(name string) string {
+	n.up()
+	var b strings.Builder
+	switch name {
+	case "tcp":
+		n.sockets(&b, tcp.ProtocolNumber, ipv4.ProtocolNumber)
+	case "tcp6":
+		n.sockets(&b, tcp.ProtocolNumber, ipv6.ProtocolNumber)
+	case "udp":
+		n.sockets(&b, udp.ProtocolNumber, ipv4.ProtocolNumber)
+	case "udp6":
+		n.sockets(&b, udp.ProtocolNumber, ipv6.ProtocolNumber)
+	case "dev":
+		n.deviceTable(&b)
+	case "route":
+		n.routeTable(&b)
+	case "ipv6_route":
+		n.routeTable6(&b)
+	case "if_inet6":
+		n.addressTable6(&b)
+	case "arp":
+		fmt.Fprintln(&b, "IP address       HW type     Flags       HW address            Mask     Device")
+	}
+	return b.String()
+}
+
+// sockets writes the sockets of a protocol that have ports.
+func (n *Network) sockets(b *strings.Builder, transport tcpip.TransportProtocolNumber, network tcpip.NetworkProtocolNumber) {
+	size := 4
+	head := "local_address rem_address  "
+	if network == ipv6.ProtocolNumber {
+		size = 16
+		head = "local_address                         remote_address                       "
+	}
+	head = "  sl  " + head + " st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+	width, tail := 149, " 1 0000000000000000 100 0 0 10 0"
+	if transport == udp.ProtocolNumber {
+		width, tail = 127, " 2 0000000000000000 0"
+		head = head + " ref pointer drops"
+		if size == 4 {
+			head = " " + head
+		}
+	}
+	if size == 16 {
+		width = 0 // those lines are as long as they are
+	}
+	fmt.Fprintf(b, "%-*s\n", width, head)
+	seen := map[tcpip.Endpoint]bool{}
+	for _, t := range n.stack.RegisteredEndpoints() {
+		e, ok := t.(tcpip.Endpoint)
+		if !ok || seen[e] {
+			continue
+		}
+		seen[e] = true
+		info, ok := e.Info().(*stack.TransportEndpointInfo)
+		if !ok || info.TransProto != transport || info.NetProto != network {
+			continue
+		}
+		state, sent := uint8(7), 0
+		in, _ := e.GetSockOptInt(tcpip.ReceiveQueueSizeOption)
+		switch {
+		case transport == tcp.ProtocolNumber:
+			state = tcpStates[min(int(e.State()), len(tcpStates)-1)]
+			sent, _ = e.GetSockOptInt(tcpip.SendQueueSizeOption)
+		case info.ID.RemotePort != 0:
+			state = 1
+		}
+		line := fmt.Sprintf("%4d: %s:%04X %s:%04X %02X %08X:%08X 00:00000000 00000000 %5d %8d %d", len(seen)-1,
+			words(info.ID.LocalAddress, size), info.ID.LocalPort, words(info.ID.RemoteAddress, size), info.ID.RemotePort,
+			state, max(sent, 0), max(in, 0), 0, 0, 0)
+		if transport == udp.ProtocolNumber {
+			line = " " + line
+		}
+		fmt.Fprintf(b, "%-*s\n", width, line+tail)
+	}
+}
+
+// words is an address as 32-bit numbers in the CPU's order, as these tables have it.
+func words(a tcpip.Address, size int) string {
+	b := make([]byte, size)
+	if size == 16 && a.Len() == 4 {
+		a = mapTo6(a.As4())
+	}
+	copy(b, a.AsSlice())
+	s := ""
+	for ; len(b) > 0; b = b[4:] {
+		s += fmt.Sprintf("%08X", le.Uint32(b))
+	}
+	return s
+}
+
+func (n *Network) deviceTable(b *strings.Builder) {
+	fmt.Fprint(b, "Inter-|   Receive                                                |  Transmit\n"+
+		" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n")
+	infos := n.stack.NICInfo()
+	for _, l := range n.all() {
+		s := infos[l.index].Stats
+		fmt.Fprintf(b, "%6s: %7d %7d %4d %4d %4d %5d %10d %9d %8d %7d %4d %4d %4d %5d %7d %10d\n", l.name,
+			s.Rx.Bytes.Value(), s.Rx.Packets.Value(), 0, 0, 0, 0, 0, 0, s.Tx.Bytes.Value(), s.Tx.Packets.Value(), 0, 0, 0, 0, 0, 0)
+	}
+}
+
+// routesOf returns the routes of a version of IP that lead out of the machine, most
+// specific first.
+func (n *Network) routesOf(size int) (list []tcpip.Route) {
+	for _, r := range n.stack.GetRouteTable() {
+		if id := r.Destination.ID(); id.Len() == size {
+			list = append(list, r)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b tcpip.Route) int { return cmp.Compare(b.Destination.Prefix(), a.Destination.Prefix()) })
+	return list
+}
+
+const (
+	routeUp      = 1 // RTF_UP
+	routeGateway = 2 // RTF_GATEWAY
+)
+
+func (n *Network) routeTable(b *strings.Builder) {
+	const width = 127
+	fmt.Fprintf(b, "%-*s\n", width, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT")
+	routes := n.routesOf(header.IPv4AddressSize)
+	slices.Reverse(routes)
+	for _, r := range routes {
+		if r.NIC == loopbackNIC {
+			continue // Linux has those in another table
+		}
+		flags := routeUp
+		if r.Gateway.Len() != 0 {
+			flags |= routeGateway
+		}
+		mask := r.Destination.Mask()
+		fmt.Fprintf(b, "%-*s\n", width, fmt.Sprintf("%s\t%s\t%s\t%04X\t%d\t%d\t%d\t%08X\t%d\t%d\t%d", n.linkName(r.NIC),
+			words(r.Destination.ID(), 4), words(r.Gateway, 4), flags, 0, 0, 0, le.Uint32(mask.AsSlice()), 0, 0, 0))
+	}
+}
+
+func (n *Network) routeTable6(b *strings.Builder) {
+	for _, r := range n.routesOf(header.IPv6AddressSize) {
+		flags := routeUp
+		if r.Gateway.Len() != 0 {
+			flags |= routeGateway
+		}
+		const metric = 256
+		fmt.Fprintf(b, "%s %02x %s 00 %s %08x %08x %08x %08x %8s\n", hex6(r.Destination.ID()), r.Destination.Prefix(), hex6(tcpip.Address{}),
+			hex6(r.Gateway), metric, 1, 0, flags, n.linkName(r.NIC))
+	}
+}
+
+func hex6(a tcpip.Address) string {
+	var b [16]byte
+	copy(b[:], a.AsSlice())
+	return hex.EncodeToString(b[:])
+}
+
+func (n *Network) addressTable6(b *strings.Builder) {
+	for _, l := range n.all() {
+		for _, a := range n.addresses(l.index) {
+			if a.Address.Len() != header.IPv6AddressSize {
+				continue
+			}
+			const permanent = 0x80 // IFA_F_PERMANENT
+			fmt.Fprintf(b, "%s %02x %02x %02x %02x %8s\n", hex6(a.Address), l.index, a.PrefixLen, scope(a.Address), permanent, l.name)
+		}
+	}
+}
+
+// scope is where an IPv6 address is valid: IPV6_ADDR_LOOPBACK, IPV6_ADDR_LINKLOCAL or
+// everywhere.
+func scope(a tcpip.Address) int {
+	switch {
+	case a == header.IPv6Loopback:
+		return 0x10
+	case header.IsV6LinkLocalUnicastAddress(a):
+		return 0x20
+	}
+	return 0
+}
+
+// Attribute implements linux.Network.
+func (n *Network) Attribute(name, file string) string {
+	l := n.byName(name)
+	if l == nil {
+		return ""
+	}
+	s := n.stack.NICInfo()[l.index].Stats
+	switch file {
+	case "address":
+		if l.mac == "" {
+			return "00:00:00:00:00:00\n"
+		}
+		return l.mac.String() + "\n"
+	case "broadcast":
+		if l.mac == "" {
+			return "00:00:00:00:00:00\n"
+		}
+		return "ff:ff:ff:ff:ff:ff\n"
+	case "addr_len":
+		return "6\n"
+	case "carrier":
+		return "1\n"
+	case "flags":
+		const sysfs = 0x1 | 0x2 | 0x8 | 0x1000 // those that Linux shows there: IFF_UP, IFF_BROADCAST, IFF_LOOPBACK, IFF_MULTICAST
+		return fmt.Sprintf("%#x\n", l.flags&sysfs)
+	case "ifindex", "iflink":
+		return fmt.Sprintln(l.index)
+	case "mtu":
+		return fmt.Sprintln(l.mtu)
+	case "operstate":
+		if l.flags&iffLoopback != 0 {
+			return "unknown\n"
+		}
+		return "up\n"
+	case "tx_queue_len":
+		return fmt.Sprintln(queueLength)
+	case "type":
+		return fmt.Sprintln(l.kind)
+	case "rx_bytes":
+		return fmt.Sprintln(s.Rx.Bytes.Value())
+	case "rx_packets":
+		return fmt.Sprintln(s.Rx.Packets.Value())
+	case "tx_bytes":
+		return fmt.Sprintln(s.Tx.Bytes.Value())
+	case "tx_packets":
+		return fmt.Sprintln(s.Tx.Packets.Value())
+	}
+	return ""
+}
