@@ -1,10 +1,17 @@
 package test
 
 import (
+	"bufio"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestPVPanic: a VMM that wants to know hears that the kernel has failed, and
@@ -27,4 +34,134 @@ func TestPVPanic(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGenerationID: copies of a machine that differ in their generation id give
+// out different random numbers, and those that do not differ the same.
+func TestGenerationID(t *testing.T) {
+	t.Parallel()
+	const a, b = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+	prog := cProgram(t, musl, "clone")
+	for _, kind := range []string{"pc", "q35"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			image, state := filepath.Join(dir, "image"), filepath.Join(dir, "state")
+			if r := command(t, nil, "", nil, gosv, "build", "-o", image, prog); r.code != 0 {
+				t.Fatal(r)
+			}
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			start := func(name, id string, more ...string) *rawVM {
+				return startVM(t, filepath.Join(dir, name), append([]string{"-M", kind, "-m", "64", "-device", "vmgenid,guid=" + id,
+					"-kernel", filepath.Join(root, "internal/image/kernels/gosv.elf"), "-initrd", image, "-append", "gosv.verbose"}, more...)...)
+			}
+			first := start("first", a)
+			first.numbers(t, 2)
+			first.qmp(t, `{"execute":"migrate","arguments":{"uri":"exec:cat >`+state+`"}}`)
+			for !strings.Contains(first.qmp(t, `{"execute":"query-migrate"}`), `"completed"`) {
+				time.Sleep(10 * time.Millisecond)
+			}
+			first.end()
+			var got [3][]string
+			for i, id := range []string{a, a, b} {
+				vm := start(strconv.Itoa(i), id, "-incoming", "exec:cat "+state)
+				got[i] = vm.numbers(t, 3)
+				if id != a { // the interrupt, without which they would be different, too
+					vm.wait(t, regexp.MustCompile("this machine is a copy"), 1)
+				}
+				vm.end()
+			}
+			if !slices.Equal(got[0], got[1]) {
+				t.Errorf("the same machine twice gives out %v, and then %v: this test tests nothing", got[0], got[1])
+			}
+			for _, v := range got[2][1:] { // the first may have been on its way
+				if slices.Contains(got[0], v) {
+					t.Errorf("a copy gives out %v, another one %v", got[0], got[2])
+				}
+			}
+		})
+	}
+}
+
+// rawVM is a QEMU without gosv in front of it.
+type rawVM struct {
+	cmd     *exec.Cmd
+	console string // file
+	control net.Conn
+	answers *bufio.Reader
+}
+
+// startVM starts QEMU, whose console and control socket are called name.
+func startVM(t *testing.T, name string, args ...string) *rawVM {
+	t.Helper()
+	vm := &rawVM{console: name + ".out"}
+	vm.cmd = exec.Command("qemu-system-x86_64", append(args, "-accel", "tcg", "-cpu", "max", "-nodefaults", "-no-user-config", "-nographic", "-no-reboot",
+		"-serial", "file:"+vm.console, "-qmp", "unix:"+name+".qmp,server=on,wait=off")...)
+	var err error
+	if err = vm.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(vm.end)
+	for range 1000 {
+		if vm.control, err = net.Dial("unix", name+".qmp"); err == nil {
+			vm.answers = bufio.NewReader(vm.control)
+			vm.qmp(t, `{"execute":"qmp_capabilities"}`)
+			return vm
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal(err)
+	return nil
+}
+
+func (vm *rawVM) end() {
+	vm.cmd.Process.Kill()
+	vm.cmd.Wait()
+}
+
+// qmp gives QEMU a command and returns its answer.
+func (vm *rawVM) qmp(t *testing.T, command string) string {
+	t.Helper()
+	vm.control.SetDeadline(time.Now().Add(bound))
+	if _, err := vm.control.Write([]byte(command)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		line, err := vm.answers.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, `{"return"`) {
+			return line
+		}
+		if strings.HasPrefix(line, `{"error"`) {
+			t.Fatalf("%s: %s", command, line)
+		}
+	}
+}
+
+// numbers waits for so many numbers on the console.
+func (vm *rawVM) numbers(t *testing.T, n int) (got []string) {
+	t.Helper()
+	return vm.wait(t, regexp.MustCompile(`random [0-9a-f]{16}\n`), n)
+}
+
+// wait waits until something was so often on the console.
+func (vm *rawVM) wait(t *testing.T, what *regexp.Regexp, n int) (got []string) {
+	t.Helper()
+	for range 6000 {
+		b, err := os.ReadFile(vm.console)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = what.FindAllString(strings.ReplaceAll(string(b), "\r", ""), n)
+		if len(got) == n {
+			return got
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	b, _ := os.ReadFile(vm.console)
+	t.Fatalf("not %d times %s on the console, but %q", n, what, b)
+	return nil
 }

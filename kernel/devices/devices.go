@@ -23,6 +23,7 @@ func Find(k *linux.Kernel, log, message func(string)) {
 	}
 	interrupt.Use(m.IOAPICs, message)
 	f := finder{k, log, message}
+	f.generationID(m)
 	for i := range m.MMIO {
 		f.mmio(&m.MMIO[i])
 	}

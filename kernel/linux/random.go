@@ -15,6 +15,11 @@ var random struct {
 	gen    *rand.ChaCha8
 	seeded bool // by something better than time stamps, or there is nothing better
 
+	// The machine's generation id, which differs in a copy of the machine, or after
+	// it went back to a snapshot, and what of it the generator knows.
+	generation     *[2]uint64
+	lastGeneration [2]uint64
+
 	bootOnce sync.Once
 	boot     [16]byte // for /proc/sys/kernel/random/boot_id
 }
@@ -25,7 +30,23 @@ func FillRandom(b []byte) {
 	if random.gen == nil {
 		reseed(&seed{})
 	}
+	if g := random.generation; g != nil && *g != random.lastGeneration {
+		random.lastGeneration = *g
+		var s seed
+		putUint64(s[0:], g[0])
+		putUint64(s[8:], g[1])
+		reseed(&s)
+	}
 	random.gen.Read(b)
+	random.mu.Unlock()
+}
+
+// WatchGeneration mixes the machine's generation id into the generator, now and
+// whenever it is found changed before something is given out: two copies of a
+// machine shall not do so the same.
+func (k *Kernel) WatchGeneration(id *[2]uint64) {
+	random.mu.Lock()
+	random.generation = id
 	random.mu.Unlock()
 }
 
