@@ -37,6 +37,8 @@ type Request struct {
 	Sector uint64
 	Count  uint64    // sectors; for Read and Write as many as Segs have room for
 	Segs   []Segment // of Read and Write
+	Unmap  bool      // WriteZeroes may make a hole
+	Lost   bool      // it failed, and the disk may write to its memory still: that must never be used again
 	Done   Completer
 	Next   *Request // of those given to Submit at once; then the driver's
 }

@@ -188,5 +188,11 @@ func (d *direct) do(c *Cache, s Sleeper, op Op, off int64, n int) errno.Errno {
 	for d.left.Load() != 0 {
 		s.Park()
 	}
-	return errno.Errno(d.err.Load())
+	err := errno.Errno(d.err.Load())
+	for i := range list {
+		if err != 0 && list[i].Lost {
+			d.frames = nil
+		}
+	}
+	return err
 }

@@ -128,8 +128,8 @@ func (c *command) Completed(err errno.Errno) {
 	who.Wake()
 }
 
-func (d *Disk) command(s Sleeper, op Op, sector, count uint64) errno.Errno {
-	c := &command{Request: Request{Op: op, Sector: sector, Count: count}, who: s}
+func (d *Disk) command(s Sleeper, r Request) errno.Errno {
+	c := &command{Request: r, who: s}
 	c.Done = c
 	d.submit(&c.Request)
 	for !c.done.Load() {
@@ -146,7 +146,7 @@ func (d *Disk) Flush(s Sleeper) errno.Errno {
 		}
 		return 0
 	}
-	return d.command(s, Flush, 0, 0)
+	return d.command(s, Request{Op: Flush})
 }
 
 // Sync writes what was changed of the disk and its partitions back.

@@ -103,7 +103,9 @@ func (io *pageIO) Completed(err errno.Errno) {
 			c.reading -= s.count()
 			n := c.drop(g, s, dead[:])
 			c.leave(g)
-			c.disk.sys.FreeFrames(dead[:n])
+			if !io.Lost {
+				c.disk.sys.FreeFrames(dead[:n])
+			}
 		}
 	}
 	if io.Op == Write && err != 0 {

@@ -76,24 +76,24 @@ func (v *Volume) Discard(s Sleeper, lo, hi int64) errno.Errno {
 	}
 	v.displace(s, lo, hi)
 	return v.each(lo, hi, uint64(l.MaxDiscard), func(sector, n uint64) errno.Errno {
-		return v.Disk.command(s, Discard, sector, n)
+		return v.Disk.command(s, Request{Op: Discard, Sector: sector, Count: n})
 	})
 }
 
-// Zero makes bytes [lo, hi), multiples of the disk's logical block, zero; with must only if
-// the disk can do that itself.
-func (v *Volume) Zero(s Sleeper, lo, hi int64, must bool) (err errno.Errno) {
+// Zero makes bytes [lo, hi), multiples of the disk's logical block, zero, with hole only if
+// the disk can do that itself, and perhaps take back what they are stored in.
+func (v *Volume) Zero(s Sleeper, lo, hi int64, hole bool) (err errno.Errno) {
 	l := &v.Disk.limits
 	if l.MaxZeroes != 0 {
 		v.displace(s, lo, hi)
 		err = v.each(lo, hi, uint64(l.MaxZeroes), func(sector, n uint64) errno.Errno {
-			return v.Disk.command(s, WriteZeroes, sector, n)
+			return v.Disk.command(s, Request{Op: WriteZeroes, Sector: sector, Count: n, Unmap: hole})
 		})
 		if err != errno.EOPNOTSUPP {
 			return err
 		}
 	}
-	if must {
+	if hole {
 		return errno.EOPNOTSUPP
 	}
 	for lo < hi && err == 0 {
