@@ -97,9 +97,12 @@ func (d *Disk) Resize(sectors uint64) {
 	c.mu.Unlock()
 	if shrunk {
 		// Not on the goroutine of the driver's interrupt: it waits for requests.
-		go c.Invalidate(&goSleeper{make(chan struct{}, 1)}, lo, was, false)
+		go c.Invalidate(NewSleeper(), lo, was, false)
 	}
 }
+
+// NewSleeper returns a Sleeper for a goroutine.
+func NewSleeper() Sleeper { return &goSleeper{make(chan struct{}, 1)} }
 
 // goSleeper is a goroutine of the kernel's that waits.
 type goSleeper struct{ c chan struct{} }

@@ -5,11 +5,13 @@ package devices
 import (
 	"strconv"
 
+	"gosv/kernel/block"
 	"gosv/kernel/interrupt"
 	"gosv/kernel/linux"
 	"gosv/kernel/metal"
 	"gosv/kernel/platform"
 	"gosv/kernel/virtio"
+	"gosv/kernel/virtio/blk"
 	"gosv/kernel/virtio/rng"
 )
 
@@ -74,6 +76,13 @@ func (f *finder) virtio(d *virtio.Device) {
 		f.log(virtio.TypeName(d.Type()) + ": " + d.String())
 	}
 	switch d.Type() {
+	case virtio.TypeBlock:
+		f.k.OfferDisks(func() {
+			err := blk.Start(d, func(b block.Device) *block.Disk { return f.k.AddDisk(linux.VirtioDisk, b) })
+			if err != nil {
+				f.message(d.String() + ": " + err.Error())
+			}
+		})
 	case virtio.TypeEntropy:
 		f.k.AddRandomSource(rng.New(d, f.k.RandomReady))
 	}

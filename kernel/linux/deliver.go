@@ -318,6 +318,7 @@ func (p *Process) exit(code, sig int) {
 		d.report(diag.End, "", uint64(p.pid), metal.Now(), uint64(code), uint64(sig), core)
 	}
 	if p == p.kernel.init {
+		p.kernel.disks.lastSync()
 		p.kernel.Exit(code)
 	}
 	p.endThreads()

@@ -24,6 +24,7 @@ const (
 	faultDenied               // SEGV_ACCERR
 	faultBeyond               // BUS_ADRERR: beyond the end of the file
 	faultNoMemory             // the process is being ended
+	faultWait                 // the page has to be fetched: Space.fetchWanted
 )
 
 // Pages that a fault brings in at most: of a file, those in the same aligned
@@ -45,11 +46,29 @@ func (s *Space) bringIn(va uintptr, a access) bool { return s.fault(va, a) == fa
 func (s *Space) fault(va uintptr, a access) faultResult {
 	s.mu.Lock()
 	r := s.faultLocked(va&^pageMask, a)
-	if r == faultNoMemory && s.noMemory != nil {
-		s.noMemory()
+	for {
+		switch {
+		case r == faultWait && s.fetchWanted() != 0:
+			s.mu.Unlock()
+			return faultBeyond
+		case r == faultNoMemory && s.disks != nil && s.reclaim(), r == faultWait:
+			r = s.faultLocked(va&^pageMask, a)
+			continue
+		}
+		s.mu.Unlock()
+		if r == faultNoMemory && s.noMemory != nil {
+			s.noMemory()
+		}
+		return r
 	}
+}
+
+// reclaim gets memory from the caches of disks; s.mu is held before and after.
+func (s *Space) reclaim() bool {
 	s.mu.Unlock()
-	return r
+	n := s.disks.reclaim()
+	s.mu.Lock()
+	return n > 0
 }
 
 func (s *Space) faultLocked(va uintptr, a access) faultResult {
@@ -77,8 +96,14 @@ func (s *Space) faultLocked(va uintptr, a access) faultResult {
 	case *e == 0 && a == accessWrite && v.flags&vmaShared == 0:
 		return s.fillCopy(v, va, e)
 	case *e == 0:
+		if d, ok := v.file.(*diskPages); ok {
+			return s.fillDisk(v, d, va, e, a)
+		}
 		return s.fillFile(v, va, e)
 	case a == accessWrite && *e&pteWrite == 0: // a file's page, mapped privately
+		if d, ok := v.file.(*diskPages); ok && v.flags&vmaShared != 0 {
+			return s.shareDisk(v, d, va, e)
+		}
 		return s.copyOnWrite(v, va, e)
 	}
 	return faultOK // another thread was faster
@@ -154,6 +179,8 @@ func (s *Space) fillCopy(v *vma, va uintptr, e *uint64) faultResult {
 	switch {
 	case err == ENOMEM:
 		return faultNoMemory
+	case err == EAGAIN:
+		return s.waitFor(v.file.(*diskPages), v.offset(va))
 	case err != 0 || len(page) < pageSize:
 		return faultBeyond
 	}

@@ -139,7 +139,7 @@ func (t *Thread) setOwner(f *File, o fileOwner) Errno {
 func (t *Thread) setFlags(f *File, flags uint32) Errno {
 	o, isInode := f.io.(*inodeFile)
 	_, isPipe := f.io.(*pipeEnd)
-	if flags&oDirect != 0 && !isPipe && !(isInode && fs.IsRegular(o.inode.Mode())) {
+	if flags&oDirect != 0 && !isPipe && !(isInode && (o.disk != nil || fs.IsRegular(o.inode.Mode()))) {
 		return EINVAL
 	}
 	if flags&^f.flags.Load()&oNoatime != 0 && isInode {

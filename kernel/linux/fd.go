@@ -359,13 +359,18 @@ func (f *fileState) backing(fd int32) (b Backing, canRead, canWrite bool, err Er
 	file := f.fds[fd].file
 	switch io := file.io.(type) {
 	case *inodeFile:
-		if magic := io.inode.FS().Usage().Magic; !fs.IsRegular(io.inode.Mode()) || magic == fs.MagicProc || magic == fs.MagicSysfs {
-			return nil, file.canRead(), file.canWrite(), ENODEV
-		}
 		path := io.name()
 		if path == "" {
 			at := file.at()
 			path, _ = at.Path(f.root)
+		}
+		if io.disk != nil {
+			p := &diskPages{volume: io.disk.volume, node: io.inode, path: path}
+			p.Retain()
+			return p, file.canRead(), file.canWrite(), 0
+		}
+		if magic := io.inode.FS().Usage().Magic; !fs.IsRegular(io.inode.Mode()) || magic == fs.MagicProc || magic == fs.MagicSysfs {
+			return nil, file.canRead(), file.canWrite(), ENODEV
 		}
 		m := &inodePages{inode: io.inode, path: path, memfd: io.memfd}
 		m.Retain()

@@ -26,7 +26,11 @@ func (p *FilePages) Alloc() []byte {
 	p.mu.Lock()
 	if p.n == 0 {
 		// Whoever finds a file system full must have memory left to cope.
-		if free, total := watchMemory(); free > min(total/32, fileReserve) {
+		free, total := watchMemory()
+		if p.kernel != nil && p.kernel.disks.giveBack(free, total) > 0 {
+			free, total = watchMemory()
+		}
+		if free > min(total/32, fileReserve) {
 			p.n = metal.AllocFrames(p.frames[:])
 		}
 	}

@@ -49,14 +49,14 @@ func (k *Kernel) addNode(name string, n fs.New) {
 	h.nodes = append(h.nodes, deviceNode{name, n})
 }
 
-// completeDev returns what adds the devices that are found to the root of /dev,
-// once.
+// completeDev returns what adds the devices that are found to the root of /dev.
 func (k *Kernel) completeDev() func(root fs.Inode) {
 	var once sync.Once
 	return func(root fs.Inode) {
 		once.Do(func() {
 			makeNodes(root, k.devices().nodes)
 		})
+		k.disks.name(root)
 	}
 }
 

@@ -26,10 +26,13 @@ const (
 	kernelReserve = 1 << 20
 )
 
-// allocFrames is metal.AllocFrames.
-func allocFrames(dst []uintptr) int {
+// allocFrames is metal.AllocFrames, which gets frames from the caches of disks, too.
+func (s *Space) allocFrames(dst []uintptr) int {
 	n := metal.AllocFrames(dst)
-	watchMemory()
+	free, total := watchMemory()
+	if s.disks != nil && free < total/cacheGives && s.disks.giveBack(free, total) > 0 && n == 0 {
+		n = metal.AllocFrames(dst)
+	}
 	return n
 }
 

@@ -64,7 +64,9 @@ type sysinfo struct {
 	uptime      int64
 	_           [3]uint64 // loads
 	total, free uint64
-	_           [4]uint64 // shared, buffers, swap, free swap
+	_           uint64 // shared
+	buffer      uint64
+	_           [2]uint64 // swap, free swap
 	procs, _    uint16
 	_           uint32
 	_           [2]uint64 // high, free high
@@ -74,10 +76,12 @@ type sysinfo struct {
 
 func sysSysinfo(t *Thread, a *Args) (uintptr, Errno) {
 	free, total := metal.FreeMemory()
+	buffers, _ := t.proc.kernel.disks.pages()
 	v := sysinfo{
 		uptime: int64((metal.Now() + second - 1) / second),
 		total:  total,
 		free:   free,
+		buffer: buffers,
 		procs:  uint16(min(t.proc.kernel.countThreads(), 1<<16-1)),
 		unit:   1,
 	}

@@ -5,21 +5,25 @@ import "gosv/kernel/fs"
 // inodeFile is an open file or directory of a file system.
 type inodeFile struct {
 	noObject
-	inode fs.Inode // what Open returned; a directory's place is File.pos too
-	memfd *memfd   // nil for what has or had a name
+	inode fs.Inode  // what Open returned; a directory's place is File.pos too
+	memfd *memfd    // nil for what has or had a name
+	disk  *diskFile // nil for what is no block device
 }
 
 func (o *inodeFile) read(t *Thread, f *File, u *userIO) (int, Errno) {
 	f.mu.Lock()
-	n, err := o.readAt(u, f.pos)
+	n, err := o.readAt(f, u, f.pos)
 	f.pos += int64(n)
 	f.mu.Unlock()
 	return n, err
 }
 
-func (o *inodeFile) readAt(u *userIO, off int64) (n int, err Errno) {
+func (o *inodeFile) readAt(f *File, u *userIO, off int64) (n int, err Errno) {
 	if off+int64(u.left) < 0 {
 		return 0, EINVAL
+	}
+	if o.disk != nil {
+		return o.disk.readAt(f, u, off)
 	}
 	if fs.IsDir(o.inode.Mode()) {
 		return 0, EISDIR
@@ -30,7 +34,7 @@ func (o *inodeFile) readAt(u *userIO, off int64) (n int, err Errno) {
 func (o *inodeFile) write(t *Thread, f *File, u *userIO) (int, Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n, end, err := o.writeAt(t, u, f.pos, f.flags.Load()&oAppend != 0)
+	n, end, err := o.writeAt(t, f, u, f.pos, f.flags.Load()&oAppend != 0)
 	if n > 0 {
 		f.pos = end
 	}
@@ -39,11 +43,14 @@ func (o *inodeFile) write(t *Thread, f *File, u *userIO) (int, Errno) {
 
 // writeAt writes at off, or with atEnd at the file's end, and returns where it
 // came to.
-func (o *inodeFile) writeAt(t *Thread, u *userIO, off int64, atEnd bool) (n int, end int64, err Errno) {
+func (o *inodeFile) writeAt(t *Thread, f *File, u *userIO, off int64, atEnd bool) (n int, end int64, err Errno) {
 	n = u.left
 	switch {
 	case off+int64(n) < 0:
 		return 0, off, EINVAL
+	case o.disk != nil:
+		n, err = o.disk.writeAt(f, u, off)
+		return n, off + int64(n), err
 	case n == 0:
 		return 0, off, 0
 	}
@@ -94,6 +101,9 @@ func (o *inodeFile) attr() fs.Attr { return o.inode.Attr() }
 func (o *inodeFile) name() string { return o.memfd.path() }
 
 func (o *inodeFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
+	if o.disk != nil {
+		return o.disk.ioctl(t, f, req, arg)
+	}
 	if req == fioNRead && fs.IsRegular(o.inode.Mode()) {
 		n := int32(o.inode.Attr().Size - f.pos)
 		return 0, copyOut(t, arg, &n)
@@ -101,4 +111,18 @@ func (o *inodeFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno)
 	return 0, ENOTTY
 }
 
-func (o *inodeFile) close(f *File) { o.inode.Close() }
+func (o *inodeFile) close(f *File) {
+	if o.disk != nil {
+		o.disk.close()
+		return
+	}
+	o.inode.Close()
+}
+
+// size is where the file ends.
+func (o *inodeFile) size() int64 {
+	if o.disk != nil {
+		return o.disk.volume.Size()
+	}
+	return o.inode.Attr().Size
+}

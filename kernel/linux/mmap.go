@@ -411,6 +411,9 @@ func (s *Space) setRights(v *vma) {
 		old, now := *e, rights
 		if old&pteFile != 0 {
 			now = v.fileRights()
+			if _, ok := v.file.(*diskPages); ok { // they are not written to unnoticed
+				now &= old | ^uint64(pteWrite)
+			}
 		}
 		*e = old&(pteAddr|pteHuge) | now
 		if old&ptePresent > now&ptePresent || old&pteWrite > now&pteWrite || old&pteNX < now&pteNX {
@@ -694,7 +697,11 @@ func (s *Space) removePages(addr, n uintptr) Errno {
 		case !v.writesFile():
 			err = EACCES
 		default:
-			file = v.file.(*inodePages)
+			var ok bool
+			if file, ok = v.file.(*inodePages); !ok {
+				err = EOPNOTSUPP
+				break
+			}
 			file.Retain()
 		}
 		if err != 0 {
@@ -791,6 +798,11 @@ func sysMsync(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, 0
 	}
 	s := t.space
+	if flags&sync != 0 {
+		if err := s.syncMapped(t, addr, addr+n); err != 0 {
+			return 0, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if flags&invalidate != 0 {
@@ -803,7 +815,7 @@ func sysMsync(t *Thread, a *Args) (uintptr, Errno) {
 	if !s.maps.covered(addr, addr+n) {
 		return 0, ENOMEM
 	}
-	return 0, 0 // shared mappings are the file
+	return 0, 0 // shared mappings of files are the file
 }
 
 func sysMlock(t *Thread, a *Args) (uintptr, Errno) {

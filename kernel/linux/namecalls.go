@@ -279,6 +279,9 @@ func sysFallocate(t *Thread, a *Args) (uintptr, Errno) {
 	case !f.canWrite():
 		return 0, EBADF
 	}
+	if d := f.disk(); d != nil {
+		return 0, d.allocate(t, mode, off, n)
+	}
 	o, ok := f.regular()
 	if !ok {
 		if f.io.attr().Mode&fs.TypeMask == fs.FIFO {

@@ -214,7 +214,9 @@ func (t *Thread) openPlace(p fs.Place, flags uint32) (*File, Errno) {
 		return t.openFIFO(p, status)
 	case fs.Symlink:
 		err = ELOOP
-	default: // sockets, block devices without a driver
+	case fs.Block:
+		io, err = t.openDisk(p.Inode, flags)
+	default: // sockets
 		err = ENXIO
 	}
 	if err != 0 {

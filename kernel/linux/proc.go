@@ -3,6 +3,7 @@ package linux
 import (
 	"strconv"
 
+	"gosv/kernel/block"
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/kernfs"
 )
@@ -13,6 +14,9 @@ type subject struct {
 	k *Kernel
 	p *Process
 	t *Thread
+
+	disk   *disk // below /sys/block
+	volume *block.Volume
 }
 
 // procFile is a name in /proc or /sys. All of them are in tables, which cost a

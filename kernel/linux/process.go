@@ -49,6 +49,7 @@ type Kernel struct {
 	procs  []*Process // by pid
 	init   *Process   // the first one: the machine ends with it
 
+	disks    disks
 	locks    lockTable    // on files
 	inotify  inotifyTable // what is watched
 	seats    seats        // of threads with an affinity mask
@@ -215,6 +216,6 @@ func (k *Kernel) log(msg string) {
 // NewKernel returns a kernel without processes.
 func NewKernel() *Kernel {
 	k := &Kernel{calls: &calls}
-	k.pages.kernel = k
+	k.pages.kernel, k.disks.kernel = k, k
 	return k
 }

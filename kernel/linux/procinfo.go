@@ -11,15 +11,15 @@ var procFiles = [...]procFile{
 	{name: "cmdline", mode: procRead, read: func(s *subject, b *text) { b.str(metal.CmdLine(), "\n") }},
 	{name: "cgroups", mode: procRead, text: "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"},
 	{name: "cpuinfo", mode: procRead, read: procCPUInfo},
-	{name: "devices", mode: procRead, text: "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n"},
-	{name: "diskstats", mode: procRead},
+	{name: "devices", mode: procRead, read: procDevices},
+	{name: "diskstats", mode: procRead, read: procDiskstats},
 	{name: "filesystems", mode: procRead, text: "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n"},
 	{name: "interrupts", mode: procRead, read: procInterrupts},
 	{name: "loadavg", mode: procRead, read: procLoadavg},
 	{name: "meminfo", mode: procRead, read: procMeminfo},
 	{name: "mounts", mode: procLink, link: func(*subject) (string, Errno) { return "self/mounts", 0 }},
 	{name: "net", mode: procLink, link: func(*subject) (string, Errno) { return "self/net", 0 }},
-	{name: "partitions", mode: procRead, text: "major minor  #blocks  name\n\n"},
+	{name: "partitions", mode: procRead, read: procPartitions},
 	{name: "stat", mode: procRead, read: procStat},
 	{name: "swaps", mode: procRead, text: "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
 	{name: "sys", mode: procDir, files: sysctls[:]},
@@ -87,14 +87,15 @@ func (k *Kernel) countRunning() (n int) {
 
 func procMeminfo(s *subject, b *text) {
 	free, total := metal.FreeMemory()
-	used, anon := total-free, s.k.resident()
+	buffers, dirty := s.k.disks.pages()
+	used, anon := total-free-buffers, s.k.resident()
 	const vmalloc = 1 << 45
 	for _, l := range [...]struct {
 		name string
 		n    uint64
 	}{
-		{"MemTotal", total}, {"MemFree", free}, {"MemAvailable", free}, {"Buffers", 0}, {"Cached", 0}, {"SwapCached", 0}, {"Active", anon},
-		{"Inactive", 0}, {"SwapTotal", 0}, {"SwapFree", 0}, {"Dirty", 0}, {"Writeback", 0}, {"AnonPages", anon}, {"Mapped", 0}, {"Shmem", 0},
+		{"MemTotal", total}, {"MemFree", free}, {"MemAvailable", free + buffers - dirty}, {"Buffers", buffers}, {"Cached", 0}, {"SwapCached", 0}, {"Active", anon},
+		{"Inactive", 0}, {"SwapTotal", 0}, {"SwapFree", 0}, {"Dirty", dirty}, {"Writeback", 0}, {"AnonPages", anon}, {"Mapped", 0}, {"Shmem", 0},
 		{"KReclaimable", 0}, {"Slab", used - min(used, anon)}, {"SReclaimable", 0}, {"SUnreclaim", used - min(used, anon)}, {"PageTables", 0},
 		{"CommitLimit", total}, {"Committed_AS", used}, {"VmallocTotal", vmalloc}, {"VmallocUsed", 0}, {"AnonHugePages", 0},
 	} {

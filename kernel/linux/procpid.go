@@ -77,7 +77,7 @@ func procTasks(s *subject) kernfs.Directory {
 			return tid, ok
 		},
 		entry: func(tid int) kernfs.Entry {
-			return (&subject{s.k, p, p.thread(tid)}).directory(false)
+			return (&subject{k: s.k, p: p, t: p.thread(tid)}).directory(false)
 		},
 	}
 }

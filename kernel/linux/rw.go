@@ -127,10 +127,10 @@ func (t *Thread) positioned(f *File, u *userIO, off int64, write, atEnd bool) (n
 	case !ok:
 		return t.readFile(f, u)
 	case write: // as Linux has it: pwrite appends too, where write does
-		n, _, err = io.writeAt(t, u, off, atEnd || f.flags.Load()&oAppend != 0)
+		n, _, err = io.writeAt(t, f, u, off, atEnd || f.flags.Load()&oAppend != 0)
 		f.told(n, inModify)
 	default:
-		n, err = io.readAt(u, off)
+		n, err = io.readAt(f, u, off)
 		f.told(n, inAccess)
 	}
 	return u.result(n, err)
@@ -169,9 +169,11 @@ func sysPwritev2(t *Thread, a *Args) (uintptr, Errno) { return t.vectorAt(a, tru
 func (t *Thread) vectorAt(a *Args, write, second bool, flags uintptr) (uintptr, Errno) {
 	const (
 		rwfHipri  = 0x01
+		rwfDsync  = 0x02
+		rwfSync   = 0x04
 		rwfNowait = 0x08
 		rwfAppend = 0x10
-		rwfKnown  = 0x1f // DSYNC and SYNC too, which ask for nothing here
+		rwfKnown  = 0x1f
 	)
 	off := int64(a.Arg4())
 	here := second && off == -1
@@ -183,6 +185,7 @@ func (t *Thread) vectorAt(a *Args, write, second bool, flags uintptr) (uintptr, 
 		if err != 0 {
 			return 0, err
 		}
+		u.durable = flags&(rwfDsync|rwfSync) != 0
 		io, isInode := f.io.(*inodeFile)
 		_, isPipe := f.io.(*pipeEnd)
 		switch {
@@ -201,7 +204,7 @@ func (t *Thread) vectorAt(a *Args, write, second bool, flags uintptr) (uintptr, 
 		case isInode && write && flags&rwfAppend != 0:
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			n, end, err := io.writeAt(t, u, f.pos, true)
+			n, end, err := io.writeAt(t, f, u, f.pos, true)
 			if n > 0 {
 				f.pos = end
 			}
@@ -252,8 +255,18 @@ func sysLseek(t *Thread, a *Args) (uintptr, Errno) {
 	case cur:
 		off += f.pos
 	case end:
-		off += io.inode.Attr().Size
+		off += io.size()
 	case fs.SeekData, fs.SeekHole:
+		if io.disk != nil { // which has no holes that we know of
+			size := io.size()
+			if off < 0 || off >= size {
+				return 0, ENXIO
+			}
+			if whence == fs.SeekHole {
+				off = size
+			}
+			break
+		}
 		if off, err = io.inode.SeekExtent(off, whence); err != 0 {
 			return 0, err
 		}

@@ -29,9 +29,13 @@ type Space struct {
 	argLo, argHi, envHi uintptr
 	startSP             uintptr // where the stack began
 
-	// noMemory is called, with mu held, when there is no frame for a page
-	// that the application may touch.
+	// noMemory is called when there is no frame for a page that the application
+	// may touch.
 	noMemory func()
+
+	disks     *disks     // whose caches give memory back; nil: there are none
+	wanted    *diskPages // by a fault that has to wait, with a reference
+	wantedOff int64
 
 	frames  [32]uintptr // ready to use, contents undefined
 	nframes int
@@ -67,7 +71,7 @@ func newSpace() *Space {
 // frame returns a frame with undefined contents, or 0.
 func (s *Space) frame() uintptr {
 	if s.nframes == 0 {
-		if s.nframes = allocFrames(s.frames[:]); s.nframes == 0 {
+		if s.nframes = s.allocFrames(s.frames[:]); s.nframes == 0 {
 			return 0
 		}
 	}

@@ -160,7 +160,7 @@ func sysSendfile(t *Thread, a *Args) (uintptr, Errno) {
 			var err Errno
 			if to, ok := out.io.(*pipeEnd); ok {
 				n, err = t.fileToPipe(to.p, &src, n, !out.nonblock())
-			} else if _, ok := in.regular(); !ok || out.flags.Load()&oAppend != 0 {
+			} else if _, ok := in.regular(); !ok && in.disk() == nil || out.flags.Load()&oAppend != 0 {
 				return 0, EINVAL
 			} else {
 				n, err = t.pump(end{f: out}, src, n)

@@ -2,11 +2,14 @@ package linux
 
 import "gosv/kernel/fs"
 
-// Calls about where a file's bytes are: everything is in memory for good, so
-// that they only check what they are given.
+// Calls about where a file's bytes are: all but disks is in memory for good, so
+// that they mostly only check what they are given.
 
 // sysSync is sync(2).
-func sysSync(t *Thread, a *Args) (uintptr, Errno) { return 0, 0 }
+func sysSync(t *Thread, a *Args) (uintptr, Errno) {
+	t.proc.kernel.disks.sync()
+	return 0, 0
+}
 
 // sysSyncfs is syncfs(2): of any file.
 func sysSyncfs(t *Thread, a *Args) (uintptr, Errno) {
@@ -18,6 +21,9 @@ func sysFsync(t *Thread, a *Args) (uintptr, Errno) {
 	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
 		if _, ok := f.io.(*inodeFile); !ok {
 			return 0, EINVAL
+		}
+		if d := f.disk(); d != nil {
+			return 0, d.sync(t, 0, d.volume.Size())
 		}
 		return 0, 0
 	})
@@ -34,6 +40,12 @@ func sysSyncFileRange(t *Thread, a *Args) (uintptr, Errno) {
 		if _, ok := f.io.(*inodeFile); !ok {
 			return 0, ESPIPE
 		}
+		if d := f.disk(); d != nil {
+			if n == 0 {
+				n = fs.MaxSize - off
+			}
+			return 0, d.volume.Sync(t, off, off+n, false)
+		}
 		return 0, 0
 	})
 }
@@ -44,8 +56,12 @@ func sysReadahead(t *Thread, a *Args) (uintptr, Errno) {
 		if !f.canRead() {
 			return 0, EBADF
 		}
-		if _, ok := f.regular(); !ok || int64(a.Arg3()) < 0 {
+		d := f.disk()
+		if _, ok := f.regular(); !ok && d == nil || int64(a.Arg3()) < 0 {
 			return 0, EINVAL
+		}
+		if off := int64(a.Arg2()); d != nil && off >= 0 {
+			d.volume.Fetch(off, int64(a.Arg3()))
 		}
 		return 0, 0
 	})
@@ -60,6 +76,9 @@ func sysFadvise64(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		if int64(a.Arg3()) < 0 || uint32(a.Arg4()) > last {
 			return 0, EINVAL
+		}
+		if d := f.disk(); d != nil && int64(a.Arg2()) >= 0 {
+			d.advise(t, int64(a.Arg2()), int64(a.Arg3()), uint32(a.Arg4()))
 		}
 		return 0, 0
 	})

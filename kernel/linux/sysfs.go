@@ -10,8 +10,14 @@ import (
 
 // The directory /sys: as much as runtimes look at.
 var sysFiles = [...]procFile{
-	{name: "class", mode: procDir, files: []procFile{{name: "net", mode: procDir, dir: sysClassNet}}},
+	{name: "block", mode: procDir, dir: sysBlock},
+	{name: "class", mode: procDir, files: []procFile{
+		{name: "block", mode: procDir, dir: sysClassBlock},
+		{name: "net", mode: procDir, dir: sysClassNet},
+	}},
+	{name: "dev", mode: procDir, files: []procFile{{name: "block", mode: procDir, dir: sysDevBlock}}},
 	{name: "devices", mode: procDir, files: []procFile{
+		{name: "platform", mode: procDir, files: []procFile{{name: "block", mode: procDir, dir: sysDisks}}},
 		{name: "system", mode: procDir, files: []procFile{
 			{name: "cpu", mode: procDir, dir: sysCPUs},
 			{name: "node", mode: procDir, files: []procFile{

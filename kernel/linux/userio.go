@@ -6,11 +6,12 @@ import "unsafe"
 // other. It is what files hand their bytes to (fs.Sink) and take them from
 // (fs.Source).
 type userIO struct {
-	t     *Thread
-	parts []iovec
-	left  int  // bytes in parts
-	fault bool // a part could not be accessed
-	few   [8]iovec
+	t       *Thread
+	parts   []iovec
+	left    int  // bytes in parts
+	fault   bool // a part could not be accessed
+	durable bool // what is written shall be on the disk (RWF_DSYNC)
+	few     [8]iovec
 
 	kernel []byte // the one part, where it is the kernel's own memory; nil if not
 }
@@ -110,7 +111,7 @@ func (t *Thread) buffer(addr, n uintptr) (*userIO, Errno) {
 		return nil, EFAULT
 	}
 	u := &t.io
-	u.t, u.fault, u.kernel = t, false, nil
+	u.t, u.fault, u.durable, u.kernel = t, false, false, nil
 	u.few[0] = iovec{addr, min(n, maxRW)}
 	u.parts, u.left = u.few[:1], int(u.few[0].len)
 	return u, 0
@@ -123,6 +124,7 @@ func (t *Thread) vector(addr, n uintptr) (*userIO, Errno) {
 	if err != 0 {
 		return nil, err
 	}
+	u.durable = false
 	u.t, u.fault, u.kernel, u.parts, u.left = t, false, nil, parts, int(total)
 	return u, 0
 }
