@@ -19,6 +19,7 @@ type disks struct {
 
 	starting sync.Mutex
 	offers   []func() // not started yet
+	naming   sync.Mutex
 
 	mu    sync.Mutex
 	list  []*disk
@@ -198,7 +199,10 @@ func (s *disks) volume(rdev uint32) (dd *disk, found *block.Volume) {
 
 // name makes nodes in dev, the root of /dev, for disks that have none.
 func (s *disks) name(dev fs.Inode) {
-	for _, d := range s.found() {
+	list := s.found()
+	s.naming.Lock()
+	defer s.naming.Unlock()
+	for _, d := range list {
 		s.mu.Lock()
 		named := d.named
 		d.named = true
