@@ -54,8 +54,8 @@ func TestDisksOnQEMU(t *testing.T) {
 	dir, d := fakeQEMU(t, ""), disk(t)
 	o := gosv(t, dir, "", "run", "--dry-run", "--accel", "tcg", "--vmm", "qemu", "--disk", d+",ro", "--disk", d+",scsi", program(t))
 	for _, w := range []string{
-		"-drive if=none,format=raw,id=disk0,file=" + d + ",readonly=on -device virtio-blk-device,drive=disk0",
-		"-drive if=none,format=raw,id=disk1,file=" + d + " -device virtio-scsi-device,id=scsi -device scsi-hd,bus=scsi.0,drive=disk1",
+		"-drive if=none,format=raw,discard=unmap,id=disk0,file=" + d + ",readonly=on -device virtio-blk-device,drive=disk0",
+		"-drive if=none,format=raw,discard=unmap,id=disk1,file=" + d + " -device virtio-scsi-device,id=scsi -device scsi-hd,bus=scsi.0,drive=disk1",
 	} {
 		if !strings.Contains(o.stdout, w) {
 			t.Errorf("no %q in %q, %q", w, o.stdout, o.stderr)

@@ -165,7 +165,7 @@ func (d *diskFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 	case blkPBSZGet, blkIOMin:
 		number = uint64(l.PhysicalBlock)
 	case blkBSZGet:
-		number = pageSize
+		number = d.blockSize()
 	case blkIOOpt, blkAlignOff, blkDiscardZeros:
 	case blkRotational:
 		number, width = 1, 2
@@ -188,6 +188,15 @@ func (d *diskFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 	var b [8]byte
 	putUint64(b[:], number)
 	return 0, t.CopyOut(arg, b[:width])
+}
+
+// blockSize is the largest that divides the disk, up to a page (set_init_blocksize, block/bdev.c).
+func (d *diskFile) blockSize() uint64 {
+	n := uint64(d.disk.Limits().LogicalBlock)
+	for n < pageSize && uint64(d.volume.Size())&n == 0 {
+		n *= 2
+	}
+	return n
 }
 
 const maxSectors = 1 << 20 / block.SectorSize

@@ -257,21 +257,14 @@ func sysLseek(t *Thread, a *Args) (uintptr, Errno) {
 	case end:
 		off += io.size()
 	case fs.SeekData, fs.SeekHole:
-		if io.disk != nil { // which has no holes that we know of
-			size := io.size()
-			if off < 0 || off >= size {
-				return 0, ENXIO
-			}
-			if whence == fs.SeekHole {
-				off = size
-			}
-			break
+		if io.disk != nil {
+			return 0, EINVAL
 		}
 		if off, err = io.inode.SeekExtent(off, whence); err != 0 {
 			return 0, err
 		}
 	}
-	if off < 0 {
+	if off < 0 || io.disk != nil && off > io.size() {
 		return 0, EINVAL
 	}
 	f.pos = off

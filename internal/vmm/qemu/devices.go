@@ -23,7 +23,7 @@ func (q *QEMU) devices(argv []string, m *vmm.Machine) []string {
 	controller := false
 	for i, disk := range d.Disks {
 		id := "disk" + strconv.Itoa(i)
-		drive := "if=none,format=raw,id=" + id + ",file=" + quote(disk.Path)
+		drive := "if=none,format=raw,discard=unmap,id=" + id + ",file=" + quote(disk.Path)
 		if disk.ReadOnly {
 			drive += ",readonly=on"
 		}
