@@ -36,10 +36,10 @@ var (
 
 // Ports returns the I/O port that BAR i names, the first of n.
 func (f *Function) Ports(i, n int) (port uint16, err error) {
-	if i >= f.numBARs() {
+	if !f.isBAR(i) {
 		return 0, errNoBAR
 	}
-	v := f.Config(regBAR + i*4)
+	v := f.bar(i)
 	port = uint16(v &^ barIOFlags)
 	if v&barIO == 0 || port == 0 || v>>16 != 0 || int(port)+n > 0x10000 {
 		return 0, errNoBAR
@@ -48,7 +48,42 @@ func (f *Function) Ports(i, n int) (port uint16, err error) {
 }
 
 // IsIO says whether BAR i names ports.
-func (f *Function) IsIO(i int) bool { return i < f.numBARs() && f.Config(regBAR+i*4)&barIO != 0 }
+func (f *Function) IsIO(i int) bool { return f.isBAR(i) && f.bar(i)&barIO != 0 }
+
+// bar returns what is in BAR i. Nobody but this package changes it, and each look is
+// a VM exit.
+func (f *Function) bar(i int) uint32 {
+	if f.barsRead>>i&1 == 0 {
+		f.bars[i] = f.Config(regBAR + i*4)
+		f.barsRead |= 1 << i
+	}
+	return f.bars[i]
+}
+
+func (f *Function) setBAR(i int, v uint32) {
+	f.bars[i] = v
+	f.SetConfig(regBAR+i*4, v)
+}
+
+// isWide says whether BAR i is for memory at 64-bit addresses, and so is half of
+// two.
+func (f *Function) isWide(i int) bool { return f.bar(i)&(barIO|barTypeMask) == bar64 }
+
+// isBAR says whether there is a BAR i, which is not the second half of one.
+func (f *Function) isBAR(i int) bool {
+	n := f.numBARs()
+	if i >= n {
+		return false
+	}
+	at := 0
+	for at < i {
+		if f.isWide(at) {
+			at++
+		}
+		at++
+	}
+	return at == i && (i+1 < n || !f.isWide(i))
+}
 
 // Map returns where the n bytes of registers at off of BAR i can be accessed.
 // A BAR that the firmware has not set is set.
@@ -73,28 +108,23 @@ func (f *Function) Map(i int, off, n uint64) (unsafe.Pointer, error) {
 
 // memory returns the address in BAR i.
 func (f *Function) memory(i int) (addr uint64, err error) {
-	if i >= f.numBARs() {
+	if !f.isBAR(i) || f.bar(i)&barIO != 0 {
 		return 0, errNoBAR
 	}
-	reg := regBAR + i*4
-	low := f.Config(reg)
-	wide := low&barTypeMask == bar64
-	if low&barIO != 0 || wide && i+1 >= f.numBARs() {
-		return 0, errNoBAR
-	}
-	addr = uint64(low &^ barFlags)
-	if wide {
-		addr |= uint64(f.Config(reg+4)) << 32
+	addr = uint64(f.bar(i) &^ barFlags)
+	if f.isWide(i) {
+		addr |= uint64(f.bar(i+1)) << 32
 	}
 	if addr != 0 {
 		return addr, nil
 	}
-	return f.assign(reg, wide)
+	return f.assign(i)
 }
 
-// assign gives addresses to the BAR at reg.
-func (f *Function) assign(reg int, wide bool) (addr uint64, err error) {
-	size := f.size(reg, wide)
+// assign gives addresses to BAR i.
+func (f *Function) assign(i int) (addr uint64, err error) {
+	wide, flags := f.isWide(i), f.bar(i)&barFlags
+	size := f.size(regBAR+i*4, wide)
 	if size == 0 {
 		return 0, errNoBAR
 	}
@@ -105,9 +135,9 @@ func (f *Function) assign(reg int, wide bool) (addr uint64, err error) {
 	if addr == 0 {
 		return 0, errNoRoom
 	}
-	f.SetConfig(reg, uint32(addr))
+	f.setBAR(i, uint32(addr)|flags)
 	if wide {
-		f.SetConfig(reg+4, uint32(addr>>32))
+		f.setBAR(i+1, uint32(addr>>32))
 	}
 	return addr, nil
 }
@@ -187,14 +217,13 @@ func (b *Bus) reserve() {
 	}
 	for _, f := range b.Functions {
 		for i := 0; i < f.numBARs(); i++ {
-			low := f.Config(regBAR + i*4)
-			if low&barIO != 0 {
+			if f.bar(i)&barIO != 0 {
 				continue
 			}
-			addr := uint64(low &^ barFlags)
-			if low&barTypeMask == bar64 && i+1 < f.numBARs() {
+			addr := uint64(f.bar(i) &^ barFlags)
+			if f.isWide(i) && i+1 < f.numBARs() {
 				i++
-				addr |= uint64(f.Config(regBAR+i*4)) << 32
+				addr |= uint64(f.bar(i)) << 32
 			}
 			if addr != 0 {
 				take(addr, addr&-addr) // no more than that: it is a multiple of its size

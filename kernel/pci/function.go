@@ -42,6 +42,8 @@ type Function struct {
 	bridge *Function // that it is behind; nil on bus 0
 	kind   uint8     // of header
 
+	bars         [6]uint32
+	barsRead     uint8 // which of them were
 	enabled      bool
 	listed       bool // capabilities are
 	capabilities []capability

@@ -201,7 +201,7 @@ func TestMap(t *testing.T) {
 		{1, 0, 0x3000, 4, 0xfe003000},
 		{1, 1, 0, 4, 0},
 		{1, 2, 0x8000, 0x10, 0x4000008000},
-		{1, 3, 0, 4, 0}, // a half taken for a whole: in RAM
+		{1, 3, 0, 4, 0}, // the second half of another
 		{1, 4, 0, 4, 0},
 		{1, 5, 0, 4, 0},
 		{1, 6, 0, 4, 0},
@@ -257,7 +257,7 @@ func TestAssign(t *testing.T) {
 		want          uint64
 	}{
 		{1, 0, 0xc0001000}, {1, 0, 0xc0001000}, {1, 2, 0xc0080000}, {2, 0, 0}, {2, 2, 0xc000100000},
-		{4, 0, 0xc0002000}, {1, 1, 0}, {3, 2, 0xc000180000}} {
+		{4, 0, 0xc0002000}, {1, 1, 0}, {3, 2, 0xc000180000}, {3, 3, 0}, {3, 2, 0xc000180000}} {
 		*got = nil
 		_, err := b.Functions[c.function].Map(c.bar, 0, 0x100)
 		if (err == nil) != (c.want != 0) || c.want != 0 && (*got)[0].Start != c.want {
