@@ -152,7 +152,7 @@ func Dispatch() {
 		if s.handle() {
 			s.quiet = 0
 		} else {
-			s.nobody()
+			s.nobody(metal.Now())
 		}
 	}
 	mu.Unlock()
@@ -175,8 +175,7 @@ const (
 
 // nobody counts an interrupt that brought no news: one that rages is masked, and
 // its device asked at intervals instead.
-func (s *source) nobody() {
-	now := metal.Now()
+func (s *source) nobody(now uint64) {
 	if now-s.last > pause {
 		s.quiet = 0
 	}
