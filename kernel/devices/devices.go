@@ -13,6 +13,7 @@ import (
 	"gosv/kernel/virtio"
 	"gosv/kernel/virtio/blk"
 	"gosv/kernel/virtio/rng"
+	"gosv/kernel/virtio/vsock"
 )
 
 // Find finds the machine's devices and adds them to k. log gets a line for
@@ -85,5 +86,12 @@ func (f *finder) virtio(d *virtio.Device) {
 		})
 	case virtio.TypeEntropy:
 		f.k.AddRandomSource(rng.New(d, f.k.RandomReady))
+	case virtio.TypeVsock:
+		v, err := vsock.New(d)
+		if err != nil {
+			f.message(d.String() + ": " + err.Error())
+			return
+		}
+		f.k.AttachVsock(v)
 	}
 }

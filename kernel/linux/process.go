@@ -216,6 +216,6 @@ func (k *Kernel) log(msg string) {
 // NewKernel returns a kernel without processes.
 func NewKernel() *Kernel {
 	k := &Kernel{calls: &calls}
-	k.pages.kernel, k.disks.kernel = k, k
+	k.pages.kernel, k.disks.kernel, k.vsockets.kernel = k, k, k
 	return k
 }

@@ -6,14 +6,18 @@ import (
 	"unsafe"
 
 	"gosv/kernel/gotimer"
+	"gosv/kernel/metal"
 	"gosv/kernel/vsock"
 )
 
 // vsockets are the sockets of vsock(7), by their addresses. Packets come in
 // from the host, and from sockets of this machine.
 type vsockets struct {
-	mu        sync.Mutex // a socket's is taken below it
-	device    vsock.Transport
+	kernel    *Kernel
+	found     VsockDevice // of the machine, nil: none
+	opened    sync.Once
+	mu        sync.Mutex  // a socket's is taken below it
+	device    VsockDevice // found, once it is used
 	local     vsockLoopback
 	bound     map[uint32][]*vsockSocket // by port
 	connected map[vsockKey]*vsockSocket // and those that try to be
@@ -61,25 +65,66 @@ func parseVsockAddr(b []byte) (vsockAddr, Errno) {
 	return vsockAddr{sa.cid, sa.port}, 0
 }
 
-// AttachVsock makes t carry the packets to the host and returns who takes those
-// that come.
-func (k *Kernel) AttachVsock(t vsock.Transport) vsock.Receiver {
-	v := &k.vsockets
+// VsockDevice carries packets to the host.
+type VsockDevice interface {
+	vsock.Transport
+
+	// Open lets it begin, when the first program wants a socket.
+	Open(vsock.Receiver) error
+
+	// Sent says whether all packets have left.
+	Sent() bool
+}
+
+// AttachVsock gives the kernel the machine's device.
+func (k *Kernel) AttachVsock(d VsockDevice) { k.vsockets.found = d }
+
+// open returns the machine's device, which can be used then, or nil. Whoever uses
+// v calls it first.
+func (v *vsockets) open() VsockDevice {
+	v.opened.Do(func() {
+		v.local.all = v
+		v.kernel.NeedDevices()
+		d := v.found
+		if d == nil {
+			return
+		}
+		if err := d.Open(v); err != nil {
+			v.kernel.Log("gosv kernel: the vsock device: " + err.Error() + "\n")
+			return
+		}
+		v.mu.Lock()
+		v.device = d
+		v.mu.Unlock()
+	})
 	v.mu.Lock()
-	v.device = t
+	defer v.mu.Unlock()
+	return v.device
+}
+
+// drain waits until all that was sent has left, but not for long: the machine ends.
+func (v *vsockets) drain() {
+	const (
+		longest = second
+		pause   = second / 10000
+	)
+	v.mu.Lock()
+	d := v.device
 	v.mu.Unlock()
-	return v
+	if d == nil {
+		return
+	}
+	for end := metal.Now() + longest; !d.Sent() && metal.Now() < end; {
+		gotimer.Sleep(pause)
+	}
 }
 
 // transport returns who carries packets to cid, nil if nobody does, and that
 // peer's CID as connections have it.
 func (v *vsockets) transport(cid uint32) (vsock.Transport, uint64) {
-	v.mu.Lock()
-	device := v.device
-	v.mu.Unlock()
+	device := v.open()
 	switch {
 	case cid == vsock.CIDLocal, device == nil && cid == vsock.CIDHost, device != nil && cid == device.CID():
-		v.local.all = v
 		return &v.local, vsock.CIDLocal
 	case device == nil:
 		return nil, 0
@@ -89,12 +134,11 @@ func (v *vsockets) transport(cid uint32) (vsock.Transport, uint64) {
 
 // localCID is what IOCTL_VM_SOCKETS_GET_LOCAL_CID tells.
 func (v *vsockets) localCID() uint32 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.device == nil {
+	device := v.open()
+	if device == nil {
 		return vsock.CIDAny
 	}
-	return v.device.CID()
+	return device.CID()
 }
 
 // bind gives s an address, if that is free.

@@ -26,6 +26,11 @@ type vsockPacket struct {
 	data string
 }
 
+func (h *vsockHost) Open(to vsock.Receiver) error {
+	h.to = to
+	return nil
+}
+func (h *vsockHost) Sent() bool  { return true }
 func (h *vsockHost) CID() uint32 { return 5 }
 func (h *vsockHost) Buffer(n int) []byte {
 	h.mu.Lock()
@@ -90,7 +95,7 @@ func vsockTest(host bool) (*Thread, *vsockHost) {
 	t.proc.kernel.vsockets.port = 5000 // there are no random numbers
 	h := &vsockHost{}
 	if host {
-		h.to = t.proc.kernel.AttachVsock(h)
+		t.proc.kernel.AttachVsock(h)
 	}
 	return t, h
 }

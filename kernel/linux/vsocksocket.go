@@ -92,7 +92,9 @@ func (t *Thread) newVsock(kind, protocol int32) (socket, Errno) {
 	case kind != sockStream && kind != sockSeqpacket:
 		return nil, ESOCKTNOSUPPORT
 	}
-	return t.proc.kernel.vsockets.socket(kind), 0
+	v := &t.proc.kernel.vsockets
+	v.open()
+	return v.socket(kind), 0
 }
 
 func (v *vsockets) socket(kind int32) *vsockSocket {
