@@ -165,3 +165,55 @@ func (vm *rawVM) wait(t *testing.T, what *regexp.Regexp, n int) (got []string) {
 	t.Fatalf("not %d times %s on the console, but %q", n, what, b)
 	return nil
 }
+
+// TestFirecrackerCopies: Firecracker gives every copy of a snapshot a generation
+// id of its own, and says so by an interrupt.
+func TestFirecrackerCopies(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, "firecracker")
+	image := filepath.Join(t.TempDir(), "image")
+	if r := command(t, nil, "", nil, gosv, "build", "-o", image, cProgram(t, musl, "clone")); r.code != 0 {
+		t.Fatal(r)
+	}
+	b.add(image)
+	ask := b.add(cProgram(t, musl, "ask"))
+	b.add(filepath.Join(root, "internal/image/kernels/gosv.elf"))
+	out := b.run(t, 120, "ask="+ask+`
+cd /tmp
+echo '{"boot-source":{"kernel_image_path":"/box/gosv.elf","initrd_path":"/box/image","boot_args":"gosv.verbose"},"drives":[],
+	"machine-config":{"vcpu_count":1,"mem_size_mib":32},"cpu-config":"/box/cpu.json"}' >vm.json
+wait_for() { # wait_for FILE COUNT PATTERN
+	i=0
+	while [ $(grep -c "$3" $1) -lt $2 ] && [ $i -lt 300 ]; do i=$((i+1)); sleep 0.1; done
+}
+firecracker --level Off --api-sock first --config-file vm.json >first.out 2>&1 &
+wait_for first.out 3 random
+$ask first PATCH /vm '{"state":"Paused"}' || exit 1
+$ask first PUT /snapshot/create '{"snapshot_path":"state","mem_file_path":"memory"}' || exit 1
+kill $!
+for name in second third; do
+	firecracker --level Off --api-sock $name >$name.out 2>&1 &
+	i=0; while [ ! -S $name ] && [ $i -lt 300 ]; do i=$((i+1)); sleep 0.1; done
+	$ask $name PUT /snapshot/load '{"snapshot_path":"state","mem_backend":{"backend_type":"File","backend_path":"memory"},"resume_vm":true}' || exit 1
+	wait_for $name.out 6 random
+	wait_for $name.out 1 copy
+	kill $!
+	sed "s/^/$name: /" $name.out
+done
+exit 0
+`)
+	numbers := map[string][]string{}
+	for _, m := range regexp.MustCompile(`(second|third): .*(random [0-9a-f]{16})`).FindAllStringSubmatch(out, -1) {
+		numbers[m[1]] = append(numbers[m[1]], m[2])
+	}
+	for _, name := range []string{"second", "third"} {
+		if len(numbers[name]) < 5 || !strings.Contains(out, name+": gosv kernel: this machine is a copy") {
+			t.Fatalf("%s:\n%s", name, abbreviate(out))
+		}
+	}
+	for _, v := range numbers["second"][1:] { // the first may have been on its way
+		if slices.Contains(numbers["third"], v) {
+			t.Errorf("one copy gives out %v, another one %v", numbers["second"], numbers["third"])
+		}
+	}
+}
