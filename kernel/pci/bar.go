@@ -5,7 +5,6 @@ import (
 	"unsafe"
 
 	"gosv/kernel/boot"
-	"gosv/kernel/metal"
 )
 
 // Bits of a base address register (PCI 6.2.5.1).
@@ -16,8 +15,6 @@ const (
 	barFlags    = 0xf // of one for memory
 	barIOFlags  = 3
 )
-
-var mapDevice = metal.MapDevice // tests have another
 
 // numBARs is how many there are: two of a bridge.
 func (f *Function) numBARs() int {

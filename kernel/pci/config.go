@@ -13,6 +13,8 @@ import (
 	"gosv/kernel/platform"
 )
 
+var mapDevice = metal.MapDevice // tests have another
+
 // Address is where a function is: bus, device and function number, as in a
 // requester id.
 type Address uint16
@@ -76,7 +78,7 @@ func (e *ecam) word(a Address, off int) *uint32 {
 	const perBus, perFunction = 1 << 20, 1 << 12
 	bus := a.Bus()
 	if e.buses[bus] == nil {
-		e.buses[bus] = metal.MapDevice(e.base+uintptr(bus)*perBus, perBus)
+		e.buses[bus] = mapDevice(e.base+uintptr(bus)*perBus, perBus)
 	}
 	if e.buses[bus] == nil {
 		return nil

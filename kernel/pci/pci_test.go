@@ -180,6 +180,45 @@ func mapped(t *testing.T) *[]boot.Range {
 	return &got
 }
 
+// A table may name a configuration space where there is none.
+func TestOpen(t *testing.T) {
+	memory := make([]uint32, 1<<18)
+	old := mapDevice
+	defer func() { mapDevice = old }()
+	mapDevice = func(pa, n uintptr) unsafe.Pointer {
+		if pa != 0xeec00000 || n != 1<<20 {
+			t.Errorf("%#x bytes at %#x would be mapped", n, pa)
+		}
+		return unsafe.Pointer(&memory[0])
+	}
+	m := &platform.Machine{ECAM: []platform.ECAM{{Addr: 1 << 40, Segment: 1}, {Addr: 1 << 41, First: 1, Last: 9}, {Addr: 0xeec00000}}}
+	for _, nothing := range []uint32{0, 0xffffffff} {
+		memory[0] = nothing
+		if s, _ := Open(m); s != nil {
+			t.Errorf("%#x is a host bridge", nothing)
+		}
+	}
+	memory[0], memory[3] = 0x0d578086, 0x80<<16
+	memory[5<<12/4] = virtio // 00:00.5
+	s, buses := Open(m)
+	if s == nil || buses != 1 {
+		t.Fatal(s, buses)
+	}
+	memory[31<<15/4] = virtio
+	if got := names(Scan(s, buses, m, nil)); !slices.Equal(got, []string{"00:00.0", "00:00.5", "00:1f.0"}) {
+		t.Error(got)
+	}
+	m.NoPCI = true
+	if s, _ := Open(m); s != nil {
+		t.Error("pci=off is ignored")
+	}
+	mapDevice = func(pa, n uintptr) unsafe.Pointer { return nil } // no memory
+	m.NoPCI = false
+	if s, _ := Open(m); s != nil {
+		t.Error("a space that cannot be mapped")
+	}
+}
+
 func TestMap(t *testing.T) {
 	got := mapped(t)
 	machine := &platform.Machine{RAM: []boot.Range{{Start: 0, End: 0x80000000}, {Start: 4 << 30, End: 6 << 30}}}

@@ -260,6 +260,47 @@ func TestGenID(t *testing.T) {
 	}
 }
 
+// Cloud Hypervisor, as its sources have it: ACPI only, its root pointer at 0xa0000
+// and handed over, its PCI segment with BARs high in the address space.
+func TestCloudHypervisor(t *testing.T) {
+	const startInfo, memMap, rsdp, dsdt, fadt = 0x6000, 0x7000, 0xa0000, 0x40007, 0x50009
+	mcfg := []byte{0, 0, 0, 0xe8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	mem := tables(join(ioapic(ioapic0, 0), override(4, 4, 0)), mcfg)
+	copy(mem[rsdp:], mem[tRSDP:tRSDP+36])
+	clear(mem[tRSDP : tRSDP+36])
+	window := "\x8a\x2b\x00\x00\x0c\x01" + "\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x00\x00\x3f\x00\x00" +
+		"\xff\xff\xfe\xff\xff\x3f\x00\x00" + "\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\xff\xff\xff\x00\x00\x00"
+	aml := object("PC00", name("_HID", "\x0c\x41\xd0\x0a\x08")+name("_CID", "\x0c\x41\xd0\x0a\x03")+crs(window+endTag))
+	table(mem, dsdt, "DSDT", []byte(aml))
+	body := make([]byte, 276-36)
+	binary.LittleEndian.PutUint32(body[112-36:], 1<<20)
+	binary.LittleEndian.PutUint64(body[140-36:], dsdt)
+	table(mem, fadt, "FACP", body)
+	table(mem, tXSDT, "XSDT", binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(
+		binary.LittleEndian.AppendUint64(nil, fadt), tMADT), tMCFG))
+	put := binary.LittleEndian.PutUint64
+	binary.LittleEndian.PutUint32(mem[startInfo:], 0x336ec578)
+	binary.LittleEndian.PutUint32(mem[startInfo+4:], 1)
+	put(mem[startInfo+0x20:], rsdp)
+	put(mem[startInfo+0x28:], memMap)
+	binary.LittleEndian.PutUint32(mem[startInfo+0x30:], 3)
+	for i, r := range [][3]uint64{{0, 0xa0000, 1}, {0x100000, 512 << 20, 1}, {0xe8000000, 256 << 20, 2}} {
+		put(mem[memMap+i*24:], r[0])
+		put(mem[memMap+i*24+8:], r[1])
+		put(mem[memMap+i*24+16:], r[2])
+	}
+	m := Discover(mem, boot.PVH, startInfo)
+	if want := []ECAM{{Addr: 0xe8000000}}; !reflect.DeepEqual(m.ECAM, want) {
+		t.Errorf("%+v", m.ECAM)
+	}
+	if want := []boot.Range{{Start: 0x3f0000000000, End: 0x3fffffff0000}}; !reflect.DeepEqual(m.Windows, want) {
+		t.Errorf("%x", m.Windows)
+	}
+	if len(m.RAM) != 2 || m.RAM[1].End != 0x20100000 || len(m.Warnings) != 0 || len(m.MMIO) != 0 || m.SCI != (SCI{}) {
+		t.Errorf("%+v", m)
+	}
+}
+
 // check checks what is true of all machines.
 func check(t *testing.T, m *Machine) {
 	t.Helper()
