@@ -60,9 +60,10 @@ static void *stop_me(void *arg) {
 	} while (0)
 
 static volatile int run;
-static volatile double longest;
+static volatile double longest, last; // time between two looks at the clock; the last one
 static void *spin(void *arg) {
-	for (double last = now(), t; run; last = t)
+	last = now();
+	for (double t; run; last = t)
 		if ((t = now()) - last > longest) longest = t - last;
 	return 0;
 }
@@ -96,7 +97,7 @@ int main(int argc, char **argv) {
 	TELL(kill(getpid(), SIGSTOP));
 	printf("for long enough: %d\n", now() - began > 0.09);
 	timer_delete(tm);
-	usleep(10000); // for the other one to look at the clock
+	for (double goes_on = now(); last < goes_on;) usleep(1000);
 	run = 0;
 	pthread_join(t, 0);
 	void *napped;
