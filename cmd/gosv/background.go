@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"gosv/internal/inspect"
 	"gosv/internal/state"
 	"gosv/internal/vmm"
 )
@@ -118,8 +119,13 @@ func (f *runFlags) supervise(name string, args []string) error {
 			return fail(err)
 		}
 	}
+	l, err := r.Listen()
+	if err != nil {
+		return fail(err)
+	}
 	running := false
-	f.started = func(v vmm.VMM) {
+	f.started = func(v vmm.VMM, g *inspect.Guest) {
+		go inspect.Serve(l, g)
 		if running { // a second attempt
 			return
 		}

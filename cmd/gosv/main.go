@@ -64,7 +64,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(runCommand(), buildCommand(), psCommand(), logsCommand(), stopCommand(), rmCommand(), imagesCommand(), rmiCommand(), doctorCommand(), abiCommand(), netnsCommand(), &cobra.Command{
+	root.AddCommand(runCommand(), buildCommand(), psCommand(), logsCommand(), stopCommand(), rmCommand(), topCommand(), netstatCommand(), stacksCommand(), catCommand(), metricsCommand(), imagesCommand(), rmiCommand(), doctorCommand(), abiCommand(), netnsCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print gosv's version",
 		Args:  cobra.NoArgs,

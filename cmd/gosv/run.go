@@ -17,6 +17,7 @@ import (
 
 	"gosv/internal/core"
 	"gosv/internal/image"
+	"gosv/internal/inspect"
 	"gosv/internal/network"
 	"gosv/internal/state"
 	"gosv/internal/vmm"
@@ -37,7 +38,7 @@ type runFlags struct {
 	kernel    string
 	devices   deviceFlags
 	detach    bool
-	started   func(vmm.VMM) // called when the VM runs; may be nil
+	started   func(vmm.VMM, *inspect.Guest) // called when the VM runs; may be nil
 	diag      diagFlags
 	timing    bool
 	verbose   bool
@@ -230,9 +231,9 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 	if f.verbose {
 		f.note("running on %s", v)
 	}
-	var started func()
+	var started func(*inspect.Guest)
 	if f.started != nil {
-		started = func() { f.started(v) }
+		started = func(g *inspect.Guest) { f.started(v, g) }
 	}
 	r := &vmm.Run{Started: started, Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if watch == nil {

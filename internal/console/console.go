@@ -13,6 +13,7 @@ import (
 type Demux struct {
 	Stdout, Stderr io.Writer
 	Kernel         io.Writer // the kernel's own messages
+	Replies        io.Writer // its answers to Show
 	Records        io.Writer // what it reports of the application (package diag)
 
 	token  string
@@ -29,7 +30,7 @@ const maxControl = 8
 
 // NewDemux returns a Demux for control strings with token.
 func NewDemux(token string, stdout, stderr, kernel io.Writer) *Demux {
-	return &Demux{Stdout: stdout, Stderr: stderr, Kernel: kernel, Records: io.Discard, token: "\x1b_" + token, to: stdout}
+	return &Demux{Stdout: stdout, Stderr: stderr, Kernel: kernel, Replies: io.Discard, Records: io.Discard, token: "\x1b_" + token, to: stdout}
 }
 
 // Exit returns the exit code that the guest reported, if it did.
@@ -115,6 +116,8 @@ func (d *Demux) obey(command string) {
 		d.to = d.Stderr
 	case command == "k":
 		d.to = d.Kernel
+	case command == "r":
+		d.to = d.Replies
 	case command == "d":
 		d.to = d.Records
 	case command == "x":
@@ -154,6 +157,12 @@ var DumpCore = []byte{dle, 'c'}
 
 // Terminate asks the guest's program to end: SIGTERM.
 var Terminate = []byte{dle, 't'}
+
+// Show asks the guest for the contents of a file, or a directory's list of
+// names. Its path has no NUL and is no longer than 4096 bytes.
+func Show(path string) []byte {
+	return append(append([]byte{dle, 'q'}, path...), 0)
+}
 
 // Resize tells the guest the terminal's size.
 func Resize(rows, cols int) []byte {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -60,6 +61,7 @@ const (
 	description = "vm.json"
 	output      = "log"
 	lock        = "lock"
+	socket      = "socket"
 )
 
 func (s *Store) path(name string, file ...string) string {
@@ -149,6 +151,50 @@ func (r *Running) write() error {
 		return err
 	}
 	return os.Rename(half, r.store.path(r.Name, description))
+}
+
+// Listen opens the socket by which the VM's gosv is asked about it.
+func (r *Running) Listen() (net.Listener, error) {
+	path := r.store.path(r.Name, socket)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	short, done, err := shorten(path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	l, err := net.Listen("unix", short)
+	if err != nil {
+		return nil, err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // by a name that is no more
+	return l, nil
+}
+
+// Dial connects to the gosv that runs a VM.
+func (s *Store) Dial(name string) (net.Conn, error) {
+	switch vm, err := s.Get(name); {
+	case err != nil:
+		return nil, err
+	case vm.PID == 0:
+		return nil, fmt.Errorf("%s does not run", name)
+	}
+	short, done, err := shorten(s.path(name, socket))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return net.Dial("unix", short)
+}
+
+// shorten gives a socket a path that is not too long for one (man 7 unix).
+func shorten(path string) (short string, done func(), err error) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), func() { dir.Close() }, nil
 }
 
 // RunsOn notes which VMM runs it.

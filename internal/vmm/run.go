@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"gosv/internal/console"
+	"gosv/internal/inspect"
 	"gosv/internal/network"
 )
 
@@ -40,9 +41,9 @@ type Run struct {
 	Stdin   *os.File
 	Stdout  io.Writer
 	Stderr  io.Writer
-	Records io.Writer // takes what the kernel reports of the application; may be nil
-	Dumps   bool      // SIGQUIT to us asks the kernel for a core dump
-	Started func()    // called when the VMM runs; may be nil
+	Records io.Writer            // takes what the kernel reports of the application; may be nil
+	Dumps   bool                 // SIGQUIT to us asks the kernel for a core dump
+	Started func(*inspect.Guest) // called when the VMM runs; may be nil
 }
 
 // Result is how a run ended.
@@ -111,9 +112,12 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	}
 	input := &lockedWriter{w: in}
 	input.Write(console.Start)
+	guest := inspect.NewGuest(input)
+	defer guest.End()
+	demux.Replies = guest
 	go r.feed(input)
 	if r.Started != nil {
-		r.Started()
+		r.Started(guest)
 	}
 	killed := make(chan syscall.Signal, 1)
 	done := make(chan struct{})

@@ -70,6 +70,12 @@ var terminate func() // see OnTerminate
 // block. To be called before Listen.
 func OnTerminate(f func()) { terminate = f }
 
+var show func(path string) // see OnShow
+
+// OnShow says what to do when the host wants to see a file. It may not block.
+// To be called before Listen.
+func OnShow(f func(path string)) { show = f }
+
 var receiver struct {
 	mu sync.Mutex
 	decoder

@@ -1,7 +1,7 @@
 package console
 
 // decoder takes the host's escapes out of the input: DLE DLE is a DLE, DLE "."
-// the end of input, DLE "w24x80;" a new size, DLE "c" the wish for a core dump, DLE "t" that the program shall end, DLE SYN a SYN. A SYN without it
+// the end of input, DLE "w24x80;" a new size, DLE "c" the wish for a core dump, DLE "t" that the program shall end, DLE "q" a path and NUL the wish to see a file, DLE SYN a SYN. A SYN without it
 // only fills the line. A DLE before anything else is dropped.
 type decoder struct {
 	to     Receiver
@@ -9,12 +9,14 @@ type decoder struct {
 	state  uint8
 	size   [2]int // rows, columns of the size being read
 	field  uint8
+	path   []byte // of the file that the host wants to see
 }
 
 const (
 	plain = iota
 	escaped
 	sizing
+	asking
 
 	dle = 0x10
 	syn = 0x16
@@ -60,8 +62,24 @@ func (d *decoder) decode(p []byte) {
 				if terminate != nil {
 					terminate()
 				}
+			case 'q':
+				d.state, d.path = asking, d.path[:0]
 			case 'w':
 				d.state, d.size, d.field = sizing, [2]int{}, 0
+			}
+		case asking:
+			const longest = 4096
+			switch {
+			case b != 0:
+				d.path = append(d.path, b)
+				if len(d.path) > longest {
+					d.state = plain
+				}
+			default:
+				d.state = plain
+				if show != nil {
+					show(string(d.path))
+				}
 			}
 		case sizing:
 			const largest = 1 << 15

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -22,11 +23,13 @@ func TestDecode(t *testing.T) {
 		{"a\x10w24x80;b", "a<24x80>b"},
 		{"a\x10w24;b", "ab"},
 		{"a\x10w99999999x1;b", "ab"},
-		{"a\x10qb", "ab"},
+		{"a\x10zb", "ab"},
 		{"\x10\x10\x10.", "\x10<end>"},
 		{"\x16a\x10\x16\x16b", "a\x16b"},
 		{"a\x10cb", "ab<core>"},
 		{"a\x10tb", "ab<end it>"},
+		{"a\x10q/proc/\x16\x10.\x00b", "ab<show /proc/\x16\x10.>"},
+		{"\x10q" + strings.Repeat("a", 4097) + "b", "b"},
 	} {
 		for cut := range len(c.in) + 1 { // wherever the port's FIFO cuts it
 			l := &log{}
@@ -35,10 +38,15 @@ func TestDecode(t *testing.T) {
 			ended := false
 			OnDump(func() { asked = true })
 			OnTerminate(func() { ended = true })
+			shown := ""
+			OnShow(func(path string) { shown = path })
 			d.decode([]byte(c.in[:cut]))
 			d.decode([]byte(c.in[cut:]))
 			if asked {
 				l.WriteString("<core>")
+			}
+			if shown != "" {
+				l.WriteString("<show " + shown + ">")
 			}
 			if ended {
 				l.WriteString("<end it>")

@@ -64,6 +64,7 @@ type Kernel struct {
 	domainName string
 	calls      *[numCalls]call
 	diag       *diagnosis // what the host wants to know, or nil
+	showing    sync.Mutex // an answer to the host is on its way
 }
 
 // Ids run up to Linux's default maximum on 64-bit machines (pid_max, proc(5))

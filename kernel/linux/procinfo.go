@@ -14,6 +14,7 @@ var procFiles = [...]procFile{
 	{name: "devices", mode: procRead, read: procDevices},
 	{name: "diskstats", mode: procRead, read: procDiskstats},
 	{name: "filesystems", mode: procRead, text: "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n"},
+	{name: "gosv", mode: procDir, files: gosvFiles[:]},
 	{name: "interrupts", mode: procRead, read: procInterrupts},
 	{name: "loadavg", mode: procRead, read: procLoadavg},
 	{name: "meminfo", mode: procRead, read: procMeminfo},

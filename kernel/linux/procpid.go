@@ -374,7 +374,7 @@ func (s *signalState) dispositions() (ignored, caught sigSet) {
 // state is how proc(5) has it.
 func (t *Thread) state() string {
 	switch {
-	case t.started.Load() != 0:
+	case t.started.Load() != 0, t.ready.Load():
 	case t.work.Load()&workStop != 0:
 		return "T (stopped)"
 	default:

@@ -19,6 +19,7 @@ func (p *Process) terminated() {
 // directories.
 func (p *Process) initFiles(dir string) error {
 	console.OnTerminate(p.terminated)
+	console.OnShow(func(path string) { go p.show(path) })
 	s := &p.files
 	s.umask = 0o022
 	s.caller = p.cred.caller()

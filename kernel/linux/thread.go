@@ -44,6 +44,7 @@ type Thread struct {
 	waits   atomic.Uint64 // how often it gave up its CPU to wait,
 	yields  atomic.Uint64 // and otherwise
 	started atomic.Uint64 // when it began to run, 0 if it does not
+	ready   atomic.Bool   // it lets others run, and would go on
 
 	ticks     cpuTicks      // that hit it
 	ticksSeen atomic.Uint32 // metal.Ticks when it looked last
@@ -130,12 +131,14 @@ func (t *Thread) yield() {
 	if t.regs.Pin != 0 {
 		t.offerSeat()
 	}
+	t.ready.Store(true)
 	t.stopClock()
 	if irq || fired {
 		goyield() // to whom that woke, before all others: Gosched may come straight back
 	}
 	runtime.Gosched()
 	t.startClock()
+	t.ready.Store(false)
 }
 
 // stopClock and startClock keep t's CPU time.

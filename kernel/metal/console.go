@@ -20,6 +20,7 @@ const (
 	Stdout  Stream = 'o'
 	Stderr  Stream = 'e'
 	Message Stream = 'k' // the kernel's own
+	Reply   Stream = 'r' // what the host has asked for (linux.Process.show)
 	Records Stream = 'd' // what the host asked to know about the application (internal/diag)
 )
 
