@@ -9,6 +9,7 @@ import (
 	"gosv/kernel/interrupt"
 	"gosv/kernel/linux"
 	"gosv/kernel/metal"
+	"gosv/kernel/pci"
 	"gosv/kernel/platform"
 	"gosv/kernel/virtio"
 	"gosv/kernel/virtio/blk"
@@ -29,6 +30,13 @@ func Find(k *linux.Kernel, log, message func(string)) {
 	f.generationID(m)
 	for i := range m.MMIO {
 		f.mmio(&m.MMIO[i])
+	}
+	if space, buses := pci.Open(m); space != nil {
+		for _, fn := range pci.Scan(space, buses, m, message).Functions {
+			if t := virtio.NewPCI(fn); t != nil {
+				f.virtio(virtio.New(t, virtio.RAM{}))
+			}
+		}
 	}
 }
 
@@ -72,7 +80,7 @@ func lineName(l platform.Line) string {
 
 // virtio gives a device to its driver.
 func (f *finder) virtio(d *virtio.Device) {
-	d.Log = f.log
+	d.Log, d.Warn = f.log, f.message
 	if f.log != nil {
 		f.log(virtio.TypeName(d.Type()) + ": " + d.String())
 	}

@@ -43,7 +43,7 @@ func Main(network linux.Network) {
 	p.ReportBoot()
 	if verbose() != nil {
 		printMachine()
-		k.NeedDevices()
+		k.StartDevices()
 	}
 	if _, ok := boot.Option(metal.CmdLine(), "gosv.boot-timing"); ok {
 		printMarks()
@@ -54,13 +54,13 @@ func Main(network linux.Network) {
 	go func() {
 		p.Attend()
 		gotimer.Sleep(devicesAfter)
-		k.NeedDevices()
+		k.StartDevices()
 	}()
 	p.Run()
 }
 
-// devicesAfter is when devices are looked for that nobody has asked for, in ns
-// of the program's run: when it is not one of those that end at once.
+// devicesAfter is when devices are started that nobody has asked for, in ns of
+// the program's run: when it is not one of those that end at once.
 const devicesAfter = 1_000_000_000
 
 // diagnosis writes a line about the machine.

@@ -27,6 +27,9 @@ type deviceNode struct {
 // devices to do anything.
 func (k *Kernel) NeedDevices() { k.devices() }
 
+// StartDevices starts what works without being asked.
+func (k *Kernel) StartDevices() { k.Reseed() }
+
 func (k *Kernel) devices() *hardware {
 	h := k.hardware.Load()
 	if h == nil {

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
@@ -21,7 +22,8 @@ type randomSource struct {
 
 	mu   sync.Mutex
 	seed seed
-	have int // bytes of seed
+	have int         // bytes of seed
+	want atomic.Bool // the generator is to be seeded as soon as that can be
 }
 
 // AddRandomSource gives the kernel a source, for /dev/hwrng and its generator. The
@@ -34,11 +36,20 @@ func (k *Kernel) AddRandomSource(s RandomSource) {
 }
 
 // RandomReady says that the source's Read would return something else now.
-func (k *Kernel) RandomReady() { k.hardware.Load().random.queue.Wake() }
+func (k *Kernel) RandomReady() {
+	r := &k.hardware.Load().random
+	if r.want.Load() {
+		k.Reseed()
+	}
+	r.queue.Wake()
+}
 
-// Reseed mixes what the source has into the generator, without waiting, and says
+// Reseed has the generator seeded anew, now or when the source is ready.
+func (k *Kernel) Reseed() { k.devices().random.want.Store(!k.reseed()) }
+
+// reseed mixes what the source has into the generator, without waiting, and says
 // whether it need not be called again: once RandomReady has been.
-func (k *Kernel) Reseed() bool {
+func (k *Kernel) reseed() bool {
 	r := &k.devices().random
 	if r.source == nil {
 		return true
@@ -52,10 +63,7 @@ func (k *Kernel) Reseed() bool {
 		}
 		r.have += n
 	}
-	random.mu.Lock()
-	reseed(&r.seed)
-	random.seeded = true
-	random.mu.Unlock()
+	random.mix(&r.seed)
 	r.have = 0
 	return true
 }
@@ -75,12 +83,12 @@ func (t *Thread) seeded(nonblock bool) Errno {
 	}
 	k := t.proc.kernel
 	if nonblock {
-		if k.Reseed() {
+		if k.reseed() {
 			return 0
 		}
 		return EAGAIN
 	}
-	err := t.Wait(&k.devices().random.queue, metal.Now()+patience, k.Reseed)
+	err := t.Wait(&k.devices().random.queue, metal.Now()+patience, k.reseed)
 	if err != 0 && err != ETIMEDOUT {
 		return err
 	}

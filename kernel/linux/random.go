@@ -7,10 +7,12 @@ import (
 	"gosv/kernel/metal"
 )
 
-// random is the machine's random number generator: ChaCha8, whose key is
-// replaced with every block, so that what was given out cannot be found again. It is
-// seeded when it is first asked, and again by what comes from a device.
-var random struct {
+// generator makes random numbers: ChaCha8, whose key is replaced with every
+// block, so that what was given out cannot be found again. It is seeded when it is
+// first asked, and again by what comes from a device.
+type generator struct {
+	entropy func() uint64
+
 	mu     sync.Mutex
 	gen    *rand.ChaCha8
 	seeded bool // by something better than time stamps, or there is nothing better
@@ -19,26 +21,26 @@ var random struct {
 	// it went back to a snapshot, and what of it the generator knows.
 	generation     *[2]uint64
 	lastGeneration [2]uint64
+}
 
-	bootOnce sync.Once
-	boot     [16]byte // for /proc/sys/kernel/random/boot_id
+// random is the machine's generator.
+var random = generator{entropy: entropy}
+
+var bootUUID struct {
+	once sync.Once
+	id   [16]byte // for /proc/sys/kernel/random/boot_id
 }
 
 // FillRandom fills b with random bytes.
-func FillRandom(b []byte) {
-	random.mu.Lock()
-	if random.gen == nil {
-		reseed(&seed{})
+func FillRandom(b []byte) { random.fill(b) }
+
+func (g *generator) fill(b []byte) {
+	g.mu.Lock()
+	if g.gen == nil || g.generation != nil && *g.generation != g.lastGeneration {
+		g.reseed(&seed{})
 	}
-	if g := random.generation; g != nil && *g != random.lastGeneration {
-		random.lastGeneration = *g
-		var s seed
-		putUint64(s[0:], g[0])
-		putUint64(s[8:], g[1])
-		reseed(&s)
-	}
-	random.gen.Read(b)
-	random.mu.Unlock()
+	g.gen.Read(b)
+	g.mu.Unlock()
 }
 
 // WatchGeneration mixes the machine's generation id into the generator, now and
@@ -52,17 +54,29 @@ func (k *Kernel) WatchGeneration(id *[2]uint64) {
 
 type seed [32]byte
 
-// reseed makes a new key of the old one, if there is one, of s, and of the
-// CPU's randomness. Who does not know one of them does not know the key.
-func reseed(s *seed) {
+// mix makes s part of the generator's key.
+func (g *generator) mix(s *seed) {
+	g.mu.Lock()
+	g.reseed(s)
+	g.seeded = true
+	g.mu.Unlock()
+}
+
+// reseed makes a new key of the old one, if there is one, of s, of the machine's
+// entropy and of the generation id. Who does not know one of them does not know
+// the key.
+func (g *generator) reseed(s *seed) {
 	var old seed
-	if random.gen != nil {
-		random.gen.Read(old[:])
+	if g.gen != nil {
+		g.gen.Read(old[:])
+	}
+	if g.generation != nil {
+		g.lastGeneration = *g.generation
 	}
 	for i := 0; i < len(s); i += 8 {
-		putUint64(s[i:], getUint64(s[i:])^getUint64(old[i:])^entropy())
+		putUint64(s[i:], getUint64(s[i:])^getUint64(old[i:])^g.lastGeneration[i/8%2]^g.entropy())
 	}
-	random.gen = rand.NewChaCha8(*s)
+	g.gen = rand.NewChaCha8(*s)
 	clear(s[:])
 }
 

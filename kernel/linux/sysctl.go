@@ -91,8 +91,8 @@ func newUUID() (u [16]byte) {
 
 // bootID stays the same from its first reading on.
 func bootID() [16]byte {
-	random.bootOnce.Do(func() { random.boot = newUUID() })
-	return random.boot
+	bootUUID.once.Do(func() { bootUUID.id = newUUID() })
+	return bootUUID.id
 }
 
 func (x *text) uuid(u [16]byte) {

@@ -20,23 +20,32 @@ type Device struct {
 
 	failed atomic.Pointer[error]
 
-	// Log, if set, gets a line when the device starts and when it fails.
-	Log func(line string)
+	// Log gets a line when the device starts, Warn when it cannot or fails. Both
+	// may be nil.
+	Log, Warn func(line string)
 }
 
 // New returns the device behind t. Its queues will be in m.
 func New(t Transport, m Memory) *Device { return &Device{t: t, m: m} }
 
-func (d *Device) log(s string) {
-	if d.Log != nil {
-		d.Log(TypeName(d.Type()) + ": " + s)
+// say passes a line on to f, if there is one.
+func (d *Device) say(f func(string), line string) {
+	if f != nil {
+		f(TypeName(d.Type()) + ": " + d.String() + ": " + line)
 	}
+}
+
+// refuse says why the device cannot be used.
+func (d *Device) refuse(err error) error {
+	d.say(d.Warn, err.Error())
+	return err
 }
 
 // Type is the device's type: TypeNet, ...
 func (d *Device) Type() uint32 { return d.t.Type() }
 
-// Legacy says whether d has the interface from before virtio 1.0.
+// Legacy says whether d has the interface from before virtio 1.0, after
+// Negotiate.
 func (d *Device) Legacy() bool { return d.t.Legacy() }
 
 // String says where d is, and its interrupt.
@@ -71,8 +80,11 @@ const patience = 10000
 func (d *Device) Negotiate(wanted uint64) (uint64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := d.t.Open(); err != nil {
+		return 0, d.refuse(err)
+	}
 	if err := d.reset(); err != nil {
-		return 0, err
+		return 0, d.refuse(err)
 	}
 	d.t.SetStatus(StatusAcknowledge)
 	d.t.SetStatus(StatusAcknowledge | StatusDriver)
@@ -82,7 +94,7 @@ func (d *Device) Negotiate(wanted uint64) (uint64, error) {
 		f |= offered & (FeatureVersion1 | FeatureAccessPlatform)
 		if f&FeatureVersion1 == 0 {
 			d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFailed)
-			return 0, errNoVersion1
+			return 0, d.refuse(errNoVersion1)
 		}
 	}
 	d.t.SetFeatures(f)
@@ -90,7 +102,7 @@ func (d *Device) Negotiate(wanted uint64) (uint64, error) {
 		d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFeaturesOK)
 		if d.t.Status()&StatusFeaturesOK == 0 {
 			d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFailed)
-			return 0, errRefused
+			return 0, d.refuse(errRefused)
 		}
 	}
 	d.features = f
@@ -116,9 +128,20 @@ func (d *Device) reset() error {
 func (d *Device) NewQueue(i, size int, used func()) (*Queue, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	q, err := d.newQueue(i, size, used)
+	if err != nil && err != ErrNoQueue {
+		d.refuse(err)
+	}
+	return q, err
+}
+
+func (d *Device) newQueue(i, size int, used func()) (*Queue, error) {
 	size = d.t.QueueSize(i, min(size, maxQueue))
 	if size <= 0 {
 		return nil, ErrNoQueue
+	}
+	if size = 1 << (bits.Len(uint(size)) - 1); size > maxQueue {
+		return nil, errQueueSize
 	}
 	for _, q := range d.queues {
 		if q.index == i {
@@ -129,9 +152,6 @@ func (d *Device) NewQueue(i, size int, used func()) (*Queue, error) {
 		if err := d.t.Connect(d); err != nil {
 			return nil, err
 		}
-	}
-	if size = 1 << (bits.Len(uint(size)) - 1); size > maxQueue {
-		return nil, errQueueSize
 	}
 	q, r, err := newQueue(d, i, size, used)
 	if err != nil {
@@ -164,9 +184,9 @@ func (d *Device) Start() error {
 	d.t.SetStatus(s)
 	if d.t.Status()&StatusNeedsReset != 0 {
 		d.t.SetStatus(s | StatusFailed)
-		return ErrNeedsReset
+		return d.refuse(ErrNeedsReset)
 	}
-	d.log("started, features " + hex(d.features))
+	d.say(d.Log, "started, features "+hex(d.features))
 	return nil
 }
 
@@ -188,7 +208,7 @@ func (d *Device) Fail(err error) {
 	}
 	// Whoever found out holds the driver's locks.
 	go func() {
-		d.log("given up: " + err.Error())
+		d.say(d.Warn, "given up: "+err.Error())
 		d.mu.Lock()
 		d.t.SetStatus(d.t.Status() | StatusFailed)
 		d.t.SetStatus(0)

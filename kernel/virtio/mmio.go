@@ -76,6 +76,7 @@ func NewMMIO(regs Registers, line Line, where string) (Transport, error) {
 }
 
 func (m *mmio) Type() uint32 { return m.kind }
+func (m *mmio) Open() error  { return nil }
 func (m *mmio) Legacy() bool { return m.legacy }
 
 func (m *mmio) String() string {

@@ -86,7 +86,12 @@ const (
 // Transport is how a device is reached. Its methods are called with the
 // Device's lock held, but for Notify.
 type Transport interface {
-	Type() uint32 // of device
+	Type() uint32   // of device
+	String() string // says what and where the transport is, and its interrupt
+
+	// Open is called before all that follows.
+	Open() error
+
 	Legacy() bool // speaks the interface from before virtio 1.0
 
 	Status() uint8
@@ -111,9 +116,6 @@ type Transport interface {
 	// Connect has the device's interrupts call h. It is called before
 	// EnableQueue.
 	Connect(h Handler) error
-
-	// String says what and where the transport is, and its interrupt.
-	String() string
 }
 
 // Handler is whom a Transport's interrupts call: a Device. Calls never overlap.

@@ -142,6 +142,7 @@ func (d *Device) interruptConfig() {
 
 // Type and all that follow are those of virtio.Transport.
 func (d *Device) Type() uint32   { return d.Kind }
+func (d *Device) Open() error    { return nil }
 func (d *Device) Legacy() bool   { return d.Old }
 func (d *Device) String() string { return "virtiotest" }
 
