@@ -89,7 +89,7 @@ func (f *finder) virtio(d *virtio.Device) {
 		f.k.OfferDisks(func() {
 			err := blk.Start(d, func(b block.Device) *block.Disk { return f.k.AddDisk(linux.VirtioDisk, b) })
 			if err != nil {
-				f.message(d.String() + ": " + err.Error())
+				d.Refuse(err)
 			}
 		})
 	case virtio.TypeEntropy:

@@ -35,11 +35,8 @@ func (d *Device) say(f func(string), line string) {
 	}
 }
 
-// refuse says why the device cannot be used.
-func (d *Device) refuse(err error) error {
-	d.say(d.Warn, err.Error())
-	return err
-}
+// Refuse says why the device cannot be used: what its driver's start gave.
+func (d *Device) Refuse(err error) { d.say(d.Warn, "cannot be used: "+err.Error()) }
 
 // Type is the device's type: TypeNet, ...
 func (d *Device) Type() uint32 { return d.t.Type() }
@@ -81,10 +78,10 @@ func (d *Device) Negotiate(wanted uint64) (uint64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.t.Open(); err != nil {
-		return 0, d.refuse(err)
+		return 0, err
 	}
 	if err := d.reset(); err != nil {
-		return 0, d.refuse(err)
+		return 0, err
 	}
 	d.t.SetStatus(StatusAcknowledge)
 	d.t.SetStatus(StatusAcknowledge | StatusDriver)
@@ -94,7 +91,7 @@ func (d *Device) Negotiate(wanted uint64) (uint64, error) {
 		f |= offered & (FeatureVersion1 | FeatureAccessPlatform)
 		if f&FeatureVersion1 == 0 {
 			d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFailed)
-			return 0, d.refuse(errNoVersion1)
+			return 0, errNoVersion1
 		}
 	}
 	d.t.SetFeatures(f)
@@ -102,7 +99,7 @@ func (d *Device) Negotiate(wanted uint64) (uint64, error) {
 		d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFeaturesOK)
 		if d.t.Status()&StatusFeaturesOK == 0 {
 			d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFailed)
-			return 0, d.refuse(errRefused)
+			return 0, errRefused
 		}
 	}
 	d.features = f
@@ -128,14 +125,6 @@ func (d *Device) reset() error {
 func (d *Device) NewQueue(i, size int, used func()) (*Queue, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	q, err := d.newQueue(i, size, used)
-	if err != nil && err != ErrNoQueue {
-		d.refuse(err)
-	}
-	return q, err
-}
-
-func (d *Device) newQueue(i, size int, used func()) (*Queue, error) {
 	size = d.t.QueueSize(i, min(size, maxQueue))
 	if size <= 0 {
 		return nil, ErrNoQueue
@@ -184,7 +173,7 @@ func (d *Device) Start() error {
 	d.t.SetStatus(s)
 	if d.t.Status()&StatusNeedsReset != 0 {
 		d.t.SetStatus(s | StatusFailed)
-		return d.refuse(ErrNeedsReset)
+		return ErrNeedsReset
 	}
 	d.say(d.Log, "started, features "+hex(d.features))
 	return nil

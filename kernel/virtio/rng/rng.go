@@ -35,7 +35,9 @@ func (s *Source) Read(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.q == nil && s.err == nil {
-		s.err = s.start()
+		if s.err = s.start(); s.err != nil {
+			s.dev.Refuse(s.err)
+		}
 	}
 	if len(s.have) > 0 {
 		n = copy(p, s.have)
