@@ -57,7 +57,7 @@ func FindRSDP(mem Memory) uint64 {
 		}
 	}
 	for pa := uint64(biosStart); pa < biosEnd; pa += 16 {
-		if mem.isRSDP(pa) {
+		if c, _ := mem.U8(pa); c == rsdpMagic&0xff && mem.isRSDP(pa) {
 			return pa
 		}
 	}

@@ -155,7 +155,9 @@ func (m Memory) MADTEntry(t Table, off uint64) (kind uint8, size uint64) {
 // the size bytes at pa.
 func (m Memory) searchMP(pa, size uint64) (t Table, ok bool) {
 	for end := pa + size; pa < end && !ok; pa += 16 {
-		t, ok = m.mpTable(pa)
+		if c, _ := m.U8(pa); c == mpPointerMagic&0xff {
+			t, ok = m.mpTable(pa)
+		}
 	}
 	return t, ok
 }

@@ -1,6 +1,9 @@
 package boot
 
-import "testing"
+import (
+	"math/rand"
+	"testing"
+)
 
 func TestMemory(t *testing.T) {
 	m := Memory{1, 2, 3, 4, 5, 6, 7, 8, 9, 0x80}
@@ -43,6 +46,29 @@ func TestSumsToZero(t *testing.T) {
 	}{{0, 4, true}, {0, 2, true}, {0, 5, false}, {2, 2, true}, {4, 1, false}, {4, 2, false}, {^uint64(0), 2, false}, {1, ^uint64(0), false}} {
 		if got := m.sumsToZero(c.pa, c.n); got != c.want {
 			t.Errorf("%d at %#x: %v", c.n, c.pa, got)
+		}
+	}
+}
+
+func TestSumsOfAnyLength(t *testing.T) {
+	random := rand.New(rand.NewSource(1))
+	for range 10000 {
+		m := make(Memory, 1+random.Intn(100))
+		for i := range m {
+			m[i] = byte(random.Intn(256))
+			if random.Intn(4) == 0 {
+				m[i] = 0xff
+			}
+		}
+		from := random.Intn(len(m))
+		n := 1 + random.Intn(len(m)-from)
+		image(m).sum(uint64(from+random.Intn(n)), uint64(from), uint64(n))
+		if !m.sumsToZero(uint64(from), uint64(n)) {
+			t.Fatalf("%d bytes at %d of %x", n, from, m)
+		}
+		m[from+random.Intn(n)] ^= 1 << random.Intn(8)
+		if m.sumsToZero(uint64(from), uint64(n)) {
+			t.Fatalf("%d bytes at %d of %x", n, from, m)
 		}
 	}
 }
