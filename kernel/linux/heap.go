@@ -43,8 +43,8 @@ func FreeMemory() (free, total uint64) { return watchMemory() }
 func watchMemory() (free, total uint64) {
 	free, total = metal.FreeMemory()
 	l := &heapLimit
-	if high := l.high.Load(); high == 0 { // the first time: the limit is metal's
-		l.low.Store(total / 2)
+	if high := l.high.Load(); high == 0 { // the first time: the limit is metal's, a quarter
+		l.low.Store(total / 8 * 7) // well before the collector is busy with that
 		l.high.Store(total)
 	} else if (free < l.low.Load() || free > high) && l.mu.TryLock() {
 		setMemoryLimit(int64(metal.KernelMemory() + heapSlack + free/2))
