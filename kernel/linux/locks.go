@@ -149,7 +149,7 @@ func (t *Thread) recordLock(f *File, owner any, query, wait bool, addr uintptr) 
 func (x *lockTable) conflict(l *fileLock) (first *fileLock) {
 	for i := range x.held {
 		h := &x.held[i]
-		if h.key == l.key && h.whole == l.whole && h.owner != l.owner && (h.write || l.write) && h.start < l.end && l.start < h.end &&
+		if h.start < l.end && l.start < h.end && h.key == l.key && h.whole == l.whole && h.owner != l.owner && (h.write || l.write) &&
 			(first == nil || h.start < first.start) {
 			first = h
 		}
@@ -160,10 +160,20 @@ func (x *lockTable) conflict(l *fileLock) (first *fileLock) {
 // release takes what l covers from its owner; with merge, l becomes as large as
 // it is together with those of its kind that it touches.
 func (x *lockTable) release(l *fileLock, merge bool) {
-	var kept lockList
-	for _, h := range x.held {
+	apart := func(h *fileLock) bool {
+		return h.start > l.end || l.start > h.end || h.key != l.key || h.whole != l.whole || h.owner != l.owner
+	}
+	n := 0
+	for n < len(x.held) && apart(&x.held[n]) {
+		n++
+	}
+	if n == len(x.held) {
+		return // mostly
+	}
+	kept := append(lockList(nil), x.held[:n]...)
+	for _, h := range x.held[n:] {
 		switch {
-		case h.key != l.key || h.whole != l.whole || h.owner != l.owner || h.start > l.end || l.start > h.end:
+		case apart(&h):
 			kept.add(h)
 		case merge && h.write == l.write:
 			l.start, l.end = min(l.start, h.start), max(l.end, h.end)
