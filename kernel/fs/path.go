@@ -71,6 +71,15 @@ func (p *Place) below(n Inode) bool {
 	return false
 }
 
+// Unlinked says whether p's name is gone from the directory that it was found in.
+func (p *Place) Unlinked() bool {
+	if p.dir == nil {
+		return false
+	}
+	n, err := p.dir.Lookup(p.name)
+	return err != 0 || n.Ino() != p.Inode.Ino()
+}
+
 // nameIn returns n's name in dir, of which guess is the likeliest.
 func nameIn(dir, n Inode, guess string) (string, errno.Errno) {
 	ino := n.Ino()

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"strconv"
 	"sync"
 	"unsafe"
 
@@ -218,12 +219,17 @@ func (e *epoll) watched() (all []*epoll) {
 func (e *epoll) add(k epollKey, ev *epollEvent) {
 	item := &epollItem{ep: e, key: k, events: ev.events | pollErr | pollHup, data: getUint64(ev.data[:])}
 	item.waiter.Notify = item.changed
+	item.waiter.exclusive = ev.events&epollExclusive != 0
 	e.mu.Lock()
 	e.items[k] = item
 	e.mu.Unlock()
 	k.file.watch(item)
 	if _, q := k.file.io.poll(k.file); q != nil {
-		q.AddFirst(&item.waiter)
+		if item.waiter.exclusive {
+			q.Add(&item.waiter)
+		} else {
+			q.AddFirst(&item.waiter)
+		}
 	}
 	item.look()
 }
@@ -248,9 +254,9 @@ func (e *epoll) remove(item *epollItem) {
 }
 
 // changed notes that something happened to the file: whether it is of interest
-// is looked at when somebody waits. It is called with the file's queue
-// locked, so it may not ask the file.
-func (item *epollItem) changed(_ *Waiter, events uint32) {
+// is looked at when somebody waits. Of an exclusive item it returns whether somebody does. It is
+// called with the file's queue locked, so it may not ask the file.
+func (item *epollItem) changed(_ *Waiter, events uint32) bool {
 	e := item.ep
 	e.mu.Lock()
 	wanted := item.events&^epollFlags&events != 0
@@ -258,9 +264,11 @@ func (item *epollItem) changed(_ *Waiter, events uint32) {
 		e.ready.push(item)
 	}
 	e.mu.Unlock()
+	sleeps := wanted && item.waiter.exclusive && e.queue.sleeps()
 	if wanted {
 		e.queue.Wake()
 	}
+	return sleeps
 }
 
 // collect moves up to len(out) events to out.
@@ -325,6 +333,26 @@ func (e *epoll) poll(*File) (ready uint32, q *Queue) {
 		}
 	}
 	return 0, &e.queue
+}
+
+// info implements fileInfo.
+func (e *epoll) info(x *text) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for k, item := range e.items {
+		a, dev := attrOf(k.file.place, k.file)
+		x.str("tfd: ")
+		x.right(strconv.Itoa(int(k.fd)), 8)
+		x.str(" events: ")
+		x.right(strconv.FormatUint(uint64(item.events), 16), 8)
+		x.str(" data: ")
+		x.right(strconv.FormatUint(item.data, 16), 16)
+		x.str("  pos:", strconv.FormatInt(k.file.pos, 10), " ino:")
+		x.hex(a.Ino, 1)
+		x.str(" sdev:")
+		x.hex(dev, 1)
+		x.str("\n")
+	}
 }
 
 func (e *epoll) name() string { return "anon_inode:[eventpoll]" }

@@ -81,7 +81,7 @@ func TestEpollRemoved(t *testing.T) {
 func TestEpollOthersWake(t *testing.T) {
 	e, objects := watching(1, 0)
 	woken := 0
-	w := Waiter{Notify: func(*Waiter, uint32) { woken++ }}
+	w := Waiter{Notify: func(*Waiter, uint32) bool { woken++; return true }}
 	objects[0].hook = func() {
 		objects[0].hook = nil
 		if got := collected(e, 1); got == "" { // nothing to be had now

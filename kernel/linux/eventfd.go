@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"strconv"
 	"sync"
 
 	"gosv/kernel/metal"
@@ -133,14 +134,26 @@ func (e *eventFD) poll(*File) (ready uint32, q *Queue) {
 	return ready, &e.queue
 }
 
+// info implements fileInfo.
+func (e *eventFD) info(x *text) {
+	e.mu.Lock()
+	n := e.count
+	e.mu.Unlock()
+	x.str("eventfd-count: ")
+	x.right(strconv.FormatUint(n, 16), 16)
+	x.str("\n")
+}
+
 func (e *eventFD) name() string { return "anon_inode:[eventfd]" }
 
 // timerFD is timerfd_create(2).
 type timerFD struct {
 	noObject
 	realtime bool
+	clock    uintptr
 
 	mu       sync.Mutex
+	flags    uintptr // of timerfd_settime
 	timer    timer
 	wall     bool   // next is a time of CLOCK_REALTIME
 	next     uint64 // when it expires, if timer is armed
@@ -158,7 +171,7 @@ func sysTimerfdCreate(t *Thread, a *Args) (uintptr, Errno) {
 	if flags&^(oNonblock|oCloexec) != 0 || clock != clockRealtime && clock != clockMonotonic && clock != clockBoottime {
 		return 0, EINVAL
 	}
-	d := &timerFD{realtime: clock == clockRealtime}
+	d := &timerFD{realtime: clock == clockRealtime, clock: clock}
 	d.timer.fire = d.fire
 	d.watcher.Notify = d.clockSet
 	return t.install(newFile(d, oRdwr|uint32(flags)&oNonblock), 0, flags&oCloexec != 0)
@@ -196,11 +209,12 @@ func (d *timerFD) fire(uint64) {
 }
 
 // clockSet is called when CLOCK_REALTIME has been set.
-func (d *timerFD) clockSet(_ *Waiter, _ uint32) {
+func (d *timerFD) clockSet(_ *Waiter, _ uint32) bool {
 	d.mu.Lock()
 	d.canceled = true
 	d.mu.Unlock()
 	d.queue.Wake()
+	return true
 }
 
 // setting is struct itimerspec now.
@@ -252,7 +266,7 @@ func sysTimerfdSettime(t *Thread, a *Args) (uintptr, Errno) {
 	timers.set.Remove(&d.watcher)
 	d.mu.Lock()
 	d.timer.disarm()
-	d.expired, d.interval, d.canceled = 0, s[0].ns(), false
+	d.expired, d.interval, d.canceled, d.flags = 0, s[0].ns(), false, a.Arg2()
 	d.wall = d.realtime && a.Arg2()&absolute != 0
 	if d.next = s[1].ns(); d.next != 0 {
 		if a.Arg2()&absolute == 0 {
@@ -311,6 +325,27 @@ func (d *timerFD) poll(*File) (ready uint32, q *Queue) {
 		ready = pollIn
 	}
 	return ready, &d.queue
+}
+
+// info implements fileInfo.
+func (d *timerFD) info(x *text) {
+	s := d.setting()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	x.str("clockid: ")
+	x.num(uint64(d.clock))
+	x.str("\nticks: ")
+	x.num(d.expired)
+	x.str("\nsettime flags: 0", strconv.FormatUint(uint64(d.flags), 8))
+	for i, name := range [...]string{"\nit_value: (", "\nit_interval: ("} {
+		ts := s[1-i]
+		x.str(name)
+		x.num(uint64(ts.sec))
+		x.str(", ")
+		x.num(uint64(ts.nsec))
+		x.str(")")
+	}
+	x.str("\n")
 }
 
 func (d *timerFD) name() string { return "anon_inode:[timerfd]" }

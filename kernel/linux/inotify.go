@@ -224,13 +224,18 @@ func (all *inotifyTable) forget(w *watch) {
 
 // send tells those who watch the inode n.
 func (all *inotifyTable) send(n fs.Inode, mask, cookie uint32, name string, isDir bool) {
+	all.sendOf(nil, n, mask, cookie, name, isDir)
+}
+
+// sendOf is send for what happened to p, which may have no name any more.
+func (all *inotifyTable) sendOf(p *fs.Place, n fs.Inode, mask, cookie uint32, name string, isDir bool) {
 	if isDir {
 		mask |= inIsDir
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for _, w := range all.marks[inodeKey{n.FS(), n.Ino()}] {
-		if w.mask&mask&inAllEvents == 0 {
+		if w.mask&mask&inAllEvents == 0 || w.mask&inExclUnlink != 0 && p != nil && p.Unlinked() {
 			continue
 		}
 		w.in.put(inotifyEvent{id: w.id, mask: mask, cookie: cookie, name: name})
@@ -265,9 +270,9 @@ func (all *inotifyTable) happened(p *fs.Place, mask uint32) {
 	}
 	isDir := fs.IsDir(p.Inode.Mode())
 	if dir, name := p.Entry(); dir != nil {
-		all.send(dir, mask, 0, name, isDir)
+		all.sendOf(p, dir, mask, 0, name, isDir)
 	}
-	all.send(p.Inode, mask, 0, "", isDir)
+	all.sendOf(p, p.Inode, mask, 0, "", isDir)
 }
 
 // Created implements fs.Watcher.
@@ -422,6 +427,23 @@ func (in *inotify) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 	n := int32(in.bytes)
 	in.mu.Unlock()
 	return 0, copyOut(t, arg, &n)
+}
+
+// info implements fileInfo.
+func (in *inotify) info(x *text) {
+	in.all.mu.Lock()
+	defer in.all.mu.Unlock()
+	for _, w := range in.watches {
+		x.str("inotify wd:")
+		x.hex(uint64(w.id), 1)
+		x.str(" ino:")
+		x.hex(w.key.ino, 1)
+		x.str(" sdev:")
+		x.hex(w.key.fs.Device(), 1)
+		x.str(" mask:")
+		x.hex(uint64(w.mask), 1)
+		x.str(" ignored_mask:0 \n")
+	}
 }
 
 func (in *inotify) name() string { return "anon_inode:inotify" }

@@ -25,6 +25,9 @@ type pipe struct {
 	full, empty      Queue     // those who wait to write, and to read
 	others           Queue     // those who may do both, and those who open a FIFO
 	ino              uint64
+
+	fifos *fifoTable // it is in, under key; nil for a pipe(2)
+	key   inodeKey
 }
 
 var lastPipe atomic.Uint64
@@ -82,8 +85,8 @@ func (t *Thread) pipe(addr uintptr, flags uint32) (uintptr, Errno) {
 	return 0, err
 }
 
-// theFIFOs are the pipes of FIFOs that are open, by their inodes.
-var theFIFOs struct {
+// fifoTable has the pipes of FIFOs that are open, by their inodes.
+type fifoTable struct {
 	mu   sync.Mutex
 	open map[inodeKey]*pipe
 }
@@ -94,25 +97,27 @@ func (t *Thread) openFIFO(place fs.Place, flags uint32) (*File, Errno) {
 		return nil, EINVAL
 	}
 	k := inodeKey{place.Inode.FS(), place.Inode.Ino()}
-	all := &theFIFOs
+	all := &t.proc.kernel.fifos
 	all.mu.Lock()
 	p := all.open[k]
 	if p == nil {
 		p = newPipe()
-		if all.open == nil {
-			all.open = map[inodeKey]*pipe{}
-		}
-		all.open[k] = p
+		p.fifos, p.key = all, k
 	}
-	all.mu.Unlock()
 	p.mu.Lock()
 	alone := flags&oAccMode == oWronly && p.readers == 0
 	seen := p.opened
 	p.mu.Unlock()
 	if alone && flags&oNonblock != 0 {
+		all.mu.Unlock()
 		return nil, ENXIO
 	}
+	if all.open == nil {
+		all.open = map[inodeKey]*pipe{}
+	}
+	all.open[k] = p
 	f := p.open(flags, place.Inode)
+	all.mu.Unlock()
 	f.place = place
 	if flags&(oNonblock|oRdwr) != 0 {
 		return f, 0
@@ -424,6 +429,10 @@ func (e *pipeEnd) name() string { return "pipe:[" + strconv.FormatUint(e.p.ino, 
 
 func (e *pipeEnd) close(f *File) {
 	p := e.p
+	if p.fifos != nil {
+		p.fifos.mu.Lock()
+		defer p.fifos.mu.Unlock()
+	}
 	p.mu.Lock()
 	if e.reads {
 		p.readers--
@@ -433,11 +442,8 @@ func (e *pipeEnd) close(f *File) {
 	}
 	unused := p.readers == 0 && p.writers == 0
 	p.mu.Unlock()
-	if unused && e.fifo != nil {
-		all := &theFIFOs
-		all.mu.Lock()
-		delete(all.open, inodeKey{e.fifo.FS(), e.fifo.Ino()})
-		all.mu.Unlock()
+	if unused && p.fifos != nil {
+		delete(p.fifos.open, p.key)
 	}
 	p.took()
 	p.empty.Wake()

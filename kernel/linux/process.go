@@ -54,6 +54,7 @@ type Kernel struct {
 	inotify  inotifyTable // what is watched
 	seats    seats        // of threads with an affinity mask
 	ptys     ptys
+	fifos    fifoTable
 	vsockets vsockets
 	unix     unixNames
 

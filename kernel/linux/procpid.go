@@ -143,10 +143,16 @@ func procFDInfo(s *subject) kernfs.Directory {
 			x.str("\nino:\t")
 			x.num(f.io.attr().Ino)
 			x.str("\n")
+			if d, ok := f.io.(fileInfo); ok {
+				d.info(&x)
+			}
 			return x.b
 		}}
 	})
 }
+
+// fileInfo is what has lines of its own in /proc/PID/fdinfo (proc(5)).
+type fileInfo interface{ info(x *text) }
 
 func (s *fileState) closesOnExec(fd int) bool {
 	s.mu.Lock()

@@ -121,6 +121,16 @@ func (s *signalFD) poll(*File) (ready uint32, q *Queue) {
 	return ready, &p.sig.queue
 }
 
+// info implements fileInfo.
+func (s *signalFD) info(x *text) {
+	s.proc.sig.mu.Lock()
+	mask := s.mask
+	s.proc.sig.mu.Unlock()
+	x.str("sigmask:\t")
+	x.hex(uint64(mask), 16)
+	x.str("\n")
+}
+
 func (s *signalFD) seekable() {} // to 0, and nowhere else
 
 func (s *signalFD) name() string { return "anon_inode:[signalfd]" }

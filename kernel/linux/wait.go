@@ -63,10 +63,14 @@ type Queue struct {
 }
 
 // Waiter stands in one Queue at a time. Its Thread is woken, or its Notify
-// called, with the queue locked: Notify must not block nor touch this queue.
+// called, with the queue locked: Notify must not block nor touch this queue. Of those that
+// are exclusive only the first is told whose Notify returns true.
 type Waiter struct {
 	Thread *Thread
-	Notify func(w *Waiter, events uint32)
+	Notify func(w *Waiter, events uint32) bool
+
+	exclusive bool
+	told      atomic.Bool // its Thread was woken, and has not looked since
 
 	queue      *Queue
 	next, prev *Waiter
@@ -132,14 +136,31 @@ func (q *Queue) WakeFor(events uint32) {
 
 func (q *Queue) wakeAll(events uint32) {
 	q.mu.Lock()
+	taken := false
 	for w := q.head.Load(); w != nil; w = w.next {
-		if w.Thread != nil {
+		switch {
+		case w.Thread != nil:
+			w.told.Store(true)
 			w.Thread.wake()
-		} else {
+		case !w.exclusive:
 			w.Notify(w, events)
+		case !taken:
+			taken = w.Notify(w, events)
 		}
 	}
 	q.mu.Unlock()
+}
+
+// sleeps says whether a thread waits in q that was not told to look.
+func (q *Queue) sleeps() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for w := q.head.Load(); w != nil; w = w.next {
+		if w.Thread != nil && !w.told.Load() {
+			return true
+		}
+	}
+	return false
 }
 
 // Wait blocks t in q until ready returns true. It returns eRestartSys if a
@@ -151,8 +172,9 @@ func (t *Thread) Wait(q *Queue, deadline uint64, ready func() bool) (err Errno) 
 	}
 	w := &t.waiter
 	w.Thread = t
+	w.told.Store(false)
 	q.Add(w)
-	for !ready() {
+	for ; !ready(); w.told.Store(false) {
 		if err = t.pause(deadline); err != 0 {
 			if err == ETIMEDOUT && ready() {
 				err = 0

@@ -1,6 +1,8 @@
 // Pipes, and the calls that tell what is ready: poll(2), select(2), epoll(7),
 // eventfd(2).
 #include "show.h"
+#include <sys/inotify.h>
+#include <sys/sysmacros.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -202,7 +204,7 @@ static void events(void) {
 	close(e), close(s);
 }
 
-static int ep, sets;
+static int ep, sets, returned;
 
 static void wait_for(const char *what) {
 	struct epoll_event e[8];
@@ -348,13 +350,26 @@ static void *waker(void *arg) {
 	return 0;
 }
 
+static volatile int tids[3];
+
+// asleep says whether a thread waits in the kernel.
+static int asleep(int tid) {
+	char name[64], state = 0;
+	sprintf(name, "/proc/self/task/%d/stat", tid);
+	FILE *f = fopen(name, "r");
+	if (f && fscanf(f, "%*d %*s %c", &state) != 1) state = 0;
+	if (f) fclose(f);
+	return state == 'S';
+}
+
 static void *exclusive(void *arg) {
 	struct epoll_event e;
 	int mine = epoll_create1(0);
 	struct epoll_event want = {.events = EPOLLIN | EPOLLEXCLUSIVE};
 	epoll_ctl(mine, EPOLL_CTL_ADD, *(int *)arg, &want);
-	__atomic_add_fetch(&sets, 1, __ATOMIC_SEQ_CST);
+	tids[__atomic_fetch_add(&sets, 1, __ATOMIC_SEQ_CST)] = syscall(SYS_gettid);
 	long n = epoll_wait(mine, &e, 1, -1);
+	__atomic_add_fetch(&returned, 1, __ATOMIC_SEQ_CST);
 	close(mine);
 	return (void *)n;
 }
@@ -454,9 +469,13 @@ static void waiting(void) {
 	pthread_t u[3];
 	for (int i = 0; i < 3; i++) pthread_create(&u[i], 0, exclusive, &ev);
 	while (__atomic_load_n(&sets, __ATOMIC_SEQ_CST) < 3) usleep(1000);
+	for (int i = 0; i < 3; i++)
+		while (!tids[i] || !asleep(tids[i])) usleep(1000);
 	uint64_t one = 1;
 	write(ev, &one, 8);
+	while (!__atomic_load_n(&returned, __ATOMIC_SEQ_CST)) usleep(1000);
 	usleep(50000);
+	printf("%d at once\n", returned);
 	write(ev, &one, 8);
 	write(ev, &one, 8);
 	long woken = 0;
@@ -468,6 +487,59 @@ static void waiting(void) {
 	printf("%ld woken\n", woken);
 }
 
+// info prints the lines of fd in /proc/self/fdinfo that begin as the object's own do.
+static void info(const char *what, int fd, const char *first) {
+	char name[64], line[256];
+	sprintf(name, "/proc/self/fdinfo/%d", fd);
+	FILE *f = fopen(name, "r");
+	for (int on = 0; fgets(line, sizeof line, f);) {
+		on |= !strncmp(line, first, strlen(first));
+		if (on && strncmp(line, "eventfd-id", 10) && strncmp(line, "eventfd-sem", 11)) printf("%s: %.*s\n", what, (int)strcspn(line, "\n"), line);
+	}
+	fclose(f);
+}
+
+static void infos(void) {
+	puts("-- fdinfo");
+	int ev = eventfd(0xabc, 0), timer = timerfd_create(CLOCK_REALTIME, 0), set = epoll_create1(0);
+	info("eventfd", ev, "eventfd-count");
+	info("timerfd", timer, "clockid");
+	struct itimerspec its = {{5, 7}, {4000000000, 0}};
+	timerfd_settime(timer, TFD_TIMER_ABSTIME, &its, 0);
+	char name[64], line[256];
+	sprintf(name, "/proc/self/fdinfo/%d", timer);
+	FILE *f = fopen(name, "r");
+	while (fgets(line, sizeof line, f))
+		if (!strncmp(line, "settime", 7) || !strncmp(line, "it_i", 4)) printf("%s", line);
+	fclose(f);
+	sigset_t s;
+	sigemptyset(&s), sigaddset(&s, SIGUSR1), sigaddset(&s, SIGRTMAX);
+	info("signalfd", signalfd(-1, &s, 0), "sigmask");
+	info("empty epoll", set, "tfd");
+	struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.u64 = 0x123456789a};
+	epoll_ctl(set, EPOLL_CTL_ADD, ev, &e);
+	unsigned tfd, events;
+	unsigned long data, ino, dev;
+	long pos;
+	sprintf(name, "/proc/self/fdinfo/%d", set);
+	f = fopen(name, "r");
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, "tfd: %u events: %x data: %lx pos:%ld ino:%lx sdev:%lx", &tfd, &events, &data, &pos, &ino, &dev) == 6)
+			printf("%d %x %lx %ld\n", tfd == ev, events, data, pos);
+	fclose(f);
+	int in = inotify_init1(0), wd;
+	inotify_add_watch(in, ".", IN_CREATE | IN_EXCL_UNLINK);
+	struct stat st;
+	stat(".", &st);
+	unsigned mask;
+	sprintf(name, "/proc/self/fdinfo/%d", in);
+	f = fopen(name, "r");
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, "inotify wd:%x ino:%lx sdev:%lx mask:%x ignored_mask:0", &wd, &ino, &dev, &mask) == 4)
+			printf("%d %d %d %x\n", wd, ino == st.st_ino, dev == (major(st.st_dev) << 20 | minor(st.st_dev)), mask);
+	fclose(f);
+}
+
 int main(void) {
 	signal(SIGPIPE, SIG_IGN);
 	scratch();
@@ -476,5 +548,6 @@ int main(void) {
 	events();
 	epolls();
 	waiting();
+	infos();
 	return 0;
 }

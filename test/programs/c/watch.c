@@ -181,6 +181,17 @@ int main(void) {
 	SHOW(read(in, buf, 16));
 	SHOW(read(in, buf, 16));
 
+	puts("-- what has no name any more");
+	mkdir("u", 0755);
+	for (int excl = 0; excl < 2; excl++) {
+		SHOW(inotify_add_watch(in, "u", IN_ALL_EVENTS | (excl ? IN_EXCL_UNLINK : 0)) > 0);
+		int h = open("u/f", O_CREAT | O_RDWR, 0600);
+		write(h, "x", 1), unlink("u/f"), write(h, "x", 1);
+		events("unlinked");
+		close(h);
+		events("closed");
+	}
+
 	puts("-- an overflow");
 	SHOW(inotify_add_watch(in, "e", IN_ALL_EVENTS));
 	for (int i = 0; i < 6000; i++) close(open(i % 2 ? "e/1" : "e/2", O_CREAT | O_WRONLY, 0600)), unlink(i % 2 ? "e/1" : "e/2");
