@@ -14,3 +14,18 @@ func TestUnixNames(t *testing.T) {
 	t.Parallel()
 	same(t, options{}, cProgram(t, glibc, "unixnames"))
 }
+
+// TestInet: TCP and UDP over the loopback device, IPv4 and IPv6.
+func TestInet(t *testing.T) {
+	t.Parallel()
+	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "inet"))
+	same(t, options{flags: []string{"--net", "lo", "-c", "2"}}, cProgram(t, glibc, "inet"))
+}
+
+// TestInterfaces: what programs and both C libraries find out about network devices.
+func TestInterfaces(t *testing.T) {
+	t.Parallel()
+	for _, c := range []libc{glibc, musl} {
+		same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, c, "ifaces"))
+	}
+}

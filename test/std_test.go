@@ -25,7 +25,7 @@ var stdFew = []string{"bufio", "context", "internal/poll", "io", "io/fs", "os", 
 // stdAll names the packages of make std, as go list does.
 var stdAll = strings.Fields(`
 	archive/... bufio bytes cmp compress/... container/... context crypto/... encoding/... errors flag fmt hash/... html/... image/...
-	internal/poll internal/runtime/... internal/syscall/... io/... iter log/... maps math/... mime/... os/... path/... reflect/... regexp/...
+	internal/poll internal/runtime/... internal/syscall/... io/... iter log/... maps math/... mime/... net/... os/... path/... reflect/... regexp/...
 	runtime/... slices sort strconv strings sync/... syscall text/... time/... unicode/... unique weak`)
 
 // stdNeeds are the files below GOROOT that tests read, besides those near their
@@ -33,10 +33,14 @@ var stdAll = strings.Fields(`
 // not there.
 var stdNeeds = []struct{ prefix, file, at string }{
 	{"compress/", "src/testdata", ""},
+	{"net", "src/testdata", ""},
 	{"os", "src/os/testdata", "/usr/bin"}, // any directory with files in it
 	{"path/filepath", "src/unicode", ""},
 	{"time", "lib/time", ""},
 }
+
+// stdNetwork are the packages whose tests need a network, if only the loopback device.
+var stdNetwork = regexp.MustCompile(`^(compress/gzip|context|crypto/tls|encoding/json|log/syslog|net|net/.*|os|os/exec|internal/poll)$`)
 
 // stdMemory is what packages need that need more than most, in MiB.
 var stdMemory = map[string]string{"runtime": "4096"}
@@ -110,6 +114,9 @@ func stdVM(name, goroot, dir string) []string {
 		memory = "1024"
 	}
 	vm := append([]string{gosv, "run", "-m", memory, "-c", strconv.Itoa(*stdCPUs), "--timeout", stdBound.String(), "-e", "GOROOT=" + goroot, "-w", dir}, microvm...)
+	if stdNetwork.MatchString(name) {
+		vm = append(vm, "--net", "lo")
+	}
 	// Tests read their package's files, and some its neighbours'.
 	tree := filepath.Join(goroot, "src", strings.Split(name, "/")[0])
 	vm = append(vm, "-v", tree+":"+tree)

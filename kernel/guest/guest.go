@@ -31,10 +31,11 @@ const (
 	imageDevice = 2
 )
 
-// Main starts the program, and does not return. network is nil in the kernel without.
-func Main(network linux.Network) {
+// Main starts the program, and does not return. What it calls before the program
+// runs gives the kernel a network; it is nil in the one without.
+func Main(network func(k *linux.Kernel, log func(string))) {
 	metal.Mark("Go runtime")
-	k, p, err := start(network)
+	k, p, err := start()
 	if err != nil {
 		message("gosv kernel: " + err.Error() + "\n")
 		metal.Exit(exitCode(err))
@@ -50,6 +51,9 @@ func Main(network linux.Network) {
 	}
 	if how, ok := boot.Option(metal.CmdLine(), "gosv.debug"); ok {
 		fail(how)
+	}
+	if network != nil {
+		network(k, diagnosis)
 	}
 	go func() {
 		p.Attend()
@@ -82,7 +86,7 @@ func fail(how string) {
 }
 
 // start makes a process of the application that came as initrd.
-func start(network linux.Network) (*linux.Kernel, *linux.Process, error) {
+func start() (*linux.Kernel, *linux.Process, error) {
 	img := metal.Initrd()
 	if len(img) == 0 {
 		return nil, nil, errors.New("no application: start it with an initrd made by gosv build")
@@ -99,7 +103,6 @@ func start(network linux.Network) (*linux.Kernel, *linux.Process, error) {
 	k.Log = message
 	k.HostName = app.HostName
 	k.Exit = console.Exit
-	k.Network = network
 	if app.Plan != nil && !k.Diagnose(app.Plan, func(record []byte) { console.Write(metal.Records, record) }) {
 		return nil, nil, errors.New("the image says in a way that makes no sense what to report of its program")
 	}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"gosv/kernel/fs"
+	"gosv/kernel/nic"
 )
 
 // Network is the protocols behind sockets that are not of AF_UNIX: package net has
@@ -13,6 +14,9 @@ type Network interface {
 	// Socket makes an endpoint. wake is called when the events of poll(2) that it
 	// is given may have come; it does not block.
 	Socket(family, kind, protocol int32, wake func(events uint32)) (Endpoint, Errno)
+
+	// Attach adds a device. It is called while the machine's devices are looked for.
+	Attach(d nic.Device)
 
 	// Interface does what an ioctl of netdevice(7) asks of a struct ifreq.
 	Interface(req uint32, ifreq *[IfreqSize]byte) Errno
@@ -169,6 +173,9 @@ func (s *netSocket) connect(t *Thread, f *File, addr []byte) Errno {
 	case 0:
 		if err = s.takeError(); err == 0 {
 			s.end.Connect(addr) // which takes note of that it was told
+		} else {
+			unspecified := [2]byte{} // AF_UNSPEC: it is as if it had not been tried
+			s.end.Connect(unspecified[:])
 		}
 	case EAGAIN: // SO_SNDTIMEO
 		err = EINPROGRESS

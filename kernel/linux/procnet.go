@@ -9,7 +9,7 @@ import "gosv/kernel/fs/kernfs"
 func procNet(s *subject) kernfs.Directory {
 	files := []procFile{{name: "unix", mode: procRead, read: unixTable}}
 	if s.k.Network != nil {
-		for _, name := range [...]string{"arp", "dev", "if_inet6", "ipv6_route", "route", "tcp", "tcp6", "udp", "udp6"} {
+		for _, name := range [...]string{"arp", "dev", "if_inet6", "ipv6_route", "pnp", "route", "tcp", "tcp6", "udp", "udp6"} {
 			files = append(files, procFile{name: name, mode: procRead, read: func(s *subject, b *text) { b.str(s.k.Network.Table(name)) }})
 		}
 	}

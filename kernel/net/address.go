@@ -51,7 +51,7 @@ func (e *endpoint) parseAddr(b []byte) (a tcpip.FullAddress, err errno.Errno) {
 		}
 	case afInet6:
 		switch {
-		case family == afInet && e.kind == sockDgram && len(b) >= sizeofInet && !e.ep.SocketOptions().GetV6Only():
+		case family == afInet && e.kind == sockDgram && len(b) >= sizeofInet && !e.ep().SocketOptions().GetV6Only():
 		case len(b) < sizeofInet6Old:
 			return a, errno.EINVAL
 		case family != afInet6:

@@ -104,7 +104,7 @@ func addr4(a tcpip.Address) []byte {
 // receiveError is recvmsg(2) with MSG_ERRQUEUE: a packet that came to nothing, and a
 // struct sock_extended_err that says why (ip(7), IP_RECVERR).
 func (e *endpoint) receiveError(m *linux.Message) (int, errno.Errno) {
-	q := e.ep.SocketOptions().DequeueErr()
+	q := e.ep().SocketOptions().DequeueErr()
 	if q == nil {
 		return 0, errno.EAGAIN
 	}

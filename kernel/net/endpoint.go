@@ -30,6 +30,7 @@ const (
 	protoUDP    = 17
 	protoICMPv6 = 58
 	protoRaw    = 255
+	protoMax    = 263
 
 	msgOOB      = 0x1
 	msgPeek     = 0x2
@@ -49,7 +50,8 @@ const (
 // endpoint is an endpoint of netstack's, as Linux has them.
 type endpoint struct {
 	net                    *Network
-	ep                     tcpip.Endpoint
+	current                atomic.Pointer[tcpip.Endpoint] // another after a connection has failed
+	wake                   func(events uint32)
 	family, kind, protocol int32
 	isTCP                  bool
 
@@ -57,9 +59,21 @@ type endpoint struct {
 	err    atomic.Uint32 // SO_ERROR: reported once
 	opts   options
 
-	mu   sync.Mutex // guards a look at what there is and the read after it
-	done bool       // an error that stays has been reported
+	reading sync.Mutex // held for a look at what there is and the read after it
+	done    bool       // under reading: an error that stays has been reported
+
+	mu    sync.Mutex         // guards what follows, of TCP
+	bound *tcpip.FullAddress // what bind(2) asked for
+	set   []setting          // what setsockopt(2) set
 }
+
+// setting is an option that a program has set.
+type setting struct {
+	level, name int32
+	value       []byte
+}
+
+func (e *endpoint) ep() tcpip.Endpoint { return *e.current.Load() }
 
 // Socket implements linux.Network.
 func (n *Network) Socket(family, kind, protocol int32, wake func(events uint32)) (linux.Endpoint, errno.Errno) {
@@ -71,14 +85,22 @@ func (n *Network) Socket(family, kind, protocol int32, wake func(events uint32))
 		return nil, errno.EAFNOSUPPORT
 	}
 	n.up()
-	e := &endpoint{net: n, family: family, kind: kind, protocol: protocol}
-	wq := new(waiter.Queue)
-	e.watch(wq, wake)
-	var err errno.Errno
-	if e.ep, err = n.endpoint(e, wq); err != 0 {
+	e := &endpoint{net: n, family: family, kind: kind, protocol: protocol, wake: wake}
+	if err := e.make(); err != 0 {
 		return nil, err
 	}
 	return e, 0
+}
+
+// make makes what e stands on.
+func (e *endpoint) make() errno.Errno {
+	wq := new(waiter.Queue)
+	e.watch(wq)
+	ep, err := e.net.endpoint(e, wq)
+	if err == 0 {
+		e.current.Store(&ep)
+	}
+	return err
 }
 
 // endpoint makes what e stands on, and sets the protocol that is meant by 0.
@@ -95,7 +117,7 @@ func (n *Network) endpoint(e *endpoint, wq *waiter.Queue) (ep tcpip.Endpoint, er
 		ep, failed = n.stack.NewPacketEndpoint(e.kind == sockDgram, tcpip.NetworkProtocolNumber(p<<8|p>>8), wq)
 	case e.family == afPacket:
 		return nil, errno.ESOCKTNOSUPPORT
-	case e.protocol < 0 || e.protocol > protoRaw && e.protocol != protoMPTCP:
+	case e.protocol < 0 || e.protocol >= protoMax:
 		return nil, errno.EINVAL
 	case e.kind == sockStream && (e.protocol == protoIP || e.protocol == protoTCP):
 		e.protocol, e.isTCP = protoTCP, true
@@ -120,27 +142,24 @@ func (n *Network) endpoint(e *endpoint, wq *waiter.Queue) (ep tcpip.Endpoint, er
 	return ep, errnoOf(failed)
 }
 
-// protoMPTCP is IPPROTO_MPTCP: Linux would know it, if that were configured.
-const protoMPTCP = 262
-
 const everything = waiter.EventIn | waiter.EventOut | waiter.EventHUp | waiter.EventRdHUp | waiter.EventErr | waiter.EventPri
 
 // watch lets wake be called when something happens.
-func (e *endpoint) watch(wq *waiter.Queue, wake func(events uint32)) {
+func (e *endpoint) watch(wq *waiter.Queue) {
 	entry := waiter.NewFunctionEntry(everything, func(mask waiter.EventMask) {
 		if mask&waiter.EventErr != 0 {
 			e.failed.Store(true)
 		}
-		wake(uint32(mask))
+		e.wake(uint32(mask))
 	})
 	wq.EventRegister(&entry)
 }
 
 // fetchError takes note of an error that netstack has for the socket.
 func (e *endpoint) fetchError() {
-	if e.failed.Load() || e.isTCP && tcp.EndpointState(e.ep.State()) == tcp.StateError {
+	if e.failed.Load() || e.isTCP && tcp.EndpointState(e.ep().State()) == tcp.StateError {
 		e.failed.Store(false)
-		if err := errnoOf(e.ep.LastError()); err != 0 {
+		if err := errnoOf(e.ep().LastError()); err != 0 {
 			e.err.CompareAndSwap(0, uint32(err))
 		}
 	}
@@ -156,12 +175,12 @@ func (e *endpoint) takeError() errno.Errno {
 func (e *endpoint) Ready() uint32 {
 	e.fetchError()
 	mask := waiter.EventIn | waiter.EventOut | waiter.EventHUp | waiter.EventRdHUp
-	ready := uint32(e.ep.Readiness(mask))
-	if e.err.Load() != 0 || e.ep.SocketOptions().PeekErr() != nil {
+	ready := uint32(e.ep().Readiness(mask))
+	if e.err.Load() != 0 || e.ep().SocketOptions().PeekErr() != nil {
 		ready |= pollErr
 	}
 	if e.isTCP {
-		switch tcp.EndpointState(e.ep.State()) {
+		switch tcp.EndpointState(e.ep().State()) {
 		case tcp.StateInitial, tcp.StateBound:
 			ready |= pollOut
 		}
@@ -181,9 +200,14 @@ func (e *endpoint) Bind(addr []byte) errno.Errno {
 	if a.Addr.BitLen() != 0 && !e.net.isLoopback(a.Addr) {
 		e.net.configured()
 	}
-	failed := e.ep.Bind(a)
+	failed := e.ep().Bind(a)
 	if _, ok := failed.(*tcpip.ErrNoPortAvailable); ok {
 		return errno.EADDRINUSE
+	}
+	if failed == nil && e.isTCP {
+		e.mu.Lock()
+		e.bound = &a
+		e.mu.Unlock()
 	}
 	return errnoOf(failed)
 }
@@ -193,7 +217,7 @@ func (e *endpoint) Listen(backlog int) errno.Errno {
 	if !e.isTCP {
 		return errno.EOPNOTSUPP
 	}
-	return errnoOf(e.ep.Listen(backlog))
+	return errnoOf(e.ep().Listen(backlog))
 }
 
 // Accept implements linux.Endpoint.
@@ -201,13 +225,14 @@ func (e *endpoint) Accept(wake func(events uint32)) (linux.Endpoint, errno.Errno
 	if !e.isTCP {
 		return nil, errno.EOPNOTSUPP
 	}
-	ep, wq, err := e.ep.Accept(nil)
+	ep, wq, err := e.ep().Accept(nil)
 	if err != nil {
 		return nil, errnoOf(err)
 	}
-	n := &endpoint{net: e.net, ep: ep, family: e.family, kind: e.kind, protocol: e.protocol, isTCP: true}
-	n.opts.inherit(&e.opts)
-	n.watch(wq, wake)
+	n := &endpoint{net: e.net, wake: wake, family: e.family, kind: e.kind, protocol: e.protocol, isTCP: true}
+	n.current.Store(&ep)
+	n.inherit(e)
+	n.watch(wq)
 	return n, 0
 }
 
@@ -228,7 +253,7 @@ func (e *endpoint) Connect(addr []byte) errno.Errno {
 	}
 	a = e.toPeer(a)
 	if e.isTCP {
-		if err := e.takeError(); err != 0 {
+		if err := e.failedConnect(); err != 0 {
 			return err
 		}
 		if isMulticast(a.Addr) {
@@ -238,11 +263,11 @@ func (e *endpoint) Connect(addr []byte) errno.Errno {
 	if !e.net.isLoopback(a.Addr) {
 		e.net.configured()
 	}
-	switch failed := e.ep.Connect(a).(type) {
+	switch failed := e.ep().Connect(a).(type) {
 	case *tcpip.ErrHostUnreachable: // no route
 		return errno.ENETUNREACH
 	case *tcpip.ErrInvalidEndpointState:
-		if e.isTCP && tcp.EndpointState(e.ep.State()) == tcp.StateListen {
+		if e.isTCP && tcp.EndpointState(e.ep().State()) == tcp.StateListen {
 			return errno.EISCONN
 		}
 		return errno.EINVAL
@@ -251,16 +276,53 @@ func (e *endpoint) Connect(addr []byte) errno.Errno {
 	}
 }
 
-// disconnect is connect(2) with the family AF_UNSPEC.
+// failedConnect is what the next connect(2) says after one that has come to
+// nothing, and makes the one after that possible.
+func (e *endpoint) failedConnect() errno.Errno {
+	err := e.takeError()
+	if tcp.EndpointState(e.ep().State()) != tcp.StateError {
+		return err
+	}
+	if err == 0 { // SO_ERROR has told it
+		err = errno.ECONNABORTED
+	}
+	e.disconnect()
+	return err
+}
+
+// disconnect is connect(2) with the family AF_UNSPEC. Netstack's TCP endpoints
+// are good for one connection: there is another then, with the same options, bound to
+// the same address.
 func (e *endpoint) disconnect() errno.Errno {
 	if !e.isTCP {
-		return errnoOf(e.ep.Disconnect())
+		return errnoOf(e.ep().Disconnect())
 	}
-	switch tcp.EndpointState(e.ep.State()) {
+	old := e.ep()
+	state := tcp.EndpointState(old.State())
+	switch state {
 	case tcp.StateInitial, tcp.StateBound:
 		return 0
 	}
-	e.ep.Abort()
+	if err := e.make(); err != 0 {
+		return err
+	}
+	old.Abort()
+	e.reading.Lock()
+	e.done = false
+	e.reading.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.set {
+		e.apply(s.level, s.name, s.value)
+	}
+	if e.bound != nil {
+		e.ep().Bind(*e.bound)
+	}
+	switch state {
+	case tcp.StateError, tcp.StateClose, tcp.StateTimeWait, tcp.StateListen:
+	default: // what was on the way is lost
+		e.err.Store(uint32(errno.ECONNRESET))
+	}
 	return 0
 }
 
@@ -270,12 +332,18 @@ func isMulticast(a tcpip.Address) bool {
 
 // Address implements linux.Endpoint.
 func (e *endpoint) Address(peer bool) ([]byte, errno.Errno) {
-	get := e.ep.GetLocalAddress
+	get := e.ep().GetLocalAddress
 	if peer {
 		if e.family == afPacket {
 			return nil, errno.EOPNOTSUPP
 		}
-		get = e.ep.GetRemoteAddress
+		if e.isTCP {
+			switch tcp.EndpointState(e.ep().State()) {
+			case tcp.StateSynSent, tcp.StateTimeWait, tcp.StateClose, tcp.StateError:
+				return nil, errno.ENOTCONN
+			}
+		}
+		get = e.ep().GetRemoteAddress
 	}
 	a, err := get()
 	if err != nil {
@@ -318,7 +386,7 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 	if err := e.takeError(); err != 0 {
 		return 0, err
 	}
-	n, failed := e.ep.Write(m.Data, opts)
+	n, failed := e.ep().Write(m.Data, opts)
 	switch failed.(type) {
 	case *tcpip.ErrHostUnreachable:
 		return int(n), errno.ENETUNREACH
@@ -349,7 +417,7 @@ func (e *endpoint) Receive(m *linux.Message) (int, errno.Errno) {
 	}
 	room := m.Data.Len()
 	w := packetWriter{m: m}
-	res, failed := e.ep.Read(&w, tcpip.ReadOptions{Peek: m.Flags&msgPeek != 0, NeedRemoteAddr: true, NeedLinkPacketInfo: e.family == afPacket})
+	res, failed := e.ep().Read(&w, tcpip.ReadOptions{Peek: m.Flags&msgPeek != 0, NeedRemoteAddr: true, NeedLinkPacketInfo: e.family == afPacket})
 	if failed != nil {
 		if _, ok := failed.(*tcpip.ErrClosedForReceive); ok {
 			return 0, 0
@@ -399,18 +467,18 @@ func (e *endpoint) receiveStream(m *linux.Message) (int, errno.Errno) {
 	if room == 0 {
 		return 0, 0
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.reading.Lock()
+	defer e.reading.Unlock()
 	w := io.Writer(m.Data)
 	if m.Flags&msgTrunc != 0 { // what is read is thrown away (tcp(7))
 		w = &tcpip.LimitedWriter{W: io.Discard, N: int64(room)}
 	}
-	res, failed := e.ep.Read(w, tcpip.ReadOptions{Peek: m.Flags&msgPeek != 0})
+	res, failed := e.ep().Read(w, tcpip.ReadOptions{Peek: m.Flags&msgPeek != 0})
 	m.Flags &^= msgTrunc
 	switch failed.(type) {
 	case nil:
 		if m.Flags&msgPeek == 0 {
-			e.ep.ModerateRecvBuf(res.Count)
+			e.ep().ModerateRecvBuf(res.Count)
 		}
 		if e.opts.is(soTimestamp) {
 			m.Control = e.receivedControl(m.Control, &res.ControlMessages)
@@ -450,7 +518,7 @@ func (e *endpoint) Shutdown(read, write bool) errno.Errno {
 	if write {
 		how |= tcpip.ShutdownWrite
 	}
-	return errnoOf(e.ep.Shutdown(how))
+	return errnoOf(e.ep().Shutdown(how))
 }
 
 // Queued implements linux.Endpoint.
@@ -462,12 +530,12 @@ func (e *endpoint) Queued(sent bool) (int, errno.Errno) {
 		}
 		opt = tcpip.SendQueueSizeOption
 	}
-	if e.isTCP && tcp.EndpointState(e.ep.State()) == tcp.StateListen {
+	if e.isTCP && tcp.EndpointState(e.ep().State()) == tcp.StateListen {
 		return 0, errno.EINVAL
 	}
-	v, err := e.ep.GetSockOptInt(opt)
+	v, err := e.ep().GetSockOptInt(opt)
 	return v, errnoOf(err)
 }
 
 // Close implements linux.Endpoint.
-func (e *endpoint) Close() { e.ep.Close() }
+func (e *endpoint) Close() { e.ep().Close() }

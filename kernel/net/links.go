@@ -1,6 +1,8 @@
 package net
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -26,10 +28,12 @@ const (
 	arphrdEther    = unix.ARPHRD_ETHER
 	arphrdLoopback = unix.ARPHRD_LOOPBACK
 
-	iffUp       = unix.IFF_UP
-	iffLoopback = unix.IFF_LOOPBACK
-	iffRunning  = unix.IFF_RUNNING
-	iffLowerUp  = unix.IFF_LOWER_UP
+	iffUp        = unix.IFF_UP
+	iffLoopback  = unix.IFF_LOOPBACK
+	iffRunning   = unix.IFF_RUNNING
+	iffLowerUp   = unix.IFF_LOWER_UP
+	iffBroadcast = unix.IFF_BROADCAST
+	iffMulticast = unix.IFF_MULTICAST
 
 	loopbackMTU = 65536
 	queueLength = 1000 // packets: SIOCGIFTXQLEN
@@ -41,7 +45,16 @@ func (n *Network) addLink(l *link, ep stack.LinkEndpoint) tcpip.Error {
 	l.index = tcpip.NICID(len(n.links) + 1)
 	n.links = append(n.links, l)
 	n.mu.Unlock()
-	return n.stack.CreateNICWithOptions(l.index, ep, stack.NICOptions{Name: l.name})
+	if err := n.stack.CreateNICWithOptions(l.index, ep, stack.NICOptions{Name: l.name, Disabled: true}); err != nil {
+		return err
+	}
+	if l.flags&iffLoopback == 0 {
+		v6, err := n.stack.GetNetworkEndpoint(l.index, ipv6.ProtocolNumber)
+		if d, ok := v6.(stack.DuplicateAddressDetector); err == nil && ok {
+			d.SetDADConfigurations(stack.DADConfigurations{DupAddrDetectTransmits: 1, RetransmitTimer: time.Second})
+		}
+	}
+	return n.stack.EnableNIC(l.index)
 }
 
 // addAddress gives a device an address, and the way to what its prefix has.
@@ -177,7 +190,8 @@ func (n *Network) Interface(req uint32, r *[linux.IfreqSize]byte) errno.Errno {
 			return errno.EADDRNOTAVAIL
 		case req == unix.SIOCGIFNETMASK:
 			subnet := first.Subnet()
-			addr(tcpip.AddrFromSlice([]byte(subnet.Mask().String())))
+			mask := subnet.Mask()
+			addr(tcpip.AddrFromSlice(mask.AsSlice()))
 		case req == unix.SIOCGIFBRDADDR:
 			addr(broadcast(l, *first))
 		default:

@@ -18,7 +18,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
-	"gosv/kernel/linux"
+	"gosv/kernel/nic"
 )
 
 // Network implements linux.Network.
@@ -26,13 +26,23 @@ type Network struct {
 	once  sync.Once
 	stack *stack.Stack
 
-	mu    sync.Mutex
-	links []*link // by index, from 1 on
-	ports uint32  // the last one of netlink given out
+	random       random
+	config       Config
+	isConfigured chan struct{} // closed when it is
+
+	mu      sync.Mutex // guards what follows
+	links   []*link    // by index, from 1 on
+	ports   uint32     // the last one of netlink given out
+	devices []nic.Device
+	dns     []string // addresses of name servers
+	domain  string
 }
 
-// New makes a network with the loopback device. It is set up when somebody needs it.
-func New() *Network { return &Network{} }
+// New makes a network with the loopback device, which is set up when somebody needs
+// it. Others come with Start. Random fills what it is given with random bytes.
+func New(random func(p []byte)) *Network {
+	return &Network{random: random, isConfigured: make(chan struct{})}
+}
 
 // Numbers of network devices.
 const loopbackNIC = 1
@@ -44,15 +54,20 @@ const defaultTTL = 64
 func (n *Network) up() { n.once.Do(n.start) }
 
 func (n *Network) start() {
-	initPackages()
+	initPackages(n.random)
+	version6 := ipv6.NewProtocolWithOptions(ipv6.Options{
+		NDPConfigs:       ipv6.DefaultNDPConfigurations(),
+		AutoGenLinkLocal: true,
+		NDPDisp:          ndp{n},
+	})
 	n.stack = stack.New(stack.Options{
-		NetworkProtocols:         []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol, arp.NewProtocol},
+		NetworkProtocols:         []stack.NetworkProtocolFactory{ipv4.NewProtocol, version6, arp.NewProtocol},
 		TransportProtocols:       []stack.TransportProtocolFactory{tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		RawFactory:               raw.EndpointFactory{},
 		HandleLocal:              true,
 		AllowPacketEndpointWrite: true,
-		RandSource:               random{},
-		SecureRNG:                random{},
+		RandSource:               n.random,
+		SecureRNG:                n.random,
 	})
 	n.tune()
 	n.addLink(&link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback | iffRunning | iffLowerUp}, loopback.New())
@@ -65,9 +80,9 @@ func (n *Network) tune() {
 	ttl := tcpip.DefaultTTLOption(defaultTTL)
 	n.stack.SetNetworkProtocolOption(ipv4.ProtocolNumber, &ttl)
 	n.stack.SetNetworkProtocolOption(ipv6.ProtocolNumber, &ttl)
-	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
+	sack, moderate, nagle := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true), tcpip.TCPDelayEnabled(true)
 	for _, o := range []tcpip.SettableTransportProtocolOption{
-		&sack, &moderate,
+		&sack, &moderate, &nagle,
 		&tcpip.TCPReceiveBufferSizeRangeOption{Min: leastReceiveBuf, Default: 131072, Max: 6 << 20}, // tcp_rmem
 		&tcpip.TCPSendBufferSizeRangeOption{Min: leastSendBuf, Default: 256 << 10, Max: 4 << 20},
 	} {
@@ -86,21 +101,18 @@ func (n *Network) isLoopback(a tcpip.Address) bool {
 		a.Len() == 16 && header.IsV4LoopbackAddress(tcpip.AddrFrom4Slice(a.AsSlice()[12:])) && header.IsV4MappedAddress(a)
 }
 
-// configured waits until the devices have the addresses that they shall have.
-func (n *Network) configured() {}
-
 // random is the kernel's random numbers, as an io.Reader and as a source for package
 // math/rand.
-type random struct{}
+type random func(p []byte)
 
-func (random) Read(p []byte) (int, error) {
-	linux.FillRandom(p)
+func (r random) Read(p []byte) (int, error) {
+	r(p)
 	return len(p), nil
 }
 
-func (random) Uint64() uint64 {
+func (r random) Uint64() uint64 {
 	var b [8]byte
-	linux.FillRandom(b[:])
+	r(b[:])
 	return le.Uint64(b[:])
 }
 

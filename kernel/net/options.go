@@ -2,6 +2,7 @@ package net
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -27,8 +28,11 @@ const (
 	ipv6FlowinfoSend = 33
 )
 
-// soTimestamp is a bit of options.
-const soTimestamp = 1 << 0
+// Bits of options.
+const (
+	soTimestamp = 1 << iota
+	ipFreebind
+)
 
 // options are those that netstack does not keep.
 type options struct {
@@ -41,6 +45,14 @@ type options struct {
 }
 
 func (o *options) is(bit uint32) bool { return o.switches.Load()&bit != 0 }
+
+func (o *options) turn(bit uint32, on bool) {
+	if on {
+		o.switches.Or(bit)
+	} else {
+		o.switches.And(^bit)
+	}
+}
 
 func (o *options) inherit(from *options) {
 	o.switches.Store(from.switches.Load())
@@ -126,10 +138,11 @@ func (e *endpoint) knows(level int) bool {
 	return false
 }
 
-// unknownLevel is the error for options of a level that a socket does not have.
-func (e *endpoint) unknownLevel(level int) errno.Errno {
-	if e.isTCP || e.family == afPacket || level == unix.SOL_UDP && e.kind == sockRaw {
-		return errno.ENOPROTOOPT
+// unknownLevel is the error when an option is asked for of a level that the socket
+// does not have.
+func (e *endpoint) unknownLevel() errno.Errno {
+	if e.family == afInet {
+		return errno.EOPNOTSUPP
 	}
 	return errno.ENOPROTOOPT
 }
@@ -147,9 +160,9 @@ func boolOf(on bool) []byte {
 func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno) {
 	level, name := int(level32), int(name32)
 	if !e.knows(level) {
-		return nil, e.unknownLevel(level)
+		return nil, e.unknownLevel()
 	}
-	o := e.ep.SocketOptions()
+	o := e.ep().SocketOptions()
 	for i := range toggles {
 		if t := &toggles[i]; t.level == level && t.name == name {
 			return short(level, boolOf(t.get(o)), room), 0
@@ -157,7 +170,7 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 	}
 	for i := range numbers {
 		if n := &numbers[i]; n.level == level && n.name == name {
-			v, err := e.ep.GetSockOptInt(n.opt)
+			v, err := e.ep().GetSockOptInt(n.opt)
 			if err != nil {
 				return nil, errnoOf(err)
 			}
@@ -173,14 +186,15 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 		switch name {
 		case unix.IP_MULTICAST_IF:
 			var v tcpip.MulticastInterfaceOption
-			if err := e.ep.GetSockOpt(&v); err != nil {
+			if err := e.ep().GetSockOpt(&v); err != nil {
 				return nil, errnoOf(err)
 			}
 			b := make([]byte, 4)
 			copy(b, v.InterfaceAddr.AsSlice())
 			return b, 0
-		case unix.IP_FREEBIND, unix.IP_TRANSPARENT, unix.IP_OPTIONS, unix.IP_RECVOPTS, unix.IP_RETOPTS, unix.IP_MULTICAST_ALL,
-			unix.IP_BIND_ADDRESS_NO_PORT:
+		case unix.IP_FREEBIND:
+			return short(level, boolOf(e.opts.is(ipFreebind)), room), 0
+		case unix.IP_TRANSPARENT, unix.IP_OPTIONS, unix.IP_RECVOPTS, unix.IP_RETOPTS, unix.IP_MULTICAST_ALL, unix.IP_BIND_ADDRESS_NO_PORT:
 			return short(level, boolOf(name == unix.IP_MULTICAST_ALL), room), 0
 		case unix.IP_MTU:
 			return e.pathMTU()
@@ -192,7 +206,7 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 		case unix.IPV6_MTU:
 			return e.pathMTU()
 		case unix.IPV6_MULTICAST_IF:
-			v, err := e.ep.GetSockOptInt(tcpip.IPv6MulticastInterfaceOption)
+			v, err := e.ep().GetSockOptInt(tcpip.IPv6MulticastInterfaceOption)
 			return int32Of(v), errnoOf(err)
 		case unix.IPV6_RECVRTHDR, unix.IPV6_RECVHOPOPTS, unix.IPV6_RECVDSTOPTS, unix.IPV6_FREEBIND, unix.IPV6_TRANSPARENT,
 			unix.IPV6_AUTOFLOWLABEL, ipv6Flowinfo, ipv6FlowinfoSend:
@@ -209,11 +223,11 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 
 // pathMTU is the largest packet on the way to the peer.
 func (e *endpoint) pathMTU() ([]byte, errno.Errno) {
-	a, err := e.ep.GetRemoteAddress()
+	a, err := e.ep().GetRemoteAddress()
 	if err != nil {
 		return nil, errno.ENOTCONN
 	}
-	local, _ := e.ep.GetLocalAddress()
+	local, _ := e.ep().GetLocalAddress()
 	return int32Of(e.net.mtuTo(local.Addr, a.Addr)), 0
 }
 
@@ -281,27 +295,27 @@ func (e *endpoint) tcpOption(name, room int) ([]byte, errno.Errno) {
 	switch name {
 	case unix.TCP_KEEPIDLE:
 		var v tcpip.KeepaliveIdleOption
-		err := e.ep.GetSockOpt(&v)
+		err := e.ep().GetSockOpt(&v)
 		return seconds(time.Duration(v), err)
 	case unix.TCP_KEEPINTVL:
 		var v tcpip.KeepaliveIntervalOption
-		err := e.ep.GetSockOpt(&v)
+		err := e.ep().GetSockOpt(&v)
 		return seconds(time.Duration(v), err)
 	case unix.TCP_USER_TIMEOUT:
 		var v tcpip.TCPUserTimeoutOption
-		err := e.ep.GetSockOpt(&v)
+		err := e.ep().GetSockOpt(&v)
 		return int32Of(int(time.Duration(v) / time.Millisecond)), errnoOf(err)
 	case unix.TCP_DEFER_ACCEPT:
 		var v tcpip.TCPDeferAcceptOption
-		err := e.ep.GetSockOpt(&v)
+		err := e.ep().GetSockOpt(&v)
 		return seconds(time.Duration(v), err)
 	case unix.TCP_LINGER2:
 		var v tcpip.TCPLingerTimeoutOption
-		err := e.ep.GetSockOpt(&v)
+		err := e.ep().GetSockOpt(&v)
 		return seconds(time.Duration(v), err)
 	case unix.TCP_CONGESTION:
 		var v tcpip.CongestionControlOption
-		if err := e.ep.GetSockOpt(&v); err != nil {
+		if err := e.ep().GetSockOpt(&v); err != nil {
 			return nil, errnoOf(err)
 		}
 		const nameMax = 16 // TCP_CA_NAME_MAX
@@ -324,10 +338,10 @@ func (e *endpoint) tcpOption(name, room int) ([]byte, errno.Errno) {
 // tcpInfo is struct tcp_info (linux/tcp.h), as far as netstack knows.
 func (e *endpoint) tcpInfo() ([]byte, errno.Errno) {
 	var v tcpip.TCPInfoOption
-	if err := e.ep.GetSockOpt(&v); err != nil {
+	if err := e.ep().GetSockOpt(&v); err != nil {
 		return nil, errnoOf(err)
 	}
-	mss, _ := e.ep.GetSockOptInt(tcpip.MaxSegOption)
+	mss, _ := e.ep().GetSockOptInt(tcpip.MaxSegOption)
 	b := make([]byte, 232)
 	b[0] = byte(tcpStates[min(int(v.State), len(tcpStates)-1)])
 	b[1] = byte(v.CcState)
@@ -365,17 +379,41 @@ var tcpStates = [...]uint8{
 }
 
 // SetOption implements linux.Endpoint.
-func (e *endpoint) SetOption(level32, name32 int32, b []byte) errno.Errno {
+func (e *endpoint) SetOption(level, name int32, b []byte) errno.Errno {
+	err := e.apply(level, name, b)
+	if err == 0 && e.isTCP {
+		e.mu.Lock()
+		e.set = slices.DeleteFunc(e.set, func(s setting) bool { return s.level == level && s.name == name })
+		e.set = append(e.set, setting{level, name, b})
+		e.mu.Unlock()
+	}
+	return err
+}
+
+// inherit gives a connection the options of the socket that it was accepted from.
+func (e *endpoint) inherit(from *endpoint) {
+	e.opts.inherit(&from.opts)
+	from.mu.Lock()
+	e.set = slices.Clone(from.set)
+	from.mu.Unlock()
+	for _, s := range e.set {
+		if s.level == unix.SOL_SOCKET || s.level == unix.SOL_TCP {
+			e.apply(s.level, s.name, s.value)
+		}
+	}
+}
+
+func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 	level, name := int(level32), int(name32)
 	if !e.knows(level) {
-		return e.unknownLevel(level)
+		return errno.ENOPROTOOPT
 	}
 	switch { // options that are no numbers
 	case level == unix.SOL_SOCKET && name == unix.SO_BINDTODEVICE:
 		return e.bindToDevice(b)
 	case level == unix.SOL_TCP && name == unix.TCP_CONGESTION:
 		v := tcpip.CongestionControlOption(cstring(b))
-		if failed := e.ep.SetSockOpt(&v); failed != nil {
+		if failed := e.ep().SetSockOpt(&v); failed != nil {
 			return errno.ENOENT
 		}
 		return 0
@@ -389,6 +427,8 @@ func (e *endpoint) SetOption(level32, name32 int32, b []byte) errno.Errno {
 		return e.multicastInterface(b)
 	case level == unix.SOL_IPV6 && (name == unix.IPV6_JOIN_GROUP || name == unix.IPV6_LEAVE_GROUP):
 		return e.membership6(name == unix.IPV6_JOIN_GROUP, b)
+	case level == unix.SOL_IPV6 && name == unix.IPV6_MULTICAST_HOPS && e.isTCP:
+		return errno.ENOPROTOOPT
 	case level == unix.SOL_ICMPV6 && name == unix.ICMPV6_FILTER:
 		return 0
 	case level == unix.SOL_RAW: // ICMP_FILTER
@@ -403,10 +443,10 @@ func (e *endpoint) SetOption(level32, name32 int32, b []byte) errno.Errno {
 	default:
 		return errno.EINVAL
 	}
-	o := e.ep.SocketOptions()
+	o := e.ep().SocketOptions()
 	for i := range toggles {
 		if t := &toggles[i]; t.level == level && t.name == name {
-			if name == unix.IPV6_V6ONLY && level == unix.SOL_IPV6 && e.bound() {
+			if level == unix.SOL_IPV6 && (name == unix.IPV6_V6ONLY && e.hasPort() || name == unix.IPV6_MULTICAST_LOOP && v != v&1) {
 				return errno.EINVAL
 			}
 			t.set(o, v != 0)
@@ -417,6 +457,12 @@ func (e *endpoint) SetOption(level32, name32 int32, b []byte) errno.Errno {
 		n := &numbers[i]
 		if n.level != level || n.name != name {
 			continue
+		}
+		if n.opt == tcpip.MulticastTTLOption && e.isTCP {
+			return errno.EINVAL
+		}
+		if n.opt == tcpip.IPv4TOSOption {
+			v &= 255
 		}
 		if v == n.unset {
 			switch n.opt {
@@ -440,7 +486,7 @@ func (e *endpoint) SetOption(level32, name32 int32, b []byte) errno.Errno {
 			const ecn = 3 // is TCP's own
 			v &^= ecn
 		}
-		failed := e.ep.SetSockOptInt(n.opt, v)
+		failed := e.ep().SetSockOptInt(n.opt, v)
 		if _, ok := failed.(*tcpip.ErrNotSupported); ok && n.opt == tcpip.MTUDiscoverOption {
 			return 0 // packets are never too big for the way
 		}
@@ -453,14 +499,17 @@ func (e *endpoint) SetOption(level32, name32 int32, b []byte) errno.Errno {
 		return e.setTCPOption(name, v)
 	case unix.SOL_IP:
 		switch name {
-		case unix.IP_FREEBIND, unix.IP_TRANSPARENT, unix.IP_OPTIONS, unix.IP_RECVOPTS, unix.IP_RETOPTS, unix.IP_MULTICAST_ALL,
+		case unix.IP_FREEBIND:
+			e.opts.turn(ipFreebind, v != 0)
+			return 0
+		case unix.IP_TRANSPARENT, unix.IP_OPTIONS, unix.IP_RECVOPTS, unix.IP_RETOPTS, unix.IP_MULTICAST_ALL,
 			unix.IP_BIND_ADDRESS_NO_PORT, unix.IP_LOCAL_PORT_RANGE, unix.IP_ROUTER_ALERT:
 			return 0
 		}
 	case unix.SOL_IPV6:
 		switch name {
 		case unix.IPV6_MULTICAST_IF:
-			return errnoOf(e.ep.SetSockOptInt(tcpip.IPv6MulticastInterfaceOption, v))
+			return errnoOf(e.ep().SetSockOptInt(tcpip.IPv6MulticastInterfaceOption, v))
 		case unix.IPV6_MTU_DISCOVER:
 			e.opts.mtu.Store(int32(v))
 			return 0
@@ -488,9 +537,9 @@ func cstring(b []byte) string {
 	return string(b)
 }
 
-// bound says whether the socket has a port.
-func (e *endpoint) bound() bool {
-	a, err := e.ep.GetLocalAddress()
+// hasPort says whether the socket has a port.
+func (e *endpoint) hasPort() bool {
+	a, err := e.ep().GetLocalAddress()
 	return err == nil && a.Port != 0
 }
 
@@ -502,7 +551,7 @@ func (e *endpoint) bindToDevice(b []byte) errno.Errno {
 			return errno.ENODEV
 		}
 	}
-	return errnoOf(e.ep.SocketOptions().SetBindToDevice(int32(id)))
+	return errnoOf(e.ep().SocketOptions().SetBindToDevice(int32(id)))
 }
 
 func (e *endpoint) setSocketOption(name, v int, b []byte, o *tcpip.SocketOptions) errno.Errno {
@@ -517,11 +566,7 @@ func (e *endpoint) setSocketOption(name, v int, b []byte, o *tcpip.SocketOptions
 		}
 		o.SetLinger(tcpip.LingerOption{Enabled: v != 0, Timeout: time.Duration(max(0, int32(le.Uint32(b[4:])))) * time.Second})
 	case unix.SO_TIMESTAMP:
-		if v != 0 {
-			e.opts.switches.Or(soTimestamp)
-		} else {
-			e.opts.switches.And(^uint32(soTimestamp))
-		}
+		e.opts.turn(soTimestamp, v != 0)
 	case unix.SO_PRIORITY:
 		e.opts.priority.Store(int32(v))
 	case unix.SO_MARK:
@@ -584,7 +629,7 @@ func (e *endpoint) setTCPOption(name, v int) errno.Errno {
 	default:
 		return errno.ENOPROTOOPT
 	}
-	return errnoOf(e.ep.SetSockOpt(opt))
+	return errnoOf(e.ep().SetSockOpt(opt))
 }
 
 // membership4 reads a struct ip_mreq or ip_mreqn.
@@ -619,14 +664,14 @@ func (e *endpoint) membership6(join bool, b []byte) errno.Errno {
 func (e *endpoint) member(join bool, o tcpip.MembershipOption) (err errno.Errno) {
 	if join {
 		v := tcpip.AddMembershipOption(o)
-		err = errnoOf(e.ep.SetSockOpt(&v))
+		err = errnoOf(e.ep().SetSockOpt(&v))
 		if err == errno.EINVAL {
 			err = errno.EADDRINUSE
 		}
 		return err
 	}
 	v := tcpip.RemoveMembershipOption(o)
-	return errnoOf(e.ep.SetSockOpt(&v))
+	return errnoOf(e.ep().SetSockOpt(&v))
 }
 
 // multicastInterface reads a struct in_addr, ip_mreq or ip_mreqn.
@@ -644,5 +689,5 @@ func (e *endpoint) multicastInterface(b []byte) errno.Errno {
 	if le.Uint32(b) != 0 {
 		o.InterfaceAddr = tcpip.AddrFrom4Slice(b[:4])
 	}
-	return errnoOf(e.ep.SetSockOpt(&o))
+	return errnoOf(e.ep().SetSockOpt(&o))
 }

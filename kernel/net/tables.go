@@ -21,6 +21,8 @@ func (n *Network) Table(name string) string {
 	n.up()
 	var b strings.Builder
 	switch name {
+	case "pnp":
+		return n.resolver()
 	case "tcp":
 		n.sockets(&b, tcp.ProtocolNumber, ipv4.ProtocolNumber)
 	case "tcp6":

@@ -3,8 +3,20 @@
 package main
 
 import (
+	"gosv/kernel/boot"
 	"gosv/kernel/guest"
+	"gosv/kernel/linux"
+	"gosv/kernel/metal"
 	"gosv/kernel/net"
 )
 
-func main() { guest.Main(net.New()) }
+func main() { guest.Main(network) }
+
+// network gives k a network, which configures itself while the program runs.
+func network(k *linux.Kernel, log func(string)) {
+	static, _ := boot.Option(metal.CmdLine(), "gosv.ip")
+	n := net.New(linux.FillRandom)
+	k.Network = n
+	n.Start(net.Config{FindDevices: k.NeedDevices, HostName: k.HostName, Static: static, Log: log})
+	nameFiles(k)
+}

@@ -1,0 +1,228 @@
+package net
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"gosv/kernel/nic"
+)
+
+// device is a network device as netstack has it: a stack.LinkEndpoint, and the
+// nic.Handler of what comes.
+type device struct {
+	net *Network
+	dev nic.Device
+	mac tcpip.LinkAddress
+	mtu atomic.Uint32
+
+	link  *link
+	lease tcpip.AddressWithPrefix // from a DHCP server; its client's business
+
+	dispatcher atomic.Pointer[stack.NetworkDispatcher]
+	dhcp       atomic.Pointer[dhcpClient] // gets its packets past netstack, which has no address yet
+
+	mu     sync.Mutex // guards what follows, which WritePackets fills
+	frames []nic.Frame
+	parts  [][]byte
+}
+
+func newDevice(n *Network, d nic.Device) *device {
+	mac := d.MAC()
+	e := &device{net: n, dev: d, mac: tcpip.LinkAddress(mac[:])}
+	e.mtu.Store(uint32(d.MTU()))
+	return e
+}
+
+// What netstack asks (stack.LinkEndpoint).
+func (e *device) MTU() uint32                             { return e.mtu.Load() }
+func (e *device) SetMTU(mtu uint32)                       { e.mtu.Store(min(mtu, uint32(e.dev.MTU()))) }
+func (e *device) MaxHeaderLength() uint16                 { return header.EthernetMinimumSize }
+func (e *device) LinkAddress() tcpip.LinkAddress          { return e.mac }
+func (e *device) SetLinkAddress(tcpip.LinkAddress)        {}
+func (e *device) IsAttached() bool                        { return e.dispatcher.Load() != nil }
+func (e *device) Wait()                                   {}
+func (e *device) Close()                                  {}
+func (e *device) SetOnCloseAction(func())                 {}
+func (e *device) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
+
+// Capabilities implements stack.LinkEndpoint. Netstack either checks the checksums of all
+// packets or of none; where the device says what it knows of each, the others are
+// checked here.
+func (e *device) Capabilities() stack.LinkEndpointCapabilities {
+	if e.dev.Offloads().Checksum {
+		return stack.CapabilityResolutionRequired | stack.CapabilityRXChecksumOffload
+	}
+	return stack.CapabilityResolutionRequired
+}
+
+// GSOMaxSize and SupportedGSO implement stack.GSOEndpoint.
+func (e *device) GSOMaxSize() uint32 {
+	const most = 65535 - header.EthernetMinimumSize // an IP packet has no more
+	return most
+}
+
+func (e *device) SupportedGSO() stack.SupportedGSO {
+	if o := e.dev.Offloads(); o.Checksum && o.TCP4 && o.TCP6 {
+		return stack.HostGSOSupported
+	}
+	return stack.GVisorGSOSupported
+}
+
+// Attach implements stack.LinkEndpoint.
+func (e *device) Attach(d stack.NetworkDispatcher) {
+	if d == nil {
+		e.dispatcher.Store(nil)
+		return
+	}
+	e.dispatcher.Store(&d)
+}
+
+// AddHeader implements stack.LinkEndpoint.
+func (e *device) AddHeader(p *stack.PacketBuffer) {
+	header.Ethernet(p.LinkHeader().Push(header.EthernetMinimumSize)).Encode(&header.EthernetFields{
+		SrcAddr: e.mac,
+		DstAddr: p.EgressRoute.RemoteLinkAddress,
+		Type:    p.NetworkProtocolNumber,
+	})
+}
+
+// ParseHeader implements stack.LinkEndpoint.
+func (e *device) ParseHeader(p *stack.PacketBuffer) bool {
+	_, ok := p.LinkHeader().Consume(header.EthernetMinimumSize)
+	return ok
+}
+
+// WritePackets implements stack.LinkEndpoint.
+func (e *device) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.frames, e.parts = e.frames[:0], e.parts[:0]
+	for _, p := range list.AsSlice() {
+		first := len(e.parts)
+		e.parts = append(e.parts, p.AsSlices()...)
+		f := nic.Frame{Parts: e.parts[first:len(e.parts):len(e.parts)]}
+		if o := &p.GSOOptions; o.Type == stack.GSOTCPv4 || o.Type == stack.GSOTCPv6 {
+			f.HeaderLen = uint16(p.HeaderSize())
+			if o.NeedsCsum {
+				f.NeedsChecksum = true
+				f.ChecksumStart, f.ChecksumOffset = header.EthernetMinimumSize+o.L3HdrLen, o.CsumOffset
+			}
+			if p.Data().Size() > int(o.MSS) {
+				f.SegmentSize = o.MSS
+				if f.Segments = nic.TCP4; o.Type == stack.GSOTCPv6 {
+					f.Segments = nic.TCP6
+				}
+			}
+		}
+		e.frames = append(e.frames, f)
+	}
+	n := e.dev.Send(e.frames)
+	clear(e.parts)
+	if n < len(e.frames) && n == 0 {
+		return 0, &tcpip.ErrNoBufferSpace{}
+	}
+	return n, nil
+}
+
+// Receive implements nic.Handler.
+func (e *device) Receive(frames []nic.Frame) {
+	d := e.dispatcher.Load()
+	if d == nil {
+		return
+	}
+	for i := range frames {
+		f := &frames[i]
+		size := 0
+		for _, part := range f.Parts {
+			size += len(part)
+		}
+		if size < header.EthernetMinimumSize {
+			continue
+		}
+		v := buffer.NewView(size)
+		for _, part := range f.Parts {
+			v.Write(part)
+		}
+		if c := e.dhcp.Load(); c != nil && c.take(v.AsSlice()) {
+			v.Release()
+			continue
+		}
+		if !f.ChecksumValid && !f.NeedsChecksum && e.dev.Offloads().Checksum && !checksumsRight(v.AsSlice()) {
+			v.Release()
+			continue
+		}
+		p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
+		e.deliver(*d, p)
+		p.DecRef()
+	}
+}
+
+// checksumsRight checks a frame's TCP or UDP and IPv4 checksums. What is malformed, in
+// fragments or has extension headers is for others to judge.
+func checksumsRight(frame []byte) bool {
+	b := frame[header.EthernetMinimumSize:]
+	var from, to tcpip.Address
+	var protocol tcpip.TransportProtocolNumber
+	var data []byte
+	switch header.Ethernet(frame).Type() {
+	case header.IPv4ProtocolNumber:
+		ip := header.IPv4(b)
+		if !ip.IsValid(len(b)) {
+			return true
+		}
+		if !ip.IsChecksumValid() {
+			return false
+		}
+		if ip.More() || ip.FragmentOffset() != 0 {
+			return true
+		}
+		from, to, protocol, data = ip.SourceAddress(), ip.DestinationAddress(), ip.TransportProtocol(), ip.Payload()
+	case header.IPv6ProtocolNumber:
+		ip := header.IPv6(b)
+		if !ip.IsValid(len(b)) {
+			return true
+		}
+		from, to, protocol, data = ip.SourceAddress(), ip.DestinationAddress(), ip.TransportProtocol(), ip.Payload()
+	default:
+		return true
+	}
+	switch protocol {
+	case header.TCPProtocolNumber:
+	case header.UDPProtocolNumber:
+		if len(data) >= header.UDPMinimumSize && header.UDP(data).Checksum() == 0 {
+			return true // it has none
+		}
+	default:
+		return true
+	}
+	const right = 0xffff
+	return checksum.Checksum(data, header.PseudoHeaderChecksum(protocol, from, to, uint16(len(data)))) == right
+}
+
+func (e *device) deliver(d stack.NetworkDispatcher, p *stack.PacketBuffer) {
+	b, ok := p.LinkHeader().Consume(header.EthernetMinimumSize)
+	if !ok {
+		return
+	}
+	eth := header.Ethernet(b)
+	switch to := eth.DestinationAddress(); {
+	case to == header.EthernetBroadcastAddress:
+		p.PktType = tcpip.PacketBroadcast
+	case header.IsMulticastEthernetAddress(to):
+		p.PktType = tcpip.PacketMulticast
+	case to == e.mac:
+		p.PktType = tcpip.PacketHost
+	default:
+		p.PktType = tcpip.PacketOtherHost
+	}
+	d.DeliverNetworkPacket(eth.Type(), p)
+}
+
+// LinkChanged implements nic.Handler.
+func (e *device) LinkChanged() {}
