@@ -20,7 +20,7 @@ var (
 )
 
 // stdFew are the packages of make test: those that say most about a kernel.
-var stdFew = []string{"bufio", "context", "internal/poll", "io", "io/fs", "os", "os/signal", "runtime/debug", "sort", "strings", "sync", "sync/atomic", "syscall", "time"}
+var stdFew = []string{"bufio", "context", "internal/poll", "io", "io/fs", "net", "os", "os/signal", "runtime/debug", "sort", "strings", "sync", "sync/atomic", "syscall", "time"}
 
 // stdAll names the packages of make std, as go list does.
 var stdAll = strings.Fields(`
