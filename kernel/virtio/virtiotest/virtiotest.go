@@ -399,11 +399,33 @@ func (c *Chain) DoneWith(head, written uint32) {
 		d.mu.Unlock()
 		return
 	}
-	at := q.Used + 4 + 8*(uint64(q.usedIdx)&uint64(q.Size-1))
-	atomic.StoreUint32(d.Memory.word(at), head)
-	atomic.StoreUint32(d.Memory.word(at+4), written)
 	old := q.usedIdx
+	q.put(d.Memory, head, written)
+	d.publish(q, old)
+}
+
+// DoneAll gives chains of one queue back to the driver, which sees them all at once.
+func (d *Device) DoneAll(chains []*Chain) {
+	d.mu.Lock()
+	q := chains[0].q
+	old := q.usedIdx
+	for _, c := range chains {
+		q.put(d.Memory, uint32(c.head), uint32(c.written))
+	}
+	d.publish(q, old)
+}
+
+// put writes the next element of the used ring.
+func (q *queue) put(m *Memory, head, written uint32) {
+	at := q.Used + 4 + 8*(uint64(q.usedIdx)&uint64(q.Size-1))
+	atomic.StoreUint32(m.word(at), head)
+	atomic.StoreUint32(m.word(at+4), written)
 	q.usedIdx++
+}
+
+// publish makes the driver see what has been put since the index was old, and
+// interrupts it if it wants that. d.mu is held before, and not after.
+func (d *Device) publish(q *queue, old uint16) {
 	atomic.StoreUint32(d.Memory.word(q.Used), uint32(q.usedIdx)<<16)
 	avail := atomic.LoadUint32(d.Memory.word(q.Avail))
 	interrupt := avail&1 == 0

@@ -1,0 +1,564 @@
+// Package net drives the network device (virtio 1.2 section 5.1).
+package net
+
+import (
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"gosv/kernel/gotimer"
+	"gosv/kernel/metal"
+	"gosv/kernel/nic"
+	"gosv/kernel/virtio"
+)
+
+// Features (section 5.1.3).
+const (
+	featureChecksum      = 1 << 0 // the device fills in checksums
+	featureGuestChecksum = 1 << 1 // we take frames without
+	featureMTU           = 1 << 3
+	featureMAC           = 1 << 5
+	featureGuestTCP4     = 1 << 7 // we take large TCP segments
+	featureGuestTCP6     = 1 << 8
+	featureTCP4          = 1 << 11 // the device cuts large TCP segments
+	featureTCP6          = 1 << 12
+	featureMergeable     = 1 << 15 // a frame may come in several buffers
+	featureStatus        = 1 << 16
+
+	featureLarge = featureGuestTCP4 | featureGuestTCP6
+	features     = featureChecksum | featureGuestChecksum | featureMTU | featureMAC | featureLarge |
+		featureTCP4 | featureTCP6 | featureMergeable | featureStatus
+)
+
+// The configuration (section 5.1.4), and the queues without multiqueue (5.1.2).
+const (
+	configMAC    = 0
+	configStatus = 6
+	configMTU    = 10
+
+	statusLinkUp = 1
+
+	rxQueue, txQueue = 0, 1
+)
+
+const (
+	queueSize  = 256
+	pageSize   = 4096
+	chunkPages = 16  // that memory is taken in
+	mostPages  = 256 // of frames that are sent
+	batch      = 32  // frames that are handed over at once
+	patience   = 1e9 // ns until a device that takes no frames is not waited for
+
+	ethernetHeader, vlanTag = 14, 4
+	defaultMTU, leastMTU    = 1500, 68
+	mostFrame               = 65535 + ethernetHeader + vlanTag
+
+	errFrame  virtio.Error = "it writes frames that make no sense"
+	errMemory virtio.Error = "there is too little memory for it"
+)
+
+// header is struct virtio_net_hdr (section 5.1.6). Without its last field, which
+// legacy devices have only with mergeable buffers, it is shorter.
+type header struct {
+	flags, segments               uint8
+	headerLen, segmentSize        uint16
+	checksumStart, checksumOffset uint16
+	buffers                       uint16
+}
+
+const (
+	shortHeader = 10
+	longHeader  = 12
+
+	needsChecksum = 1 // flags
+	dataValid     = 2
+
+	segmentsTCP4 = 1
+	segmentsUDP  = 3
+	segmentsTCP6 = 4
+	segmentsECN  = 0x80 // besides
+)
+
+func (h *header) bytes() *[longHeader]byte { return (*[longHeader]byte)(unsafe.Pointer(h)) }
+
+// Device is the device. It implements nic.Device.
+type Device struct {
+	dev       *virtio.Device
+	headerLen int
+	mergeable bool
+	mac       [6]byte
+	mtu       int
+	handler   nic.Handler
+	tx        sender
+	rx        receiver
+
+	mu sync.Mutex // guards
+	up bool
+}
+
+// New returns the device with its features agreed on. It does not begin, and has no
+// memory, before Start. random makes an address for one that has none.
+func New(d *virtio.Device, random func(p []byte)) (*Device, error) {
+	f, err := d.Negotiate(features)
+	if err == nil && f&featureMergeable == 0 && f&featureLarge != 0 {
+		// Each buffer would have to be for the largest.
+		f, err = d.Negotiate(features &^ featureLarge)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n := &Device{dev: d, mergeable: f&featureMergeable != 0, mtu: defaultMTU, headerLen: longHeader}
+	if d.Legacy() && !n.mergeable {
+		n.headerLen = shortHeader
+	}
+	if f&featureMAC != 0 {
+		d.ConfigBytes(configMAC, n.mac[:])
+	}
+	const multicast, local = 1, 2
+	if n.mac == [6]byte{} || n.mac[0]&multicast != 0 {
+		random(n.mac[:])
+		n.mac[0] = n.mac[0]&^multicast | local
+	}
+	if f&featureMTU != 0 {
+		if mtu := int(d.Config16(configMTU)); mtu >= leastMTU {
+			n.mtu = mtu
+		}
+	}
+	n.up = n.linkUp()
+	return n, nil
+}
+
+// MAC, MTU, LinkUp and Offloads implement nic.Device.
+func (n *Device) MAC() [6]byte { return n.mac }
+func (n *Device) MTU() int     { return n.mtu }
+
+func (n *Device) LinkUp() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.up
+}
+
+func (n *Device) Offloads() nic.Offloads {
+	c := n.dev.Has(featureChecksum)
+	return nic.Offloads{Checksum: c, TCP4: c && n.dev.Has(featureTCP4), TCP6: c && n.dev.Has(featureTCP6)}
+}
+
+func (n *Device) linkUp() bool {
+	return !n.dev.Has(featureStatus) || n.dev.Config16(configStatus)&statusLinkUp != 0
+}
+
+// changed is called when the configuration did.
+func (n *Device) changed() {
+	up := n.linkUp()
+	n.mu.Lock()
+	news := n.up != up
+	n.up = up
+	n.mu.Unlock()
+	if news {
+		n.handler.LinkChanged()
+	}
+}
+
+// Start implements nic.Device.
+func (n *Device) Start(h nic.Handler) (err error) {
+	n.handler = h
+	n.rx.work, n.tx.room = make(chan struct{}, 1), make(chan struct{}, 1)
+	if n.dev.Has(featureStatus) {
+		n.dev.OnConfig(n.changed)
+	}
+	n.dev.OnFail(func(error) {
+		signal(n.tx.room)
+		signal(n.rx.work)
+	})
+	if n.rx.q, err = n.dev.NewQueue(rxQueue, queueSize, n.come); err != nil {
+		return err
+	}
+	if n.tx.q, err = n.dev.NewQueue(txQueue, queueSize, n.gone); err != nil {
+		return err
+	}
+	if err = n.fill(); err != nil {
+		return err
+	}
+	if err = n.tx.init(n.dev.Memory()); err != nil {
+		return err
+	}
+	if err = n.dev.Start(); err != nil {
+		return err
+	}
+	n.rx.q.Kick()
+	go n.receive()
+	return nil
+}
+
+// signal wakes who receives from c.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// receiver is where frames come in.
+type receiver struct {
+	q    *virtio.Queue
+	work chan struct{} // of receive: it may find something
+
+	frames []nic.Frame // of a batch,
+	parts  [][]byte
+	used   []*rxBuffer // and what they are in
+}
+
+// rxBuffer is memory for a frame, or for a part of one.
+type rxBuffer struct {
+	in    [2]virtio.Buffer // header and frame, or both in one
+	whole []byte           // with the header
+}
+
+// fill gives the device buffers: a 64th of the memory that is free.
+func (n *Device) fill() error {
+	r := &n.rx
+	size := pageSize
+	if !n.mergeable {
+		size = 2048
+		for size < longHeader+n.mtu+ethernetHeader+vlanTag {
+			size *= 2
+		}
+	}
+	const least, share = 32, 64
+	free, _ := metal.FreeMemory()
+	count := min(max(int(free/share)/size, least), r.q.Size()/2)
+	m := n.dev.Memory()
+	for made := 0; made < count; {
+		chunk := max(chunkPages*pageSize, size)
+		p, err := m.Alloc(chunk)
+		if err != nil {
+			if made > 0 && size <= pageSize {
+				break
+			}
+			return errMemory
+		}
+		for at := 0; at+size <= chunk && made < count; at += size {
+			b := &rxBuffer{whole: p.Bytes[at : at+size : at+size]}
+			if n.mergeable {
+				b.in[0] = p.Buffer(at, size)
+			} else { // legacy devices want the header by itself
+				b.in = [2]virtio.Buffer{p.Buffer(at, n.headerLen), p.Buffer(at+n.headerLen, size-n.headerLen)}
+			}
+			n.give(b)
+			made++
+		}
+	}
+	return nil
+}
+
+// give gives the device a buffer.
+func (n *Device) give(b *rxBuffer) {
+	in := b.in[:]
+	if n.mergeable {
+		in = in[:1]
+	}
+	n.rx.q.Add(nil, in, b) // fails only when the device has
+}
+
+// come is called when frames have come.
+func (n *Device) come() { signal(n.rx.work) }
+
+// receive hands frames to the handler, which may send some: so this goroutine may
+// wait, where the interrupt's may not.
+func (n *Device) receive() {
+	for range n.rx.work {
+		n.rx.q.Interrupts(false)
+		for {
+			if n.collect() {
+				continue
+			}
+			n.rx.q.Interrupts(true)
+			if !n.collect() {
+				break
+			}
+			n.rx.q.Interrupts(false)
+		}
+		if n.dev.Err() != nil {
+			return
+		}
+	}
+}
+
+// collect hands over what has come, a batch at most, and says whether there was any.
+func (n *Device) collect() (any bool) {
+	r := &n.rx
+	r.frames, r.parts, r.used = r.frames[:0], r.parts[:0], r.used[:0]
+	for len(r.frames) < batch {
+		if !n.frame() {
+			break
+		}
+	}
+	if len(r.used) == 0 {
+		return false
+	}
+	if len(r.frames) > 0 && n.dev.Err() == nil {
+		n.handler.Receive(r.frames)
+	}
+	for _, b := range r.used {
+		n.give(b)
+	}
+	r.q.Kick()
+	return true
+}
+
+// frame adds a frame to the batch, if one has come. What the device wrote is copied
+// before it is looked at.
+func (n *Device) frame() bool {
+	r := &n.rx
+	b, written := n.next()
+	if b == nil {
+		return false
+	}
+	var h header
+	copy(h.bytes()[:n.headerLen], b.whole)
+	if written < n.headerLen {
+		n.dev.Fail(errFrame)
+		return false
+	}
+	count := 1
+	if n.mergeable {
+		count = int(h.buffers)
+	}
+	first := len(r.parts)
+	r.parts = append(r.parts, b.whole[n.headerLen:written])
+	total := written - n.headerLen
+	for i := 1; i < count; i++ {
+		b, written := n.next()
+		if b == nil || total+written > mostFrame {
+			n.dev.Fail(errFrame)
+			return false
+		}
+		total += written
+		r.parts = append(r.parts, b.whole[:written])
+	}
+	f := nic.Frame{Parts: r.parts[first:len(r.parts):len(r.parts)]}
+	if count > 0 && total >= ethernetHeader && n.describe(&h, &f, total) {
+		r.frames = append(r.frames, f)
+	}
+	return true
+}
+
+// next takes a buffer that the device has used, nil if there is none.
+func (n *Device) next() (*rxBuffer, int) {
+	token, written, ok := n.rx.q.Next()
+	if !ok {
+		return nil, 0
+	}
+	b := token.(*rxBuffer)
+	n.rx.used = append(n.rx.used, b)
+	return b, int(written)
+}
+
+// describe takes over what a header says of a frame, if that can be.
+func (n *Device) describe(h *header, f *nic.Frame, total int) bool {
+	if !n.dev.Has(featureGuestChecksum) {
+		return true
+	}
+	f.ChecksumValid = h.flags&dataValid != 0
+	if f.NeedsChecksum = h.flags&needsChecksum != 0; f.NeedsChecksum {
+		if int(h.checksumStart)+int(h.checksumOffset)+2 > total {
+			return false
+		}
+		f.ChecksumStart, f.ChecksumOffset = h.checksumStart, h.checksumOffset
+	}
+	switch h.segments &^ segmentsECN {
+	case segmentsTCP4:
+		f.Segments = nic.TCP4
+	case segmentsTCP6:
+		f.Segments = nic.TCP6
+	case segmentsUDP:
+		f.Segments = nic.UDP
+	default:
+		return true
+	}
+	f.SegmentSize, f.HeaderLen = h.segmentSize, h.headerLen
+	return f.SegmentSize > 0 && int(f.HeaderLen) <= total
+}
+
+// sender is where frames go out. They are copied into pages.
+type sender struct {
+	mu      sync.Mutex
+	q       *virtio.Queue
+	mem     virtio.Memory
+	headers virtio.Piece
+	slots   []txSlot
+	free    *txSlot
+	pages   []virtio.Piece // free ones
+	made    int
+	room    chan struct{} // something was sent
+	out     []virtio.Buffer
+}
+
+// txSlot is a frame on its way.
+type txSlot struct {
+	header virtio.Buffer
+	bytes  []byte
+	pages  []virtio.Piece
+	next   *txSlot
+}
+
+const slotSize = 16
+
+func (s *sender) init(m virtio.Memory) (err error) {
+	n := s.q.Size() / 2
+	s.mem = m
+	if s.headers, err = m.Alloc(n * slotSize); err != nil {
+		return err
+	}
+	s.slots = make([]txSlot, n)
+	for i := range s.slots {
+		x := &s.slots[i]
+		x.header, x.bytes = s.headers.Buffer(i*slotSize, longHeader), s.headers.Bytes[i*slotSize:]
+		x.next, s.free = s.free, x
+	}
+	s.q.Interrupts(false)
+	return nil
+}
+
+// gone is called when frames were sent.
+func (n *Device) gone() { signal(n.tx.room) }
+
+// reap takes back what was sent.
+func (s *sender) reap() {
+	for {
+		token, _, ok := s.q.Next()
+		if !ok {
+			return
+		}
+		x := token.(*txSlot)
+		s.pages = append(s.pages, x.pages...)
+		x.pages = x.pages[:0]
+		x.next, s.free = s.free, x
+	}
+}
+
+// get makes n pages free, if there is memory.
+func (s *sender) get(n int) bool {
+	for len(s.pages) < n && s.made < mostPages {
+		p, err := s.mem.Alloc(chunkPages * pageSize)
+		if err != nil {
+			if p, err = s.mem.Alloc(pageSize); err != nil {
+				break
+			}
+		}
+		for at := 0; at < len(p.Bytes); at += pageSize {
+			s.pages = append(s.pages, virtio.Piece{Addr: p.Addr + uint64(at), Bytes: p.Bytes[at : at+pageSize : at+pageSize]})
+			s.made++
+		}
+	}
+	return len(s.pages) >= n
+}
+
+// Send implements nic.Device.
+func (n *Device) Send(frames []nic.Frame) (done int) {
+	s := &n.tx
+	s.mu.Lock()
+	for done < len(frames) && n.dev.Err() == nil && n.send(&frames[done]) {
+		done++
+	}
+	notify := s.q.Publish()
+	s.mu.Unlock()
+	if notify {
+		s.q.Notify()
+	}
+	return done
+}
+
+// send puts a frame into the queue, when there is room.
+func (n *Device) send(f *nic.Frame) bool {
+	s := &n.tx
+	total := 0
+	for _, p := range f.Parts {
+		total += len(p)
+	}
+	if total == 0 || total > mostFrame {
+		return true // nobody would miss it
+	}
+	pages := (total + pageSize - 1) / pageSize
+	if s.free == nil || len(s.pages) < pages {
+		s.reap()
+	}
+	for s.free == nil || !s.get(pages) || !s.add(n, f, pages) {
+		if !n.await() {
+			return false
+		}
+	}
+	return true
+}
+
+// await waits until the device has sent something.
+func (n *Device) await() bool {
+	s := &n.tx
+	if s.q.Publish() {
+		s.q.Notify()
+	}
+	s.q.Interrupts(true)
+	defer s.q.Interrupts(false)
+	before := s.q.InFlight()
+	if s.reap(); s.q.InFlight() < before {
+		return true
+	}
+	if before == 0 { // there is no memory
+		return false
+	}
+	var over atomic.Bool
+	timer := gotimer.Start(patience, func() {
+		over.Store(true)
+		n.gone()
+	})
+	defer timer.Stop()
+	for n.dev.Err() == nil && !over.Load() {
+		<-s.room
+		if s.reap(); s.q.InFlight() < before {
+			return true
+		}
+	}
+	return false
+}
+
+// add copies a frame into pages and puts it into the queue, if that has room.
+func (s *sender) add(n *Device, f *nic.Frame, count int) bool {
+	x := s.free
+	var h header
+	if f.NeedsChecksum {
+		h.flags, h.checksumStart, h.checksumOffset = needsChecksum, f.ChecksumStart, f.ChecksumOffset
+	}
+	switch f.Segments {
+	case nic.TCP4:
+		h.segments = segmentsTCP4
+	case nic.TCP6:
+		h.segments = segmentsTCP6
+	}
+	if h.segments != 0 {
+		h.segmentSize, h.headerLen = f.SegmentSize, f.HeaderLen
+	}
+	copy(x.bytes, h.bytes()[:n.headerLen])
+	s.out = append(s.out[:0], virtio.Buffer{Addr: x.header.Addr, Len: uint32(n.headerLen)})
+	taken := s.pages[len(s.pages)-count:]
+	page, at := 0, 0
+	for _, p := range f.Parts {
+		for len(p) > 0 {
+			k := copy(taken[page].Bytes[at:], p)
+			p = p[k:]
+			if at += k; at == pageSize {
+				s.out = append(s.out, taken[page].Buffer(0, pageSize))
+				page, at = page+1, 0
+			}
+		}
+	}
+	if at > 0 {
+		s.out = append(s.out, taken[page].Buffer(0, at))
+	}
+	if s.q.Add(s.out, nil, x) != nil {
+		return false
+	}
+	x.pages = append(x.pages, taken...)
+	s.pages = s.pages[:len(s.pages)-count]
+	s.free, x.next = x.next, nil
+	return true
+}
