@@ -27,6 +27,7 @@ type bench struct {
 	gosv                string // paths
 	kernel              string
 	micros, linuxMicros micros
+	vsocks              vsocks
 }
 
 // skip is the reason why something is not measured on this machine.

@@ -7,6 +7,8 @@ const (
 	unitBytes        = "bytes"
 	unitMiB          = "MiB"
 	unitRatio        = "of Linux's time"
+	unitMBs          = "MB/s"
+	unitPerSecond    = "per second"
 )
 
 // microOperations are those that micro.c measures, in its order.
@@ -44,5 +46,18 @@ func rows() []row {
 		}
 		list = append(list, r)
 	}
-	return list
+	for _, n := range []struct{ name, of, unit string }{
+		{"vsock, to the host", vsockToHost, unitMBs}, {"vsock, from the host", vsockFromHost, unitMBs}, {"vsock, round trips", vsockRounds, unitPerSecond},
+	} {
+		list = append(list, row{
+			name: n.name, unit: n.unit,
+			measure: func(b *bench) (float64, string, error) { return b.vsock(n.of, false) },
+			linux:   func(b *bench) (float64, string, error) { return b.vsock(n.of, true) },
+		})
+	}
+	return append(list, row{
+		name: "vsock, exits of a round trip", unit: unitExits,
+		measure: func(b *bench) (float64, string, error) { return b.vsockExits(false) },
+		linux:   func(b *bench) (float64, string, error) { return b.vsockExits(true) },
+	})
 }

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gosv/internal/vmm"
+)
+
+// What vsockpeer.c prints in front of its numbers.
+const (
+	vsockToHost   = "to the host MB/s"
+	vsockFromHost = "from the host MB/s"
+	vsockRounds   = "round trips/s"
+)
+
+var (
+	vsockPeer   = program{"vsockpeer", "gcc", "test/programs/c/vsockpeer.c"}
+	linuxVsock  = program{"vsockinit", "gcc", "bench/linux/vsockinit.c"}
+	linuxVsocks = []string{ // its modules, in the order in which they need each other
+		"drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_mmio", "net/vmw_vsock/vsock",
+		"net/vmw_vsock/vmw_vsock_virtio_transport_common", "net/vmw_vsock/vmw_vsock_virtio_transport",
+	}
+)
+
+// vsocks are the medians of some runs on Firecracker, of both kernels by turns, measured
+// when first asked for.
+type vsocks struct {
+	gosv, linux map[string]float64
+	err         error
+}
+
+// vsock returns what a number that vsockpeer prints is on gosv, or on a Linux guest.
+func (b *bench) vsock(name string, linux bool) (float64, string, error) {
+	v := &b.vsocks
+	if v.gosv == nil && v.err == nil {
+		v.gosv, v.linux, v.err = b.measureVsock()
+	}
+	if v.err != nil {
+		return 0, "", v.err
+	}
+	if linux {
+		return v.linux[name], "", nil
+	}
+	return v.gosv[name], fmt.Sprintf("%.2f of Linux's", v.gosv[name]/v.linux[name]), nil
+}
+
+func (b *bench) measureVsock() (gosv, linux map[string]float64, err error) {
+	const megabytes, rounds, runs = 32, 500, 3
+	us, them, vmm, err := b.vsockMachines(megabytes, rounds)
+	if err != nil {
+		return nil, nil, err
+	}
+	script := b.vsockHost() + fmt.Sprintf("for i in $(seq %d); do rm -f %s; echo; echo gosv; %s; rm -f %s; echo; echo linux; %s; done; exit 0",
+		runs, b.vsockPath(), us, b.vsockPath(), them)
+	out, err := b.kvmbox(nil, vmm, []string{"sh", "-c", script})
+	if err != nil {
+		return nil, nil, err
+	}
+	if gosv, err = parseVsock(out, "gosv", runs); err == nil {
+		linux, err = parseVsock(out, "linux", runs)
+	}
+	return gosv, linux, err
+}
+
+// parseVsock returns the medians of what the runs of one kernel printed, each after
+// a line with its name.
+func parseVsock(out, kernel string, runs int) (map[string]float64, error) {
+	all := map[string][]float64{}
+	in := ""
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		if line == "gosv" || line == "linux" {
+			in = line
+		}
+		m := regexp.MustCompile(`(` + vsockToHost + `|` + vsockFromHost + `|` + vsockRounds + `) ([0-9.]+)$`).FindStringSubmatch(line)
+		if m == nil || in != kernel {
+			continue
+		}
+		n, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			return nil, err
+		}
+		all[m[1]] = append(all[m[1]], n)
+	}
+	medians := map[string]float64{}
+	for _, name := range []string{vsockToHost, vsockFromHost, vsockRounds} {
+		if len(all[name]) != runs {
+			return nil, fmt.Errorf("%d results of %s, not %d, for %s:\n%s", len(all[name]), name, runs, kernel, out)
+		}
+		slices.Sort(all[name])
+		medians[name] = all[name][runs/2]
+	}
+	return medians, nil
+}
+
+// vsockPath is where the guests' sockets are in the box, vsockHost the shell command
+// that starts who answers there.
+func (b *bench) vsockPath() string { return filepath.Join(b.dir, "vsock") }
+func (b *bench) vsockHost() string {
+	return fmt.Sprintf("%s serve %s_1024 & sleep 1; ", filepath.Join(b.dir, "vsockhost"), b.vsockPath())
+}
+
+// vsockMachines returns the commands that run vsockpeer on gosv and on Linux, quoted
+// for a shell, and the VMM's path.
+func (b *bench) vsockMachines(megabytes, rounds int) (us, them, path string, err error) {
+	if _, err := command("env", "CGO_ENABLED=0", "go", "build", "-o", filepath.Join(b.dir, "vsockhost"), "./test/programs/vsockhost"); err != nil {
+		return "", "", "", err
+	}
+	args := []string{"connect", "2", "1024", strconv.Itoa(megabytes), strconv.Itoa(rounds)}
+	bin, err := b.compile(vsockPeer)
+	if err != nil {
+		return "", "", "", err
+	}
+	img := bin + ".img"
+	if _, err := command(b.gosv, append([]string{"build", "-o", img, bin}, args...)...); err != nil {
+		return "", "", "", err
+	}
+	names := []program{linuxVsock, vsockPeer}
+	for i, m := range linuxVsocks {
+		found, err := filepath.Glob("/lib/modules/*-cloud-amd64/kernel/" + m + ".ko")
+		if err != nil {
+			return "", "", "", err
+		}
+		if len(found) == 0 {
+			return "", "", "", skip("no " + m + ".ko (Debian: apt-get install linux-image-cloud-amd64)")
+		}
+		name := string(rune('a'+i)) + ".ko"
+		text, err := os.ReadFile(found[len(found)-1])
+		if err != nil {
+			return "", "", "", err
+		}
+		if err := os.WriteFile(filepath.Join(b.dir, name), text, 0o644); err != nil {
+			return "", "", "", err
+		}
+		names = append(names, program{name: name})
+	}
+	linux, err := b.linuxMachine(names...)
+	if err != nil {
+		return "", "", "", err
+	}
+	linux.CmdLine += " -- " + strings.Join(args, " ")
+	gosv := b.machine(img)
+	var quoted [2]string
+	for i, m := range []*vmm.Machine{gosv, linux} {
+		m.Devices.Vsock = &vmm.Vsock{CID: 3, Path: b.vsockPath()}
+		m.Memory = 128
+		argv, err := b.firecracker(m, "vsock"+strconv.Itoa(i))
+		if err != nil {
+			return "", "", "", err
+		}
+		quoted[i], path = vmm.Quote(argv), argv[0]
+	}
+	return quoted[0], quoted[1], path, nil
+}
+
+// vsockExits counts the VM exits of a round trip: those that more of them cause.
+func (b *bench) vsockExits(linux bool) (float64, string, error) {
+	const few, many = 100, 1100
+	var total [2]float64
+	for i, rounds := range []int{few, many} {
+		us, them, vmm, err := b.vsockMachines(1, rounds)
+		if err != nil {
+			return 0, "", err
+		}
+		if linux {
+			us = them
+		}
+		out, err := b.kvmbox([]string{"-e"}, vmm, []string{"sh", "-c", b.vsockHost() + us + "; exit 0"})
+		if err != nil {
+			return 0, "", err
+		}
+		if !strings.Contains(out, vsockRounds) {
+			return 0, "", fmt.Errorf("no %s in its output:\n%s", vsockRounds, out)
+		}
+		if total[i], _, err = parseExits(out); err != nil {
+			return 0, "", err
+		}
+	}
+	return (total[1] - total[0]) / (many - few), "", nil
+}
