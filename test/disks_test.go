@@ -55,6 +55,22 @@ var diskMachines = map[string]machine{
 	"microvm without ACPI":        {"--machine", "microvm,acpi=off"},
 	"legacy microvm":              {"--machine", "microvm", "--vmm-arg=-global", "--vmm-arg=virtio-mmio.force-legacy=true"},
 	"legacy microvm without ACPI": {"--machine", "microvm,acpi=off", "--vmm-arg=-global", "--vmm-arg=virtio-mmio.force-legacy=true"},
+	"pc":                          {"--machine", "pc"},
+	"pc without ACPI":             {"--machine", "pc,acpi=off"},
+	"modern pc":                   pciMachine("pc", "disable-legacy=on"),
+	"legacy pc":                   pciMachine("pc", "disable-modern=on"),
+	"q35":                         {"--machine", "q35"},
+	"modern q35":                  pciMachine("q35", "disable-legacy=on"),
+	"legacy q35":                  pciMachine("q35", "disable-modern=on"),
+}
+
+// pciMachine is a machine whose virtio devices have an option.
+func pciMachine(kind, option string) machine {
+	m := machine{"--machine", kind}
+	for _, device := range []string{"virtio-blk-pci", "virtio-scsi-pci"} {
+		m = append(m, "--vmm-arg=-global", "--vmm-arg="+device+"."+option)
+	}
+	return m
 }
 
 // TestDiskMachines: what a program writes is on the disk when the VM has ended, and
@@ -65,13 +81,18 @@ func TestDiskMachines(t *testing.T) {
 	seed := 0
 	for name, m := range diskMachines {
 		for _, cpus := range []string{"1", "4"} {
-			for _, kind := range []string{"vda"} {
+			for _, kind := range []string{"vda", "sda"} {
 				seed++
 				seed := strconv.Itoa(seed)
 				t.Run(strings.Join([]string{name, cpus, kind}, " "), func(t *testing.T) {
 					t.Parallel()
 					img := noiseDisk(t, 4<<20+512)
-					m := append(append(machine{"--vmm", "qemu", "--accel", "tcg", "-c", cpus}, m...), "--disk", img)
+					m := append(machine{"--vmm", "qemu", "--accel", "tcg", "-c", cpus}, m...)
+					if kind == "vda" {
+						m = append(m, "--disk", img)
+					} else {
+						m = append(m, "--disk", img+",scsi")
+					}
 					wrote := run(t, m, options{}, prog, "/dev/"+kind, "write", seed)
 					host := runHost(t, options{}, prog, img, "read")
 					compare(t, wrote, host)
@@ -102,23 +123,29 @@ func TestDiskErrors(t *testing.T) {
 	compare(t, run(t, withDrive(drive), options{}, cProgram(t, glibc, "diskfails"), "/dev/vda"), result{stdout: string(want)})
 }
 
-// TestDiskVanishes: requests fail when what the disk is stored in has gone.
+// TestDiskVanishes: requests fail when what the disk is stored in has gone, or the disk
+// itself.
 func TestDiskVanishes(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	monitor := filepath.Join(dir, "monitor")
-	gone := make(chan error, 1)
-	go func() { gone <- removeDrive(monitor) }()
-	m := append(microvm[:len(microvm):len(microvm)], "--disk", noiseDisk(t, 1<<20), "--vmm-arg=-qmp", "--vmm-arg=unix:"+monitor+",server=on,wait=off")
-	r := run(t, m, options{}, cProgram(t, glibc, "diskfails"), "/dev/vda", "wait")
-	if err := <-gone; err != nil {
-		t.Fatal(err)
+	for _, c := range []struct{ name, disk, remove string }{
+		{"vda", noiseDisk(t, 1<<20), "drive_del disk0"},
+		{"sda", noiseDisk(t, 1<<20) + ",scsi", "device_del /machine/peripheral-anon/device[0]"},
+	} {
+		monitor := filepath.Join(t.TempDir(), "monitor")
+		gone := make(chan error, 1)
+		go func() { gone <- tellMonitor(monitor, c.remove) }()
+		m := append(microvm[:len(microvm):len(microvm)], "--disk", c.disk, "--vmm-arg=-qmp", "--vmm-arg=unix:"+monitor+",server=on,wait=off")
+		r := run(t, m, options{}, cProgram(t, glibc, "diskfails"), "/dev/"+c.name, "wait")
+		if err := <-gone; err != nil {
+			t.Fatal(err)
+		}
+		expect(t, r, "reads\nread fails: 1\nwrite fails: 1\nfsync(fd): EIO\n")
 	}
-	expect(t, r, "reads\nread fails: 1\nwrite fails: 1\nfsync(fd): EIO\n")
 }
 
-// removeDrive takes disk0 away from the QEMU with the given monitor.
-func removeDrive(monitor string) error {
+// tellMonitor gives a command to the QEMU with the given monitor, once the guest has
+// begun to read its disk.
+func tellMonitor(monitor, line string) error {
 	var c net.Conn
 	var err error
 	for range 600 {
@@ -132,20 +159,41 @@ func removeDrive(monitor string) error {
 	}
 	defer c.Close()
 	answers := json.NewDecoder(c)
-	var greeting, answer map[string]any
+	var greeting map[string]any
 	if err := answers.Decode(&greeting); err != nil {
 		return err
 	}
-	for _, q := range []string{`{"execute": "qmp_capabilities"}`, `{"execute": "human-monitor-command", "arguments": {"command-line": "drive_del disk0"}}`} {
+	ask := func(q string) (any, error) {
 		fmt.Fprintln(c, q)
-		if err := answers.Decode(&answer); err != nil {
+		var answer map[string]any
+		for answer["return"] == nil { // not an event
+			clear(answer)
+			if err := answers.Decode(&answer); err != nil || answer["error"] != nil {
+				return nil, fmt.Errorf("QEMU answers %v, %v", answer, err)
+			}
+		}
+		return answer["return"], nil
+	}
+	if _, err := ask(`{"execute": "qmp_capabilities"}`); err != nil {
+		return err
+	}
+	for range 1200 {
+		stats, err := ask(`{"execute": "query-blockstats"}`)
+		if err != nil {
 			return err
 		}
+		disk, _ := stats.([]any)[0].(map[string]any)
+		counts, _ := disk["stats"].(map[string]any)
+		if reads, _ := counts["rd_operations"].(float64); reads > 100 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	if _, ok := answer["return"]; !ok {
-		return fmt.Errorf("QEMU answers %v", answer)
+	said, err := ask(`{"execute": "human-monitor-command", "arguments": {"command-line": "` + line + `"}}`)
+	if err == nil && said != "" {
+		err = fmt.Errorf("QEMU says %v", said)
 	}
-	return nil
+	return err
 }
 
 // TestReadOnlyDisk: nobody writes to it.

@@ -60,6 +60,7 @@ type Limits struct {
 
 	MaxSegments int    // of a request, at least 1
 	MaxSegment  uint32 // bytes, at least PageSize
+	MaxRequest  uint32 // bytes, at least PageSize; 0: as many as you like
 
 	MaxDiscard   uint32 // sectors of a request; 0: it cannot
 	DiscardAlign uint32 // bytes
@@ -92,6 +93,10 @@ type System interface {
 	// the application can do without them, and returns how many it got.
 	Frames(dst []uintptr) int
 	FreeFrames(src []uintptr)
+
+	// Reclaim has other caches give frames back, and says whether any did. No
+	// cache is locked meanwhile.
+	Reclaim() bool
 
 	// Memory is n bytes of physical memory.
 	Memory(addr uintptr, n int) []byte

@@ -47,6 +47,10 @@ func NewDisk(name string, dev Device, sys System) *Disk {
 	d := &Disk{Name: name, Device: dev, sys: sys, limits: dev.Limits()}
 	l := &d.limits
 	l.LogicalBlock = max(l.LogicalBlock, SectorSize)
+	if l.MaxRequest == 0 {
+		l.MaxRequest = maxRequest
+	}
+	l.MaxRequest = min(l.MaxRequest, maxRequest) &^ (PageSize - 1)
 	l.PhysicalBlock = max(l.PhysicalBlock, l.LogicalBlock)
 	d.whole = &Volume{Disk: d, cache: newCache(d, 0, int64(l.Sectors)*SectorSize)}
 	d.whole.sectors.Store(l.Sectors)

@@ -46,6 +46,8 @@ func (s *testSystem) FreeFrames(src []uintptr) {
 	s.free = append(s.free, src...)
 }
 
+func (s *testSystem) Reclaim() bool { return false }
+
 func (s *testSystem) Memory(addr uintptr, n int) []byte { return s.memory[addr:][:n:n] }
 func (s *testSystem) Later(ns uint64, f func())         { s.later = append(s.later, f) }
 func (s *testSystem) Forget(c *Cache, lo, hi int64) {

@@ -33,8 +33,7 @@ func (l *ioList) add(c *Cache, op Op, page int64, frame uintptr, by *fetcher) {
 	if rest := c.size.Load() - page*PageSize; rest < PageSize {
 		n = uint32(rest) &^ (SectorSize - 1)
 	}
-	if io := l.tail; io != nil && io.Op == op && io.first+io.pages == page && io.Count < maxRequest/SectorSize &&
-		addSegment(&io.Request, uint64(frame), n, &c.disk.limits) {
+	if io := l.tail; io != nil && io.Op == op && io.first+io.pages == page && addSegment(&io.Request, uint64(frame), n, &c.disk.limits) {
 		io.pages++
 		return
 	}
@@ -58,6 +57,9 @@ func (l *ioList) add(c *Cache, op Op, page int64, frame uintptr, by *fetcher) {
 // addSegment adds n bytes of memory to r; false if the disk cannot take so much at once.
 func addSegment(r *Request, addr uint64, n uint32, l *Limits) bool {
 	k := len(r.Segs)
+	if k > 0 && r.Count*SectorSize+uint64(n) > uint64(l.MaxRequest) {
+		return false
+	}
 	if k > 0 {
 		if s := &r.Segs[k-1]; s.Addr+uint64(s.Len) == addr && s.Len+n <= l.MaxSegment {
 			s.Len += n

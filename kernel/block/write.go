@@ -192,7 +192,13 @@ func (c *Cache) fill(frames []uint32, src fs.Source) (n, want int) {
 // held before and after.
 func (c *Cache) noMemory(s Sleeper) errno.Errno {
 	if c.dirty+c.writing+c.reading == 0 {
-		return errno.ENOMEM
+		c.mu.Unlock()
+		ok := c.disk.sys.Reclaim()
+		c.mu.Lock()
+		if !ok {
+			return errno.ENOMEM
+		}
+		return 0
 	}
 	var l ioList
 	c.writeAll(&l)

@@ -14,6 +14,7 @@ import (
 	"gosv/kernel/virtio"
 	"gosv/kernel/virtio/blk"
 	"gosv/kernel/virtio/rng"
+	"gosv/kernel/virtio/scsi"
 	"gosv/kernel/virtio/vsock"
 )
 
@@ -92,6 +93,12 @@ func (f *finder) virtio(d *virtio.Device) {
 				d.Refuse(err)
 			}
 		})
+	case virtio.TypeSCSI:
+		f.k.OfferDisks(func() {
+			if err := scsi.Start(d, scsiDisks{f.k}, block.NewSleeper()); err != nil {
+				d.Refuse(err)
+			}
+		})
 	case virtio.TypeEntropy:
 		f.k.AddRandomSource(rng.New(d, f.k.RandomReady))
 	case virtio.TypeVsock:
@@ -102,4 +109,15 @@ func (f *finder) virtio(d *virtio.Device) {
 		}
 		f.k.AttachVsock(v)
 	}
+}
+
+// scsiDisks is the kernel as it looks to SCSI adapters.
+type scsiDisks struct{ *linux.Kernel }
+
+// AddDisk implements scsi.System.
+func (k scsiDisks) AddDisk(d block.Device, cd bool) *block.Disk {
+	if cd {
+		return k.Kernel.AddDisk(linux.SCSICDROM, d)
+	}
+	return k.Kernel.AddDisk(linux.SCSIDisk, d)
 }

@@ -21,6 +21,8 @@ type disks struct {
 	offers   []func() // not started yet
 	naming   sync.Mutex
 
+	frames atomic.Int64 // of memory that the caches have
+
 	mu    sync.Mutex
 	list  []*disk
 	dev   fs.Inode // the root of /dev, nil until somebody looks for a disk there
@@ -148,6 +150,9 @@ func (d *disk) rdev(v *block.Volume) uint32 {
 // volumes calls f for the disk and its partitions.
 func (d *disk) volumes(f func(v *block.Volume) bool) {
 	if !f(d.Whole()) {
+		return
+	}
+	if diskKinds[d.kind].minors == 1 {
 		return
 	}
 	for _, v := range d.Partitions(new(sleeper)) {
@@ -282,24 +287,36 @@ func (t *Thread) Park() { t.park() }
 func (t *Thread) Wake() { t.wake() }
 
 // Memory for the caches. They may have what is free but for a quarter of all, and give
-// back what they do not use when an eighth is left.
+// back what they do not use when an eighth is left; but a little they have in any
+// case.
 
 const (
 	cacheLeaves = 4
 	cacheGives  = 8
+	cacheHas    = 256 // pages
 )
 
 // Frames implements block.System.
 func (s *disks) Frames(dst []uintptr) int {
 	free, total := watchMemory()
-	if free <= total/cacheLeaves {
-		return 0
+	leaves := total / cacheLeaves
+	most := uint64(len(dst))
+	if have := s.frames.Load(); have < cacheHas && free < leaves {
+		most, leaves = min(most, uint64(cacheHas-have)), total/32
 	}
-	return metal.AllocFrames(dst[:min(uint64(len(dst)), (free-total/cacheLeaves)/pageSize)])
+	n := metal.AllocFrames(dst[:min(most, (free-min(free, leaves))/pageSize)])
+	s.frames.Add(int64(n))
+	return n
 }
 
 // FreeFrames implements block.System.
-func (s *disks) FreeFrames(src []uintptr) { metal.FreeFrames(src) }
+func (s *disks) FreeFrames(src []uintptr) {
+	metal.FreeFrames(src)
+	s.frames.Add(-int64(len(src)))
+}
+
+// Reclaim implements block.System.
+func (s *disks) Reclaim() bool { return s.giveBack(0, 1<<20) > 0 }
 
 // Memory implements block.System.
 func (s *disks) Memory(addr uintptr, n int) []byte {

@@ -26,7 +26,8 @@ type Queue struct {
 	// Ours alone.
 	eventIndex bool
 	indirect   bool
-	quiet      bool    // no interrupts wanted
+	quiet      bool // no interrupts wanted
+	anyLength  bool
 	event      uint16  // what usedEvent says
 	chains     []chain // by their first descriptor
 	next       []uint16
@@ -132,6 +133,10 @@ func newQueue(d *Device, i, n int, used func()) (*Queue, Rings, error) {
 // Size is the number of entries. That many buffers can be in flight, or more
 // where the device knows indirect descriptors. No chain can be longer.
 func (q *Queue) Size() int { return len(q.desc) }
+
+// AnyLength makes Next believe nothing that the device says of how much it wrote,
+// which some devices do not get right: a driver that does not need to know.
+func (q *Queue) AnyLength() { q.anyLength = true }
 
 // InFlight is the number of chains that the device has.
 func (q *Queue) InFlight() int { return q.inFlight }
@@ -276,7 +281,7 @@ func (q *Queue) Next() (token any, written uint32, ok bool) {
 	c := q.chains[id]
 	if uint64(written) > c.writable {
 		// Old devices count what they read, too (section 2.7.8.2).
-		if c.writable != 0 && !q.dev.t.Legacy() {
+		if c.writable != 0 && !q.dev.t.Legacy() && !q.anyLength {
 			return q.lied(errOverflow)
 		}
 		written = uint32(c.writable)

@@ -47,6 +47,8 @@ func (s *system) FreeFrames(src []uintptr) {
 	defer s.mu.Unlock()
 	s.free = append(s.free, src...)
 }
+func (s *system) Reclaim() bool { return false }
+
 func (s *system) Memory(addr uintptr, n int) []byte   { return s.m.At(uint64(addr), uint32(n)) }
 func (s *system) Forget(c *block.Cache, lo, hi int64) {}
 func (s *system) Later(ns uint64, f func())           {}
@@ -195,7 +197,7 @@ func TestLimits(t *testing.T) {
 	m := newModel(t, features, false, 1<<20)
 	d, _ := m.start(t)
 	want := block.Limits{Sectors: 2048, LogicalBlock: 512, PhysicalBlock: 4096, ReadOnly: true, Volatile: true,
-		MaxSegments: segmentsOffered, MaxSegment: 3 * 4096, MaxDiscard: 1000, MaxZeroes: 1000}
+		MaxSegments: segmentsOffered, MaxSegment: 3 * 4096, MaxRequest: 1 << 20, MaxDiscard: 1000, MaxZeroes: 1000}
 	if *d.Limits() != want {
 		t.Errorf("%+v", *d.Limits())
 	}
