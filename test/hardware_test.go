@@ -2,6 +2,8 @@ package test
 
 import (
 	"bufio"
+	"fmt"
+	"math/rand"
 	"net"
 	"os"
 	"os/exec"
@@ -19,12 +21,12 @@ import (
 func TestPVPanic(t *testing.T) {
 	t.Parallel()
 	prog := cProgram(t, musl, "hello")
-	for _, kind := range []string{"pc", "q35"} {
-		t.Run(kind, func(t *testing.T) {
+	for _, c := range []struct{ kind, device string }{{"pc", "pvpanic"}, {"q35", "pvpanic"}, {"q35", "pvpanic-pci"}} {
+		t.Run(c.kind+" "+c.device, func(t *testing.T) {
 			t.Parallel()
 			for how, code := range map[string]int{"panic": 123, "nonsense": 125} {
 				log := filepath.Join(t.TempDir(), "log")
-				m := machine{"--vmm", "qemu", "--accel", "tcg", "--machine", kind, "--vmm-arg=-device", "--vmm-arg=pvpanic",
+				m := machine{"--vmm", "qemu", "--accel", "tcg", "--machine", c.kind, "--vmm-arg=-device", "--vmm-arg=" + c.device, "--verbose",
 					"--vmm-arg=-d", "--vmm-arg=guest_errors", "--vmm-arg=-D", "--vmm-arg=" + log}
 				r := run(t, m, options{flags: []string{"--debug", how}}, prog)
 				said, err := os.ReadFile(log)
@@ -32,6 +34,55 @@ func TestPVPanic(t *testing.T) {
 					t.Errorf("%v\nwant exit code %d; QEMU says %q, %v", r, code, said, err)
 				}
 			}
+		})
+	}
+}
+
+// TestInterruptLines: six disks that interrupt by their pins, of which there are
+// fewer lines, read at once; also behind bridges.
+func TestInterruptLines(t *testing.T) {
+	t.Parallel()
+	const disks = 6
+	dir := t.TempDir()
+	random := rand.New(rand.NewSource(1))
+	var here, there []string
+	for i := range disks {
+		b := make([]byte, 512<<10)
+		random.Read(b)
+		here, there = append(here, filepath.Join(dir, strconv.Itoa(i))), append(there, "/dev/vd"+string(rune('a'+i)))
+		if err := os.WriteFile(here[i], b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prog := cProgram(t, musl, "readall")
+	want := runHost(t, options{}, prog, here...)
+	for name, args := range map[string][]string{
+		"pc":                    {"--machine", "pc"},
+		"pc, legacy":            {"--machine", "pc", ",disable-modern=on"},
+		"pc, behind a bridge":   {"--machine", "pc", ",bus=p", "pci-bridge,id=p,chassis_nr=1"},
+		"q35":                   {"--machine", "q35"},
+		"q35, behind two":       {"--machine", "q35", ",bus=p", "pcie-root-port,id=r,chassis=1", "pcie-pci-bridge,bus=r,id=p"},
+		"microvm":               {"--machine", "microvm,pcie=on"}, // whose firmware sets no BAR
+		"microvm, MMIO":         {"--machine", "microvm", "virtio-blk-device"},
+		"microvm, without ACPI": {"--machine", "microvm,acpi=off", "virtio-blk-device"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, device := append(machine{"--vmm", "qemu", "--accel", "tcg", "-c", "2"}, args[:2]...), "virtio-blk-pci,vectors=0"
+			for _, a := range args[2:] {
+				if strings.HasPrefix(a, ",") {
+					device += a
+				} else if a == "virtio-blk-device" {
+					device = a
+				} else {
+					m = append(m, "--vmm-arg=-device", "--vmm-arg="+a)
+				}
+			}
+			for i, file := range here {
+				m = append(m, "--vmm-arg=-drive", fmt.Sprintf("--vmm-arg=id=d%d,if=none,format=raw,snapshot=on,file=%s", i, file),
+					"--vmm-arg=-device", fmt.Sprintf("--vmm-arg=%s,drive=d%d", device, i))
+			}
+			compare(t, run(t, m, options{}, prog, there...), want)
 		})
 	}
 }

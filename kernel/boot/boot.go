@@ -36,7 +36,7 @@ type Info struct {
 	NRAM int
 
 	CmdLine Range  // the kernel command line without its NUL
-	Initrd  Range  // inside memory the loader called RAM; empty if there is none
+	Initrd  Range  // inside the memory map, but not necessarily RAM; empty if there is none
 	RSDP    uint64 // ACPI's root pointer as handed over, unchecked; 0 if it was not
 }
 
@@ -75,7 +75,7 @@ func (s Status) String() string {
 	case LongCmdLine:
 		return "the command line is longer than 64 KiB"
 	case BadInitrd:
-		return "the initrd lies outside the machine's RAM"
+		return "the initrd lies outside the memory map"
 	}
 	return "unknown status"
 }

@@ -39,6 +39,7 @@ func TestStartInfo(t *testing.T) {
 		"initrd that wraps":     {BadInitrd, func(m image) { m.u64(fcModules+8, top) }},
 		"initrd outside of RAM": {BadInitrd, func(m image) { m.u64(fcModules, 1<<30) }},
 		"initrd in a hole":      {BadInitrd, func(m image) { m.u64(fcModules, 0xe0000); m.u64(fcModules+8, 16) }},
+		"initrd in reserved":    {OK, func(m image) { m.u64(fcModules, 0x9f000); m.u64(fcModules+8, 0x2000) }},
 		"initrd beyond RAM":     {BadInitrd, func(m image) { m.u64(fcModules+8, 32<<20) }},
 		"module list at top":    {BadInitrd, func(m image) { m.u64(si+16, top-7) }},
 		"module list too far":   {BadInitrd, func(m image) { m.u64(si+16, uint64(len(m))-8) }},

@@ -29,7 +29,7 @@ func (info *Info) readMap(mem Memory, m memoryMap) Status {
 			info.add(Range{r.Start, min(r.End, maxPhys)})
 		}
 	}
-	if info.Initrd.Start < info.Initrd.End && !info.covers(info.Initrd) {
+	if !m.covers(mem, info.Initrd) {
 		return BadInitrd
 	}
 	info.trim()
@@ -46,6 +46,21 @@ func (info *Info) readMap(mem Memory, m memoryMap) Status {
 		return NoRAM
 	}
 	return OK
+}
+
+// covers reports whether all of r is in the map, as whatever. SeaBIOS keeps so much
+// of a machine's memory for its disks that QEMU's place for an initrd is in it.
+func (m memoryMap) covers(mem Memory, r Range) bool {
+	at := r.Start
+	for grown := true; grown && at < r.End; {
+		grown = false
+		for i := uint64(0); i < m.n; i++ {
+			if e, _ := m.entry(mem, i); e.Start <= at && at < e.End {
+				at, grown = e.End, true
+			}
+		}
+	}
+	return at >= r.End
 }
 
 // entry returns the map's entry i, with an End below its Start if the size
@@ -143,16 +158,6 @@ func (r Range) size() uint64 { return r.End - r.Start }
 func (info *Info) touches(r Range) bool {
 	for i := 0; i < info.NRAM; i++ {
 		if info.RAM[i].Start <= r.End && r.Start <= info.RAM[i].End {
-			return true
-		}
-	}
-	return false
-}
-
-// covers reports whether all of r is RAM.
-func (info *Info) covers(r Range) bool {
-	for i := 0; i < info.NRAM; i++ {
-		if info.RAM[i].Start <= r.Start && r.End <= info.RAM[i].End {
 			return true
 		}
 	}

@@ -37,6 +37,7 @@ func Find(k *linux.Kernel, log, message func(string)) {
 			if t := virtio.NewPCI(fn); t != nil {
 				f.virtio(virtio.New(t, virtio.RAM{}))
 			}
+			f.panicDevice(fn)
 		}
 	}
 }
