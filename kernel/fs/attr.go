@@ -61,15 +61,18 @@ func (c *Caller) privileged(a *Attr) uint32 {
 }
 
 // Written takes the set-user-ID and set-group-ID bits away from a file whose
-// contents c changed, unless it is privileged.
-func (c *Caller) Written(n Inode) {
+// contents c changed, unless it is privileged. It says whether it did.
+func (c *Caller) Written(n Inode) bool {
 	if c.Can(CapFsetID) || n.Mode()&(SetUID|SetGID) == 0 {
-		return
+		return false
 	}
 	a := n.Attr()
-	if m := a.Mode & PermMask &^ c.privileged(&a); m != a.Mode&PermMask {
-		n.SetAttr(Change{Set: SetMode, Mode: m})
+	m := a.Mode & PermMask &^ c.privileged(&a)
+	if m == a.Mode&PermMask {
+		return false
 	}
+	n.SetAttr(Change{Set: SetMode, Mode: m})
+	return true
 }
 
 // SetTimes sets n's times for utimensat(2). now says that they are the present

@@ -54,6 +54,9 @@ type walk struct {
 	mode  uint32 // of place.Inode
 	links int
 
+	// The root directory was needed: until then Linux takes it for one on another mount.
+	rooted bool
+
 	// Where a walk for a name's sake stopped: at the directory that place is.
 	last  string // the path's last component; "" for the root
 	slash bool   // slashes follow it
@@ -74,6 +77,7 @@ func (w *walk) start(path string) errno.Errno {
 		}
 		w.place = *w.top()
 	}
+	w.rooted = path[0] == '/' || w.Flags&(InRoot|Beneath) != 0
 	w.mode = w.place.Inode.Mode()
 	return 0
 }
@@ -91,9 +95,10 @@ func (w *walk) toRoot() errno.Errno {
 		return errno.EXDEV
 	}
 	top := w.top()
-	if w.Flags&NoXDev != 0 && w.place.Mount != top.Mount {
+	if w.Flags&NoXDev != 0 && (!w.rooted || w.place.Mount != top.Mount) {
 		return errno.EXDEV
 	}
+	w.rooted = true
 	w.place = *top
 	return 0
 }
@@ -184,10 +189,13 @@ func (w *walk) step(name string) errno.Errno {
 	case "..":
 		return w.up()
 	}
+	p := &w.place
 	if len(name) > MaxName {
+		if p.Inode.Attr().Nlink == 0 { // nothing is looked up in a directory that was removed
+			return errno.ENOENT
+		}
 		return errno.ENAMETOOLONG
 	}
-	p := &w.place
 	if m := p.Mount.mountAt(p.Inode, name); m != nil {
 		if w.Flags&NoXDev != 0 {
 			return errno.EXDEV
@@ -208,6 +216,7 @@ func (w *walk) step(name string) errno.Errno {
 // up goes to the parent directory.
 func (w *walk) up() errno.Errno {
 	p := &w.place
+	w.rooted = true
 	if top := w.top(); p.Same(top) {
 		if w.Flags&Beneath != 0 {
 			return errno.EXDEV

@@ -3,6 +3,7 @@ package linux
 import (
 	"slices"
 	"sync"
+	"unsafe"
 
 	"gosv/kernel/fs"
 )
@@ -346,8 +347,8 @@ const (
 func sysCapget(t *Thread, a *Args) (uintptr, Errno) {
 	h, words, err := t.capHeader(a.Arg1())
 	if err != 0 || a.Arg2() == 0 {
-		if err == EINVAL && a.Arg2() == 0 {
-			err = 0 // it only asked for the version
+		if a.Arg2() == 0 && (err == EINVAL || words != 0) {
+			err = 0 // it only asked for the version, and so its end is not looked at
 		}
 		return 0, err
 	}
@@ -411,14 +412,16 @@ func sysCapset(t *Thread, a *Args) (uintptr, Errno) {
 // capHeader reads the header of capget and capset. If the version is not one
 // it knows it writes back the one it prefers.
 func (t *Thread) capHeader(addr uintptr) (h capHeader, words int, err Errno) {
-	if err = copyIn(t, &h, addr); err != 0 {
+	if err = copyIn(t, &h.version, addr); err != 0 {
 		return h, 0, err
 	}
 	switch h.version {
-	case capVersion1:
-		return h, 1, 0
-	case capVersion2, capVersion3:
-		return h, 2, 0
+	case capVersion1, capVersion2, capVersion3:
+		words = 2
+		if h.version == capVersion1 {
+			words = 1
+		}
+		return h, words, copyIn(t, &h.pid, addr+unsafe.Offsetof(h.pid))
 	}
 	prefer := uint32(capVersion3)
 	if err = copyOut(t, addr, &prefer); err != 0 {

@@ -19,8 +19,8 @@ func (t *Thread) getdents(a *Args, is64 bool) (uintptr, Errno) {
 		return 0, ENOTDIR
 	}
 	const chunk = 32 << 10 // what libcs ask for
-	limit := int(min(uint32(a.Arg3()), chunk))
-	buf := make([]byte, 0, min(limit, 4096))
+	limit := min(int(int32(a.Arg3())), chunk)
+	buf := make([]byte, 0, max(min(limit, 4096), 0))
 	full := false
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -68,6 +68,9 @@ func sysGetcwd(t *Thread, a *Args) (uintptr, Errno) {
 	cwd, root := s.cwd, s.root
 	s.mu.Unlock()
 	path, err := cwd.Path(root)
+	if err == 0 && cwd.Inode.Attr().Nlink == 0 {
+		err = ENOENT
+	}
 	if err != 0 {
 		return 0, err
 	}

@@ -54,9 +54,18 @@ func (e *eventFD) read(t *Thread, f *File, u *userIO) (int, Errno) {
 		return 0, err
 	}
 	e.queue.Wake()
+	return u.putCounter(v)
+}
+
+// putCounter is what reads of eventfds and timerfds end with: a part of the number is
+// nothing.
+func (u *userIO) putCounter(v uint64) (int, Errno) {
 	var b [8]byte
 	putUint64(b[:], v)
-	return u.Put(b[:]), 0
+	if u.Put(b[:]) < len(b) {
+		return 0, EFAULT
+	}
+	return len(b), 0
 }
 
 // take returns what a read gets: 0 for nothing yet.
@@ -313,9 +322,7 @@ func (d *timerFD) read(t *Thread, f *File, u *userIO) (int, Errno) {
 	case canceled:
 		return 0, ECANCELED
 	}
-	var b [8]byte
-	putUint64(b[:], v)
-	return u.Put(b[:]), 0
+	return u.putCounter(v)
 }
 
 func (d *timerFD) poll(*File) (ready uint32, q *Queue) {

@@ -101,9 +101,6 @@ const (
 func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
 	addr, op, val := a.Arg1(), a.Arg2(), uint32(a.Arg3())
 	cmd := op &^ (futexPrivate | futexRealtime)
-	if op&futexRealtime != 0 && cmd != futexWaitBitset && cmd != futexWaitRequeuePI && cmd != futexLockPI2 {
-		return 0, ENOSYS
-	}
 	private := op&futexPrivate != 0
 	deadline := uint64(never)
 	switch cmd {
@@ -112,6 +109,9 @@ func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
 		if deadline, err = t.futexDeadline(a.Arg4(), cmd == futexWait, op&futexRealtime != 0 || cmd == futexLockPI); err != 0 {
 			return 0, err
 		}
+	}
+	if op&futexRealtime != 0 && cmd != futexWaitBitset && cmd != futexWaitRequeuePI && cmd != futexLockPI2 {
+		return 0, ENOSYS // but a bad time is told first
 	}
 	switch cmd {
 	case futexWait, futexWaitBitset:
@@ -190,13 +190,15 @@ func (s *Space) sharedFutex(addr uintptr) (futexKey, Errno) {
 		s.mu.Lock()
 		v := s.maps.at(addr)
 		isShared := v != nil && v.flags&vmaShared != 0
+		// Linux takes hold of the page: one of anonymous memory must be writable for that.
+		usable := v != nil && (v.prot&protWrite != 0 || v.prot&protRead != 0 && (isShared || v.file != nil))
 		frame := uintptr(0)
 		if isShared {
 			s.walk(addr&^pageMask, addr&^pageMask+pageSize, func(va uintptr, e *uint64) { frame = uintptr(*e & pteAddr) })
 		}
 		s.mu.Unlock()
 		switch {
-		case v == nil:
+		case !usable:
 			return futexKey{}, EFAULT
 		case !isShared:
 			return futexKey{s, addr}, 0
@@ -388,6 +390,10 @@ func (t *Thread) futexWakeOp(addr, addr2 uintptr, private bool, n, n2 int32, op 
 	if op>>28&futexOpArgShift != 0 {
 		arg = 1 << (uint32(arg) & 31)
 	}
+	const ops = 5
+	if op>>28&7 >= ops {
+		return 0, ENOSYS
+	}
 	b, b2 := key.bucket(), key2.bucket()
 	var old uint32
 	for {
@@ -406,9 +412,6 @@ func (t *Thread) futexWakeOp(addr, addr2 uintptr, private bool, n, n2 int32, op 
 				change = v &^ uint32(arg)
 			case 4: // XOR
 				change = v ^ uint32(arg)
-			default:
-				unlockBuckets(b, b2)
-				return 0, ENOSYS
 			}
 			swapped, there := metal.CompareAndSwap32(addr2, v, change)
 			if swapped {
@@ -422,7 +425,6 @@ func (t *Thread) futexWakeOp(addr, addr2 uintptr, private bool, n, n2 int32, op 
 			return 0, EFAULT
 		}
 	}
-	woken, err := b.wake(key, max(n, 1), futexMatchAny)
 	hit := false
 	switch o := int32(old); op >> 24 & 15 {
 	case 0:
@@ -441,6 +443,7 @@ func (t *Thread) futexWakeOp(addr, addr2 uintptr, private bool, n, n2 int32, op 
 		unlockBuckets(b, b2)
 		return 0, ENOSYS
 	}
+	woken, err := b.wake(key, max(n, 1), futexMatchAny)
 	if hit && err == 0 {
 		var more uintptr
 		more, err = b2.wake(key2, max(n2, 1), futexMatchAny)

@@ -64,8 +64,13 @@ func (o *inodeFile) writeAt(t *Thread, f *File, u *userIO, off int64, atEnd bool
 			return 0, off, t.tooLarge()
 		}
 		n = int(min(uint64(n), limit-uint64(at)))
-		if err = o.memfd.mayWrite(at+int64(n) > size); err != 0 {
+		if err = o.memfd.mayWrite(); err != 0 {
 			return 0, off, err
+		}
+		if at+int64(n) > size && o.memfd.sealed(sealGrow) { // it is written page by page
+			if n = int(size&^pageMask - at); n <= 0 {
+				return 0, off, EPERM
+			}
 		}
 	}
 	t.proc.files.caller.Written(o.inode)

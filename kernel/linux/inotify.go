@@ -33,7 +33,7 @@ const (
 	inIsDir      = 0x40000000
 	inOneshot    = 0x80000000
 
-	inKnown = inAllEvents | inOnlyDir | inDontFollow | inExclUnlink | inMaskCreate | inMaskAdd | inOneshot
+	inKnown = inAllEvents | 0x2000 | inOverflow | inIgnored | inOnlyDir | inDontFollow | inExclUnlink | inMaskCreate | inMaskAdd | inIsDir | inOneshot
 )
 
 // What /proc/sys/fs/inotify says.
@@ -127,10 +127,13 @@ func (t *Thread) inotifyFile(fd uintptr, f func(in *inotify) (int, Errno)) (uint
 
 func sysInotifyAddWatch(t *Thread, a *Args) (uintptr, Errno) {
 	mask := uint32(a.Arg3())
-	if mask&inKnown == 0 || mask&(inMaskAdd|inMaskCreate) == inMaskAdd|inMaskCreate {
+	if mask&inKnown == 0 || mask&^inKnown != 0 {
 		return 0, EINVAL
 	}
 	return t.inotifyFile(a.Arg1(), func(in *inotify) (int, Errno) {
+		if mask&(inMaskAdd|inMaskCreate) == inMaskAdd|inMaskCreate {
+			return 0, EINVAL
+		}
 		path, err := t.copyInPath(a.Arg2())
 		if err != 0 {
 			return 0, err
@@ -379,7 +382,7 @@ func (f *File) told(n int, mask uint32) {
 }
 
 func (in *inotify) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
-	small := false
+	small, broken := false, false
 	err = t.block(f, &in.queue, func() bool {
 		in.mu.Lock()
 		defer in.mu.Unlock()
@@ -398,14 +401,17 @@ func (in *inotify) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 			n += k
 			in.bytes -= size
 			in.events = in.events[1:]
-			if k < size {
+			if broken = k < size; broken {
 				return true
 			}
 		}
 		return n > 0
 	})
-	if small {
+	switch {
+	case small:
 		err = EINVAL
+	case broken: // though others have come
+		return 0, EFAULT
 	}
 	return n, err
 }

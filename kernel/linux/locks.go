@@ -146,29 +146,49 @@ func (t *Thread) recordLock(f *File, owner any, query, wait bool, addr uintptr) 
 }
 
 // conflict returns the first lock of another owner that l cannot be held beside.
-func (x *lockTable) conflict(l *fileLock) (first *fileLock) {
+func (x *lockTable) conflict(l *fileLock) *fileLock {
 	for i := range x.held {
 		h := &x.held[i]
-		if h.start < l.end && l.start < h.end && h.key == l.key && h.whole == l.whole && h.owner != l.owner && (h.write || l.write) &&
-			(first == nil || h.start < first.start) {
-			first = h
+		if h.start < l.end && l.start < h.end && h.key == l.key && h.whole == l.whole && h.owner != l.owner && (h.write || l.write) {
+			return h
 		}
 	}
-	return first
+	return nil
+}
+
+// beside says whether h is of l's kind, file and owner.
+func (h *fileLock) beside(l *fileLock) bool {
+	return h.owner == l.owner && h.key == l.key && h.whole == l.whole
+}
+
+// take gives l's owner what l covers. The locks of an owner stand together, by their
+// starts, and the owners in the order in which they came: F_GETLK shows the first.
+func (x *lockTable) take(l fileLock) {
+	at := x.release(&l, true)
+	if at < 0 {
+		for at = 0; at < len(x.held) && !x.held[at].beside(&l); {
+			at++
+		}
+	}
+	for at < len(x.held) && x.held[at].start < l.start && x.held[at].beside(&l) {
+		at++
+	}
+	x.held.add(l)
+	copy(x.held[at+1:], x.held[at:])
+	x.held[at] = l
 }
 
 // release takes what l covers from its owner; with merge, l becomes as large as
-// it is together with those of its kind that it touches.
-func (x *lockTable) release(l *fileLock, merge bool) {
-	apart := func(h *fileLock) bool {
-		return h.start > l.end || l.start > h.end || h.key != l.key || h.whole != l.whole || h.owner != l.owner
-	}
+// it is together with those of its kind that it touches. It returns where the first was
+// that it touched, -1 if it touched none.
+func (x *lockTable) release(l *fileLock, merge bool) int {
+	apart := func(h *fileLock) bool { return h.start > l.end || l.start > h.end || !h.beside(l) }
 	n := 0
 	for n < len(x.held) && apart(&x.held[n]) {
 		n++
 	}
 	if n == len(x.held) {
-		return // mostly
+		return -1 // mostly
 	}
 	kept := append(lockList(nil), x.held[:n]...)
 	for _, h := range x.held[n:] {
@@ -191,6 +211,7 @@ func (x *lockTable) release(l *fileLock, merge bool) {
 		}
 	}
 	x.held = kept
+	return n
 }
 
 // lock takes l through f, or gives what lies in its range back.
@@ -217,8 +238,7 @@ func (t *Thread) lock(f *File, l fileLock, unlock, wait bool) Errno {
 		case all.conflict(&l) != nil:
 			return false
 		}
-		all.release(&l, true)
-		all.held.add(l)
+		all.take(l)
 		return true
 	}
 	if !try() {

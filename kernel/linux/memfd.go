@@ -65,9 +65,9 @@ func (m *memfd) path() string {
 
 func (m *memfd) sealed(seals uint32) bool { return m != nil && m.seals.Load()&seals != 0 }
 
-// mayWrite says whether the file may be written, beyond its end if it grows.
-func (m *memfd) mayWrite(grows bool) Errno {
-	if m.sealed(sealWrite|sealFutureWrite) || grows && m.sealed(sealGrow) {
+// mayWrite says whether the file may be written, up to its end.
+func (m *memfd) mayWrite() Errno {
+	if m.sealed(sealWrite | sealFutureWrite) {
 		return EPERM
 	}
 	return 0

@@ -349,23 +349,24 @@ func sysMprotect(t *Thread, a *Args) (uintptr, Errno) {
 func (s *Space) protect(lo, hi, prot uintptr) Errno {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if prot&protGrowsDown != 0 { // from the beginning of a mapping that does
-		v := s.maps.at(lo)
-		if v == nil {
+	rights := uint8(prot & protRWX)
+	i := s.maps.find(lo)
+	if i == len(s.maps.v) {
+		return ENOMEM
+	}
+	switch v := s.maps.v[i]; {
+	case prot&protGrowsDown != 0: // from the beginning of a mapping that does
+		if v.lo >= hi {
 			return ENOMEM
 		}
 		if v.flags&vmaGrowsDown == 0 {
 			return EINVAL
 		}
 		lo = v.lo
-	}
-	if prot&protGrowsUp != 0 {
-		return EINVAL // no mapping does
-	}
-	rights := uint8(prot & protRWX)
-	i := s.maps.find(lo)
-	if i == len(s.maps.v) || s.maps.v[i].lo > lo {
+	case v.lo > lo:
 		return ENOMEM
+	case prot&protGrowsUp != 0:
+		return EINVAL // no mapping does
 	}
 	if !s.maps.canAdd(2) {
 		return ENOMEM
@@ -555,7 +556,11 @@ func (s *Space) move(addr, oldN, to, n uintptr, keep bool) Errno {
 	if !enough {
 		return ENOMEM
 	}
-	v := *s.maps.at(addr)
+	old := s.maps.at(addr)
+	v := *old
+	if keep {
+		old.flags &^= vmaLocked
+	}
 	v.off = v.offset(addr)
 	v.lo, v.hi = to, to+n
 	if v.file != nil {
@@ -660,6 +665,10 @@ func (s *Space) advise(addr, n uintptr, advice int32) Errno {
 			if anonymous || v.file != nil {
 				s.drop(lo, end, true)
 			}
+		case madvCold, madvPageOut:
+			if v.flags&vmaLocked != 0 {
+				return EINVAL
+			}
 		case madvHugePage, madvNoHugePage:
 			s.setFlag(lo, end, vmaHuge, advice == madvHugePage)
 			s.setFlag(lo, end, vmaNoHuge, advice == madvNoHugePage)
@@ -684,14 +693,21 @@ func (s *Space) removePages(addr, n uintptr) Errno {
 	if addr&pageMask != 0 || pageUp(n) < n || hi < lo {
 		return EINVAL
 	}
+	hole := Errno(0)
 	for lo < hi {
 		s.mu.Lock()
-		v := s.maps.at(lo)
+		i := s.maps.find(lo)
+		if i == len(s.maps.v) || s.maps.v[i].lo >= hi {
+			s.mu.Unlock()
+			return ENOMEM
+		}
+		v := s.maps.v[i]
+		if v.lo > lo { // go on, but say so
+			lo, hole = v.lo, ENOMEM
+		}
 		var file *inodePages
 		err := Errno(0)
 		switch {
-		case v == nil:
-			err = ENOMEM
 		case v.flags&vmaLocked != 0 || v.file == nil:
 			err = EINVAL
 		case !v.writesFile():
@@ -710,7 +726,7 @@ func (s *Space) removePages(addr, n uintptr) Errno {
 		}
 		off, end := v.offset(lo), min(v.hi, hi)
 		s.mu.Unlock() // the file has its own locks above it
-		if err = file.memfd.mayWrite(false); err == 0 {
+		if err = file.memfd.mayWrite(); err == 0 {
 			err = file.inode.Allocate(fs.PunchHole|fs.KeepSize, off, int64(end-lo))
 		}
 		file.Release()
@@ -719,7 +735,7 @@ func (s *Space) removePages(addr, n uintptr) Errno {
 		}
 		lo = end
 	}
-	return 0
+	return hole
 }
 
 // setFlag changes a flag of [lo, hi), which lies in one mapping.

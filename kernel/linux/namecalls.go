@@ -81,9 +81,6 @@ func (t *Thread) link(fromfd, from, tofd, to, flags uintptr) (uintptr, Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	if p.Inode == nil {
-		return 0, EXDEV
-	}
 	at, path, err := t.path(tofd, to, 0)
 	if err != 0 {
 		return 0, err
@@ -196,24 +193,33 @@ func sysFchmodat2(t *Thread, a *Args) (uintptr, Errno) {
 	return t.withInode(a.Arg1(), a.Arg2(), a.Arg4(), inAttrib, chmodTo(a.Arg3()))
 }
 
-func chownTo(uid, gid uintptr) func(c *fs.Caller, n fs.Inode) Errno {
-	return func(c *fs.Caller, n fs.Inode) Errno { return c.Chown(n, uint32(uid), uint32(gid)) }
+func chownTo(uid, gid uintptr) (event uint32, f func(c *fs.Caller, n fs.Inode) Errno) {
+	if uint32(uid) != noID || uint32(gid) != noID {
+		event = inAttrib
+	}
+	return event, func(c *fs.Caller, n fs.Inode) Errno { return c.Chown(n, uint32(uid), uint32(gid)) }
+}
+
+func (t *Thread) chown(dirfd, path, flags, uid, gid uintptr) (uintptr, Errno) {
+	event, change := chownTo(uid, gid)
+	return t.withInode(dirfd, path, flags, event, change)
 }
 
 func sysChown(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withInode(cwdFD, a.Arg1(), 0, inAttrib, chownTo(a.Arg2(), a.Arg3()))
+	return t.chown(cwdFD, a.Arg1(), 0, a.Arg2(), a.Arg3())
 }
 func sysLchown(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withInode(cwdFD, a.Arg1(), atSymlinkNofollow, inAttrib, chownTo(a.Arg2(), a.Arg3()))
+	return t.chown(cwdFD, a.Arg1(), atSymlinkNofollow, a.Arg2(), a.Arg3())
 }
 func sysFchown(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withOpenInode(a.Arg1(), inAttrib, chownTo(a.Arg2(), a.Arg3()))
+	event, change := chownTo(a.Arg2(), a.Arg3())
+	return t.withOpenInode(a.Arg1(), event, change)
 }
 func sysFchownat(t *Thread, a *Args) (uintptr, Errno) {
 	if a.Arg5()&^(atSymlinkNofollow|atEmptyPath) != 0 {
 		return 0, EINVAL
 	}
-	return t.withInode(a.Arg1(), a.Arg2(), a.Arg5(), inAttrib, chownTo(a.Arg3(), a.Arg4()))
+	return t.chown(a.Arg1(), a.Arg2(), a.Arg5(), a.Arg3(), a.Arg4())
 }
 
 func sysTruncate(t *Thread, a *Args) (uintptr, Errno) {
@@ -240,11 +246,14 @@ func sysFtruncate(t *Thread, a *Args) (uintptr, Errno) {
 	if !ok || !f.canWrite() {
 		return 0, EINVAL
 	}
-	t.proc.files.caller.Written(o.inode)
+	event := uint32(inModify)
+	if t.proc.files.caller.Written(o.inode) {
+		event |= inAttrib
+	}
 	if err := t.resize(size, o.memfd, o.inode, o.inode.Truncate); err != 0 {
 		return 0, err
 	}
-	f.tell(inModify)
+	f.tell(event)
 	return 0, 0
 }
 
@@ -296,7 +305,7 @@ func sysFallocate(t *Thread, a *Args) (uintptr, Errno) {
 	case mode&^(fs.KeepSize|fs.PunchHole) != 0:
 		return 0, EOPNOTSUPP
 	case mode&fs.PunchHole != 0:
-		if err := o.memfd.mayWrite(false); err != 0 {
+		if err := o.memfd.mayWrite(); err != 0 {
 			return 0, err
 		}
 	case off+n > size && uint64(off+n) > t.proc.limit(rlimitFsize):

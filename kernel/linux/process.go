@@ -99,7 +99,9 @@ type Process struct {
 
 	timerMu sync.Mutex
 	itimers [numITimers]*appTimer
-	timers  []*appTimer // by id, nil where one was deleted
+	timers  map[int32]*appTimer // by id
+
+	nextTimer int32 // an id that was not used yet
 
 	core coreState
 

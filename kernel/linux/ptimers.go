@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -51,10 +52,11 @@ func (tm *appTimer) set(expires, interval uint64, wall bool) (left, oldInterval 
 	left, oldInterval = tm.remaining(), tm.interval
 	tm.expires, tm.interval, tm.wall = expires, interval, wall
 	tm.overrun.Store(0)
-	if expires == 0 {
-		tm.interval = 0
-	} else {
+	switch {
+	case expires != 0:
 		tm.armReal()
+	case !tm.onCPU: // CPU clocks keep it
+		tm.interval = 0
 	}
 	return left, oldInterval
 }
@@ -166,10 +168,6 @@ func (p *Process) itimer(kind int) *appTimer {
 }
 
 func sysSetitimer(t *Thread, a *Args) (uintptr, Errno) {
-	kind := a.Arg1()
-	if kind > itimerProf {
-		return 0, EINVAL
-	}
 	var v [2]timeval // interval, time to the next
 	if p := a.Arg2(); p != 0 {
 		if err := copyIn(t, &v, p); err != 0 {
@@ -178,6 +176,10 @@ func sysSetitimer(t *Thread, a *Args) (uintptr, Errno) {
 		if !v[0].valid() || !v[1].valid() {
 			return 0, EINVAL
 		}
+	}
+	kind := a.Arg1()
+	if kind > itimerProf {
+		return 0, EINVAL
 	}
 	tm := t.proc.itimer(int(kind))
 	expires := v[1].ns()
@@ -236,15 +238,16 @@ func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, err
 		}
 	}
+	noClock := Errno(0) // one of CPU time is looked for last
 	switch id := int32(a.Arg1()); id {
 	case clockRealtime, clockMonotonic, clockBoottime, clockTAI:
 		tm.realtime = id == clockRealtime || id == clockTAI
 	case clockMonotonicRaw, clockRealtimeCoarse, clockMonoCoarse:
 		return 0, EOPNOTSUPP
 	default:
-		var err Errno
-		if tm.cpu, err = t.cpuClock(id); err != 0 {
-			return 0, err
+		tm.cpu, noClock = t.cpuClock(id)
+		if noClock != 0 && id >= 0 {
+			return 0, noClock
 		}
 		tm.onCPU = true
 	}
@@ -269,51 +272,47 @@ func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, EAGAIN
 	}
 	p.timerMu.Lock()
-	slot := -1
-	for i, other := range p.timers {
-		if other == nil {
-			slot = i
-			break
-		}
+	if len(p.timers) == maxTimers {
+		p.timerMu.Unlock()
+		return 0, EAGAIN
 	}
-	if slot < 0 {
-		if len(p.timers) == maxTimers {
-			p.timerMu.Unlock()
-			return 0, EAGAIN
-		}
-		slot = len(p.timers)
-		p.timers = append(p.timers, nil)
+	if p.timers == nil {
+		p.timers = map[int32]*appTimer{}
 	}
-	p.timers[slot] = tm
+	for p.timers[p.nextTimer] != nil {
+		p.nextTimer = (p.nextTimer + 1) & math.MaxInt32
+	}
+	tm.id = p.nextTimer
+	p.nextTimer = (p.nextTimer + 1) & math.MaxInt32 // that of a timer that was is not used again soon
+	p.timers[tm.id] = tm
 	p.timerMu.Unlock()
-	tm.id = int32(slot)
 	if a.Arg2() == 0 {
-		ev.value = uint64(slot)
+		ev.value = uint64(tm.id)
 	}
 	tm.info = sigInfo{signo: ev.signo, code: siTimer}
-	tm.info.field[0] = uint64(uint32(slot))
+	tm.info.field[0] = uint64(tm.id)
 	tm.info.field[1] = ev.value
-	if err := copyOut(t, a.Arg3(), &tm.id); err != 0 {
-		p.deleteTimer(tm.id)
-		return 0, err
+	err := copyOut(t, a.Arg3(), &tm.id)
+	if err == 0 {
+		err = noClock
 	}
-	return 0, 0
+	if err != 0 {
+		p.deleteTimer(tm.id)
+	}
+	return 0, err
 }
 
 // timer returns p's timer with an id, or nil.
 func (p *Process) timer(id uintptr) *appTimer {
 	p.timerMu.Lock()
 	defer p.timerMu.Unlock()
-	if i := int(int32(id)); i >= 0 && i < len(p.timers) {
-		return p.timers[i]
-	}
-	return nil
+	return p.timers[int32(id)]
 }
 
 func (p *Process) deleteTimer(id int32) {
 	p.timerMu.Lock()
 	tm := p.timers[id]
-	p.timers[id] = nil
+	delete(p.timers, id)
 	p.timerMu.Unlock()
 	tm.set(0, 0, false)
 }

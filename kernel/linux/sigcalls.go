@@ -222,8 +222,18 @@ func sysRtTgsigqueueinfo(t *Thread, a *Args) (uintptr, Errno) {
 // copyInSigInfo reads what a process sends with a signal. It cannot make
 // another one believe that it came from the kernel or from kill.
 func (t *Thread) copyInSigInfo(info *sigInfo, addr, sig uintptr, pid int) Errno {
-	if err := copyIn(t, info, addr); err != 0 {
+	head := (*[48]byte)(unsafe.Pointer(info)) // all that Linux has in it
+	if err := copyIn(t, head, addr); err != 0 {
 		return err
+	}
+	if known := info.code >= -7 && info.code <= 6 || info.code == siKernel || info.code == -60; !known { // 6: NSIGPOLL; -60: SI_ASYNCNL
+		var rest [len(sigInfo{}.field)*8 + 16 - len(head)]byte
+		if err := copyIn(t, &rest, addr+unsafe.Sizeof(*head)); err != 0 {
+			return err
+		}
+		if rest != [len(rest)]byte{} {
+			return E2BIG
+		}
 	}
 	if !validSignal(sig) {
 		return EINVAL

@@ -37,6 +37,9 @@ type message struct {
 	given bool    // by the sender
 }
 
+// noUser is who sent what nobody asked the sender of (overflowuid).
+const noUser = 65534
+
 // ucred is struct ucred (unix(7)).
 type ucred struct {
 	pid      int32
@@ -146,6 +149,11 @@ func (t *Thread) newSocket(family, kind, protocol int32) (socket, Errno) {
 
 func sysSocketpair(t *Thread, a *Args) (uintptr, Errno) {
 	family, kind, protocol, flags, err := socketArgs(a)
+	if flags&^(sockNonblock|sockCloexec) == 0 { // where they go is looked at before what they are
+		if err := copyOut(t, a.Arg4(), &[2]int32{}); err != 0 {
+			return 0, err
+		}
+	}
 	if err != 0 {
 		return 0, err
 	}
@@ -239,13 +247,20 @@ func (t *Thread) copyOutAddr(b []byte, addr, size uintptr) Errno {
 }
 
 func sysConnect(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
-		addr, err := t.copyInAddr(a.Arg2(), a.Arg3())
-		if err != 0 {
-			return 0, err
-		}
-		return 0, s.connect(t, f, addr)
-	})
+	f, err := t.ioFile(a.Arg1())
+	if err != 0 {
+		return 0, err
+	}
+	defer f.Release()
+	addr, err := t.copyInAddr(a.Arg2(), a.Arg3())
+	if err != 0 {
+		return 0, err
+	}
+	s, ok := f.io.(socket)
+	if !ok {
+		return 0, ENOTSOCK
+	}
+	return 0, s.connect(t, f, addr)
 }
 
 func sysBind(t *Thread, a *Args) (uintptr, Errno) {
@@ -324,13 +339,13 @@ func (t *Thread) socketAddr(a *Args, peer bool) (uintptr, Errno) {
 }
 
 func sysSendto(t *Thread, a *Args) (uintptr, Errno) {
+	u, err := t.buffer(a.Arg2(), min(a.Arg3(), maxRW))
+	if err != 0 {
+		return 0, err
+	}
 	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
-		u, err := t.buffer(a.Arg2(), a.Arg3())
-		if err != 0 {
-			return 0, err
-		}
 		m := message{userIO: u, Message: Message{Flags: uintptr(uint32(a.Arg4()))}, from: t.ucred()}
-		if a.Arg5() != 0 {
+		if a.Arg5() != 0 && a.Arg6() != 0 {
 			if m.Addr, err = t.copyInAddr(a.Arg5(), a.Arg6()); err != 0 {
 				return 0, err
 			}
@@ -340,11 +355,11 @@ func sysSendto(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysRecvfrom(t *Thread, a *Args) (uintptr, Errno) {
+	u, err := t.buffer(a.Arg2(), min(a.Arg3(), maxRW))
+	if err != 0 {
+		return 0, err
+	}
 	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
-		u, err := t.buffer(a.Arg2(), a.Arg3())
-		if err != 0 {
-			return 0, err
-		}
 		m := message{userIO: u, Message: Message{Flags: uintptr(uint32(a.Arg4()))}}
 		n, err := u.result(s.receive(t, f, &m))
 		releaseAll(m.files) // nowhere to put them
@@ -396,7 +411,13 @@ func (t *Thread) sendMessage(f *File, s socket, addr, flags uintptr) (int, Errno
 			return 0, err
 		}
 	}
-	if err = t.readControl(&m, h.control, h.controlLen); err == 0 {
+	if x, ok := s.(*unixSocket); ok {
+		err = x.ready()
+	}
+	if err == 0 {
+		err = t.readControl(&m, h.control, h.controlLen)
+	}
+	if err == 0 {
 		var n int
 		if n, err = u.result(s.send(t, f, &m)); err == 0 {
 			return n, 0
@@ -417,7 +438,7 @@ func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Er
 	if err != 0 {
 		return 0, err
 	}
-	m := message{userIO: u, Message: Message{Flags: flags}}
+	m := message{userIO: u, Message: Message{Flags: flags &^ msgCtrunc}}
 	n, err := u.result(s.receive(t, f, &m))
 	defer releaseAll(m.files)
 	if err != 0 {
@@ -457,6 +478,9 @@ func sysRecvmmsg(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, err
 	}
 	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+		if err := s.common().takeError(); err != 0 {
+			return 0, err
+		}
 		flags := uintptr(uint32(a.Arg4()))
 		return t.eachMessage(a, func(at uintptr) (int, Errno) {
 			if at != a.Arg2() && deadline != never && metal.Now() >= deadline {
@@ -574,6 +598,10 @@ func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
 // its files, and returns how many bytes it wrote.
 func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done uintptr, err Errno) {
 	put := func(level, kind int32, data unsafe.Pointer, size uintptr) Errno {
+		if room := n - done - cmsgHdrSize; size > room { // a part of it comes
+			m.Flags |= msgCtrunc
+			size = room
+		}
 		h := cmsgHdr{cmsgHdrSize + size, level, kind}
 		if err := copyOut(t, addr+done, &h); err != 0 {
 			return err
@@ -585,7 +613,7 @@ func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done 
 		return 0
 	}
 	if passCred {
-		if n < cmsgHdrSize+unsafe.Sizeof(m.from) {
+		if n < cmsgHdrSize {
 			m.Flags |= msgCtrunc
 		} else if err := put(solSocket, scmCredentials, unsafe.Pointer(&m.from), unsafe.Sizeof(m.from)); err != 0 {
 			return 0, err

@@ -52,7 +52,8 @@ func (t *Thread) done(e end, addr uintptr, err Errno) Errno {
 func (e *end) check(n uintptr) Errno {
 	off := int64(0)
 	if e.off != nil {
-		if _, ok := e.f.io.(*inodeFile); !ok {
+		_, ok := e.f.io.(*inodeFile)
+		if _, seekable := e.f.io.(seeker); !ok && !seekable {
 			return ESPIPE
 		}
 		off = *e.off
@@ -141,13 +142,23 @@ func sysSendfile(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, err
 		}
 	}
+	n, err := t.sendfile(a, &pos)
+	if p := a.Arg3(); p != 0 { // come what may
+		if err := copyOut(t, p, &pos); err != 0 {
+			return 0, err
+		}
+	}
+	return n, err
+}
+
+func (t *Thread) sendfile(a *Args, pos *int64) (uintptr, Errno) {
 	return t.withFile(a.Arg2(), func(in *File) (int, Errno) {
 		if !in.canRead() {
 			return 0, EBADF
 		}
 		src := end{f: in}
 		if a.Arg3() != 0 {
-			src.off = &pos
+			src.off = pos
 		}
 		if err := src.check(a.Arg4()); err != 0 {
 			return 0, err
@@ -165,7 +176,7 @@ func sysSendfile(t *Thread, a *Args) (uintptr, Errno) {
 			} else {
 				n, err = t.pump(end{f: out}, src, n)
 			}
-			return n, t.done(src, a.Arg3(), err)
+			return n, err
 		})
 		return int(n), err
 	})

@@ -286,9 +286,10 @@ func sysClockNanosleep(t *Thread, a *Args) (uintptr, Errno) {
 	case clockThreadCPU, clockMonotonicRaw, clockRealtimeCoarse, clockMonoCoarse:
 		return 0, EOPNOTSUPP
 	}
-	now, err := t.readClock(id)
-	if err != 0 {
-		return 0, err
+	if id >= 0 { // one of CPU time is looked for last
+		if _, err := t.readClock(id); err != 0 {
+			return 0, err
+		}
 	}
 	var ts timespec
 	if err := copyIn(t, &ts, a.Arg3()); err != 0 {
@@ -296,6 +297,10 @@ func sysClockNanosleep(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	if !ts.valid() {
 		return 0, EINVAL
+	}
+	now, err := t.readClock(id)
+	if err != 0 {
+		return 0, err
 	}
 	switch id {
 	case clockRealtime, clockMonotonic, clockBoottime, clockTAI:

@@ -119,7 +119,22 @@ func (s *unixSocket) write(t *Thread, f *File, u *userIO) (int, Errno) {
 	return s.send(t, f, &message{userIO: u, from: t.ucred()})
 }
 
+// ready is what sockets of SOCK_SEQPACKET look at first when they send.
+func (s *unixSocket) ready() Errno {
+	if s.kind != sockSeqpacket {
+		return 0
+	}
+	err := s.takeError()
+	if err == 0 && s.other() == nil {
+		err = ENOTCONN
+	}
+	return err
+}
+
 func (s *unixSocket) send(t *Thread, f *File, m *message) (int, Errno) {
+	if err := s.ready(); err != 0 {
+		return 0, err
+	}
 	peer := s.other()
 	switch {
 	case m.Flags&msgOOB != 0:
@@ -136,7 +151,12 @@ func (s *unixSocket) send(t *Thread, f *File, m *message) (int, Errno) {
 		}
 	case peer == nil:
 		return 0, ENOTCONN
-	case s.kind == sockStream:
+	}
+	// Nobody asked for credentials, unless the peer may be one that is not accepted yet.
+	if !m.given && !s.is(soPasscred) && !peer.is(soPasscred) && peer.ownName() == nil {
+		m.from = ucred{0, noUser, noUser}
+	}
+	if s.kind == sockStream {
 		return s.sendStream(t, f, peer, m)
 	}
 	if s.kind == sockDgram && !s.maySend(peer) {
@@ -255,14 +275,20 @@ func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message
 			return 0, err
 		}
 	}
-	p := &parcel{data: make([]byte, n), files: m.files, from: m.from, addr: s.ownName()}
-	if m.Get(p.data) < n {
-		return 0, EFAULT
-	}
 	if s.kind == sockDgram {
 		if err := s.takeError(); err != 0 {
 			return 0, err
 		}
+	}
+	s.mu.Lock()
+	shut := s.shut&shutWrite != 0
+	s.mu.Unlock()
+	if shut {
+		return 0, EPIPE
+	}
+	p := &parcel{data: make([]byte, n), files: m.files, from: m.from, addr: s.ownName()}
+	if m.Get(p.data) < n {
+		return 0, EFAULT
 	}
 	gone, broken := false, false
 	queue, pair := &s.queue, s.kind != sockDgram || peer.other() == s
@@ -289,11 +315,9 @@ func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message
 	case err != 0:
 		return 0, err
 	case gone:
-		s.mu.Lock()
-		if s.peer == peer {
-			s.peer = nil
+		if s.other() == peer {
+			s.connectPackets(t, []byte{0, 0}) // to nobody
 		}
-		s.mu.Unlock()
 		return 0, ECONNREFUSED
 	case broken:
 		return 0, EPIPE
@@ -345,6 +369,7 @@ func (s *unixSocket) tellSenders() {
 }
 
 func (s *unixSocket) receiveStream(t *Thread, f *File, m *message) (done int, err Errno) {
+	m.Flags &^= msgTrunc // means nothing here
 	for {
 		ended := false
 		err = s.await(t, f, &s.queue, m.Flags, soRcvtimeo, func() bool {
@@ -375,7 +400,9 @@ func (s *unixSocket) receiveStream(t *Thread, f *File, m *message) (done int, er
 // end of what came with files.
 func (s *unixSocket) takeStream(m *message) (done int) {
 	m.from, m.Addr = s.first.from, s.first.addr
-	for p := s.first; p != nil && p.from == m.from && m.left > 0; {
+	p := s.first
+	// Files come even to who has no room for a byte.
+	for first := true; p != nil && (p.from == m.from || !s.is(soPasscred)) && (m.left > 0 || first); first = false {
 		n := m.Put(p.data)
 		done += n
 		files := p.files

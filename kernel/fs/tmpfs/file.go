@@ -193,7 +193,7 @@ func (n *node) Truncate(size int64) errno.Errno {
 	f.rw.Lock()
 	defer f.rw.Unlock()
 	old := f.size.Swap(size) // first: from then on, Pages returns nothing behind it
-	if size < old {
+	if size <= old {         // there may be pages behind the end, too
 		last := size / fs.PageSize
 		s.cut((size+fs.PageSize-1)/fs.PageSize, fs.MaxSize, size)
 		f.index.Lock()

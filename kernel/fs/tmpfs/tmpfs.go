@@ -372,7 +372,7 @@ func (n *node) use(opens, maps int) *inode {
 func (s *inode) opened() errno.Errno {
 	s.attr.Lock()
 	defer s.attr.Unlock()
-	if s.dead {
+	if s.dead && s.dir == nil { // a directory may be somebody's working directory
 		return errno.ENOENT
 	}
 	s.opens++

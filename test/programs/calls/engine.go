@@ -40,7 +40,10 @@ func (g *world) make(c *call) string {
 	var v [6]uintptr
 	var texts []string
 	var afters []after
-	g.used = 0
+	g.used, g.drawnBuffers, g.edge = 0, 0, edge{nth: -1}
+	if g.edges {
+		g.edge.nth = g.n(6)
+	}
 	for i, a := range c.args {
 		var text string
 		var f after
@@ -50,8 +53,10 @@ func (g *world) make(c *call) string {
 			afters = append(afters, f)
 		}
 	}
+	g.edge.forbid()
 	r, _, err := unix.Syscall6(c.nr, v[0], v[1], v[2], v[3], v[4], v[5])
-	line := c.name + "(" + strings.Join(texts, ", ") + ") = "
+	g.edge.allow()
+	line := c.name + "(" + strings.Join(texts, ", ") + ")" + g.edge.text + " = "
 	if err != 0 {
 		return line + unix.ErrnoName(err)
 	}
@@ -72,10 +77,50 @@ func (g *world) make(c *call) string {
 	return line
 }
 
+// edge is where a buffer meets pages that may not be touched, while its call is made.
+type edge struct {
+	nth  int // the buffer of the call
+	at   uintptr
+	size uintptr // 0: none
+	prot uintptr
+	text string
+}
+
+func (e *edge) forbid() { e.protect(e.prot) }
+func (e *edge) allow()  { e.protect(unix.PROT_READ | unix.PROT_WRITE) }
+
+func (e *edge) protect(prot uintptr) {
+	if e.size > 0 {
+		unix.RawSyscall(unix.SYS_MPROTECT, e.at, e.size, prot)
+	}
+}
+
+// place puts a buffer of n bytes somewhere in the data pages: with edges that is seldom
+// where it is convenient.
+func (g *world) place(n uintptr) (at uintptr) {
+	at = g.data + g.used
+	nth := g.drawnBuffers
+	g.drawnBuffers++
+	if g.edges && nth == g.edge.nth && n > 0 {
+		cut := min(pick(g.source, 0, 1, 4, 8, n/2, n-1, n, 4096), n)
+		e := &g.edge
+		e.at = (at + cut + pageSize - 1) &^ (pageSize - 1)
+		e.size = max((n-cut+pageSize-1)&^(pageSize-1), pageSize)
+		e.prot = pick(g.source, uintptr(0), 0, unix.PROT_READ)
+		e.text = fmt.Sprintf("{%d of buffer %d, then prot %d}", cut, nth, e.prot)
+		g.used = e.at + e.size - g.data
+		return e.at - cut
+	}
+	if g.edges && g.oneIn(4) {
+		at += 1
+	}
+	g.used = (at + n - g.data + 15) &^ 15
+	return at
+}
+
 // buffer is n bytes of the data pages, filled with something.
 func (g *world) buffer(n int) []byte {
-	at := g.data + g.used
-	g.used += uintptr(n+15) &^ 15
+	at := g.place(uintptr(n))
 	if g.used > (dataPages-1)*pageSize {
 		panic("a call's buffers are too large")
 	}
@@ -145,6 +190,7 @@ func named(g *world) (uintptr, string, after) {
 // since 6.13.
 func realFD(g *world) (uintptr, string, after) {
 	v := max(g.fd(), -1)
+	g.edge.nth = -1 // whether the name or the descriptor is looked at first has changed, too
 	return uintptr(v), fmt.Sprint(v), nil
 }
 
@@ -195,6 +241,9 @@ func path(g *world) (uintptr, string, after) {
 		return at, text, nil
 	}
 	name := pick(g.source, names...)
+	if name == "" && g.anonymous() { // what an eventfd and its like are asked for has changed
+		name = "a"
+	}
 	if g.oneIn(60) {
 		name = strings.Repeat(pick(g.source, "n", "d/"), pick(g.source, 255, 256, 2100))
 	}
@@ -243,7 +292,7 @@ var sizes = []int{0, 1, 7, 100, 512, 4095, 4096, 5000, 12288}
 // in is a buffer to read from, and out one that the call fills; both are followed
 // by their length.
 func in(g *world) (uintptr, string, after) {
-	if g.oneIn(40) && !g.is(unix.S_IFREG) { // a write of nothing has got effects since 6.1
+	if g.oneIn(40) && !g.is(unix.S_IFREG) && !g.alone() { // a write of nothing has got effects since 6.1
 		at, text := g.wild()
 		return at, text, nil
 	}
@@ -308,6 +357,9 @@ func vector(fills bool, lens ...int) arg {
 	}
 	return func(g *world) (uintptr, string, after) {
 		able := g.able(access)
+		if !able { // the error that comes first has changed
+			g.edge.nth = -1
+		}
 		if able && g.oneIn(40) {
 			at, text := g.wild()
 			return at, text, nil

@@ -2,8 +2,8 @@
 // kernels can be compared. It makes the same calls whenever it draws the same
 // bytes and gets the same answers.
 //
-//	calls FAMILY FROM TO N   sequences of N calls, from seeds FROM to TO-1
-//	calls FAMILY HEX         one sequence, whose choices are these bytes
+//	calls FAMILY FROM TO N         sequences of N calls, from seeds FROM to TO-1
+//	calls replay FAMILY HEX ...    sequences whose choices are these bytes
 //
 // Each sequence works in a directory of its own, made in the working directory,
 // which is its root.
@@ -35,22 +35,24 @@ func main() {
 }
 
 func run(out *bufio.Writer, args []string) error {
-	if len(args) != 2 && len(args) != 4 {
-		return fmt.Errorf("calls FAMILY FROM TO N, or calls FAMILY HEX")
-	}
-	calls, ok := families[args[0]]
-	if !ok {
-		return fmt.Errorf("there is no family %q", args[0])
+	if len(args) < 2 || args[0] != "replay" && len(args) != 4 {
+		return fmt.Errorf("calls FAMILY FROM TO N, or calls replay FAMILY HEX ...")
 	}
 	if err := outside(); err != nil {
 		return err
 	}
-	if len(args) == 2 {
-		choices, err := hex.DecodeString(args[1])
-		if err != nil {
-			return err
+	if args[0] == "replay" {
+		for args = args[1:]; len(args) >= 2; args = args[2:] {
+			choices, err := hex.DecodeString(args[1])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(out, "seed", args[0], args[1])
+			if err := sequence(out, args[0], &source{bytes: choices}, 0); err != nil {
+				return err
+			}
 		}
-		return sequence(out, calls, &source{bytes: choices}, 0)
+		return nil
 	}
 	var n [3]int
 	for i := range n {
@@ -61,7 +63,7 @@ func run(out *bufio.Writer, args []string) error {
 	}
 	for seed := n[0]; seed < n[1]; seed++ {
 		fmt.Fprintln(out, "seed", seed)
-		if err := sequence(out, calls, &source{rand: rand.New(rand.NewPCG(uint64(seed), 0))}, n[2]); err != nil {
+		if err := sequence(out, args[0], &source{rand: rand.New(rand.NewPCG(uint64(seed), 0))}, n[2]); err != nil {
 			return err
 		}
 	}
@@ -98,14 +100,18 @@ func pick[T any](s *source, list ...T) T { return list[s.n(len(list))] }
 
 // sequence makes n calls, or as many as there are choices for, and says of each what
 // it was, what came of it, and by which bytes so far it was drawn.
-func sequence(out *bufio.Writer, calls []call, s *source, n int) error {
-	g, err := newWorld(s)
+func sequence(out *bufio.Writer, name string, s *source, n int) error {
+	f, ok := families[name]
+	if !ok {
+		return fmt.Errorf("there is no family %q", name)
+	}
+	g, err := newWorld(s, f)
 	if err != nil {
 		return err
 	}
 	defer g.close()
 	for i := 0; (n == 0 || i < n) && s.more(); i++ {
-		c := &calls[s.n(len(calls))]
+		c := &f.calls[s.n(len(f.calls))]
 		text := g.make(c)
 		fmt.Fprintf(out, "%s\t%x\n", text, s.drawn)
 		s.drawn = s.drawn[:0]
@@ -123,6 +129,18 @@ type world struct {
 	fds    []int   // that calls have returned
 	last   int     // the descriptor drawn last
 	extent uintptr
+
+	edges        bool
+	drawnBuffers int // of this call
+	edge         edge
+
+	cookies []uint32 // of inotify, in the order they came
+	ptys    [][2]int // masters and slaves
+	typed   uintptr  // length of what was typed last
+	timers  []posixTimer
+	ofCPU   bool // the last one's clock
+	fires   bool // the last one may go off
+	tells   bool // it sends nothing
 }
 
 const (
@@ -130,22 +148,31 @@ const (
 	areaAt     = 0x2000_0000_0000
 	areaPages  = 32
 	dataAt     = areaAt + 1<<30
-	dataPages  = 17
+	dataPages  = 65
 	stillAt    = dataAt + 1<<30
 	stillPages = 2
 )
 
-// outsideFD is the directory outside of the worlds: a descriptor that no call gets.
-const outsideFD = 500
+// What is outside of the worlds: descriptors that no call gets.
+const (
+	outsideFD = 500 + iota // the directory they are in
+	devFD                  // /dev
+	mapsFD                 // /proc/self/maps
+)
 
 func outside() error {
 	unix.CloseRange(3, 1<<30, 0) // whatever was inherited
-	fd, err := unix.Open(".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
+	for i, name := range []string{".", "/dev", "/proc/self/maps"} {
+		fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		if err := unix.Dup3(fd, outsideFD+i, unix.O_CLOEXEC); err != nil {
+			return err
+		}
+		unix.Close(fd)
 	}
-	defer unix.Close(fd)
-	return unix.Dup3(fd, outsideFD, unix.O_CLOEXEC)
+	return nil
 }
 
 // leave goes outside.
@@ -157,7 +184,7 @@ func leave() error {
 }
 
 // Package os would begin to wait for files in descriptors of its own.
-func newWorld(s *source) (*world, error) {
+func newWorld(s *source, f family) (*world, error) {
 	unix.Umask(0)
 	for _, enter := range []func() error{
 		func() error { return unix.Mkdir("world", 0o755) },
@@ -169,7 +196,7 @@ func newWorld(s *source) (*world, error) {
 			return nil, err
 		}
 	}
-	g := &world{source: s, area: areaAt, data: dataAt}
+	g := &world{source: s, area: areaAt, data: dataAt, edges: f.edges}
 	const fixed = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED
 	for _, m := range []struct {
 		at    uintptr
@@ -193,6 +220,9 @@ func newWorld(s *source) (*world, error) {
 	unix.Write(fd, g.buffer(5000))
 	g.opened(fd)
 	unix.Umask(0o022)
+	if f.begin != nil {
+		f.begin(g)
+	}
 	return g, nil
 }
 
@@ -202,15 +232,23 @@ func (g *world) close() {
 	for _, fd := range g.fds {
 		unix.Close(fd)
 	}
+	for _, t := range g.timers {
+		unix.RawSyscall(unix.SYS_TIMER_DELETE, uintptr(t.id), 0, 0)
+	}
+	takeSignals()
+	var none uint64
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
+	unix.RawSyscall(unix.SYS_MUNMAP, areaAt, 2*areaPages*pageSize, 0)
+	if leave() == nil {
+		remove("world")
+	}
+}
+
+// takeSignals takes those that are pending.
+func takeSignals() {
 	var now unix.Timespec
 	for set, r := uint64(queued), uintptr(1); int(r) > 0; {
 		r, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&set)), 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0)
-	}
-	var none uint64
-	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
-	unix.RawSyscall(unix.SYS_MUNMAP, areaAt, areaPages*pageSize, 0)
-	if leave() == nil {
-		remove("world")
 	}
 }
 
@@ -245,6 +283,9 @@ func (g *world) fd() int {
 	} else {
 		g.last = g.fds[g.n(len(g.fds))]
 	}
+	if g.alone() {
+		g.edge.nth = -1
+	}
 	return g.last
 }
 
@@ -264,13 +305,20 @@ func (g *world) able(access int) bool {
 	return err == nil && flags&unix.O_PATH == 0 && (how == access || how == unix.O_RDWR) && !g.anonymous()
 }
 
+// alone says whether the last descriptor is a socket that is not connected: Linux 6.1 says
+// so before it looks at what is to be sent.
+func (g *world) alone() bool {
+	_, err := unix.Getpeername(g.last)
+	return err == unix.ENOTCONN
+}
+
 func (g *world) opened(fd int) {
 	if !slices.Contains(g.fds, fd) {
 		g.fds = append(g.fds, fd)
 	}
 	if len(g.fds) > 12 {
 		unix.Close(g.fds[0])
-		g.fds = g.fds[1:]
+		g.closed(g.fds[0])
 	}
 }
 
@@ -278,4 +326,5 @@ func (g *world) closed(fd int) {
 	if i := slices.Index(g.fds, fd); i >= 0 {
 		g.fds = slices.Delete(g.fds, i, i+1)
 	}
+	g.ptys = slices.DeleteFunc(g.ptys, func(p [2]int) bool { return p[0] == fd || p[1] == fd })
 }
