@@ -61,11 +61,6 @@ type socketCommon struct {
 
 func (c *socketCommon) common() *socketCommon { return c }
 
-func (*socketCommon) bind(*Thread, []byte) Errno { return EOPNOTSUPP }
-func (*socketCommon) listen(*Thread, int) Errno  { return EOPNOTSUPP }
-func (*socketCommon) accept(*Thread, *File) (socket, Errno) {
-	return nil, EOPNOTSUPP
-}
 func (*socketCommon) getOption(*Thread, int32, uintptr, int) ([]byte, Errno) {
 	return nil, EOPNOTSUPP
 }

@@ -18,7 +18,6 @@ import (
 // memory is touched. Packets go out with s.out held: what they say of the credit
 // must not be older than what the packet before said.
 type vsockSocket struct {
-	noObject
 	socketCommon
 	all   *vsockets
 	ino   uint64

@@ -23,7 +23,6 @@ type netlinkSocket struct {
 	port    uint32   // 0: it has none yet
 	groups  uint32   // of which nothing ever comes
 	replies [][]byte // a datagram each
-	peer    uint32
 }
 
 const (

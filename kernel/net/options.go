@@ -41,7 +41,6 @@ type options struct {
 	priority atomic.Int32
 	lowat    atomic.Int32 // TCP_NOTSENT_LOWAT
 	mtu      atomic.Int32 // IPV6_MTU_DISCOVER
-	linger2  atomic.Int32 // TCP_LINGER2 as it was set
 }
 
 func (o *options) is(bit uint32) bool { return o.switches.Load()&bit != 0 }

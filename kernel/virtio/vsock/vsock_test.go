@@ -76,7 +76,6 @@ type host struct {
 	mu   sync.Mutex
 	data []byte
 	n    int
-	hold bool // nothing is taken
 }
 
 func newHost(features uint64, size int) *host {
