@@ -14,9 +14,9 @@ import (
 
 // machine is the VM whose instructions and exits are counted. The time is one
 // of as many digits as any.
-func (b *bench) machine(img string) *vmm.Machine {
+func (b *bench) machine(img string, cpus int) *vmm.Machine {
 	return &vmm.Machine{
-		Kernel: b.kernel, Image: img, Memory: 128, CPUs: 1,
+		Kernel: b.kernel, Image: img, Memory: 128, CPUs: cpus,
 		CmdLine: "gosv.report=MARK gosv.time=1700000000000000000",
 	}
 }
@@ -32,7 +32,7 @@ func (b *bench) bootInstructions(p program) (float64, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	cmd, err := q.Command(b.machine(img), b.dir)
+	cmd, err := q.Command(b.machine(img, 1), b.dir)
 	if err != nil {
 		return 0, "", err
 	}

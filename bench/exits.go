@@ -52,12 +52,12 @@ func (b *bench) kvmbox(flags []string, vmm string, argv []string) (string, error
 
 // firecrackerExits counts the VM exits of p's whole life on Firecracker, but for
 // those that the host's own interrupts cause.
-func (b *bench) firecrackerExits(p program) (float64, string, error) {
+func (b *bench) firecrackerExits(p program, cpus int) (float64, string, error) {
 	img, err := b.image(p)
 	if err != nil {
 		return 0, "", err
 	}
-	argv, err := b.firecracker(b.machine(img), "exits")
+	argv, err := b.firecracker(b.machine(img, cpus), "exits")
 	if err != nil {
 		return 0, "", err
 	}

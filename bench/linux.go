@@ -34,7 +34,7 @@ func (b *bench) linuxRatio(p program) (float64, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	us, err := b.firecracker(b.machine(img), "gosv")
+	us, err := b.firecracker(b.machine(img, 1), "gosv")
 	if err != nil {
 		return 0, "", err
 	}

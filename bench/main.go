@@ -26,7 +26,7 @@ type bench struct {
 	dir                 string // for temporary files
 	gosv                string // paths
 	kernel              string
-	micros, linuxMicros micros
+	micros, linuxMicros map[int]*micros // by number of CPUs
 	vsocks              vsocks
 }
 
@@ -83,7 +83,7 @@ func (b *bench) run(r row) result {
 
 // newBench prepares the directory dir for measurements.
 func newBench(dir string) (*bench, error) {
-	b := &bench{dir: dir, kernel: filepath.Join(dir, "kernel.elf")}
+	b := &bench{dir: dir, kernel: filepath.Join(dir, "kernel.elf"), micros: map[int]*micros{}, linuxMicros: map[int]*micros{}}
 	var err error
 	if b.gosv, err = filepath.Abs("bin/gosv"); err != nil {
 		return nil, err

@@ -47,13 +47,16 @@ type micros struct {
 	err     error
 }
 
-// micro returns the instructions that the operation takes in micro.c on gosv, or
-// on a Linux guest of the same VMM. Under -icount shift=0 a nanosecond of the
+// micro returns the instructions, of all CPUs, that the operation takes in micro.c on
+// gosv, or on a Linux guest of the same VMM. Under -icount shift=0 a nanosecond of the
 // guest's clock is an instruction.
-func (b *bench) micro(operation string, m *micros, measure func() (string, error)) (float64, string, error) {
-	if m.results == nil && m.err == nil {
+func (b *bench) micro(operation string, cpus int, all map[int]*micros, measure func(cpus int) (string, error)) (float64, string, error) {
+	m := all[cpus]
+	if m == nil {
+		m = new(micros)
+		all[cpus] = m
 		var out string
-		if out, m.err = measure(); m.err == nil {
+		if out, m.err = measure(cpus); m.err == nil {
 			m.results, m.err = parseMicro(out)
 		}
 	}
@@ -73,7 +76,7 @@ func (b *bench) micro(operation string, m *micros, measure func() (string, error
 // countTime makes a nanosecond of the guest's time an instruction.
 var countTime = []string{"-icount", "shift=0,sleep=off"}
 
-func (b *bench) microOnGosv() (string, error) {
+func (b *bench) microOnGosv(cpus int) (string, error) {
 	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
 		return "", skip(err.Error())
 	}
@@ -81,10 +84,10 @@ func (b *bench) microOnGosv() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return b.runGosv(img, "--vmm-arg", countTime[0], "--vmm-arg", countTime[1])
+	return b.runGosv(img, "-c", strconv.Itoa(cpus), "--vmm-arg", countTime[0], "--vmm-arg", countTime[1])
 }
 
-func (b *bench) microOnLinux() (string, error) {
+func (b *bench) microOnLinux(cpus int) (string, error) {
 	q, err := qemu.New("tcg", "microvm", countTime)
 	if err != nil {
 		return "", skip(err.Error())
@@ -93,6 +96,7 @@ func (b *bench) microOnLinux() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	m.CPUs = cpus
 	cmd, err := q.Command(m, b.dir)
 	if err != nil {
 		return "", err

@@ -13,6 +13,7 @@ const (
 	bootMusl   = "first line, C hello (musl)"
 	bootGo     = "first line, Go hello"
 	exitsGo    = "Firecracker: VM exits, Go hello"
+	exitsGo4   = "Firecracker: VM exits, Go hello, 4 CPUs"
 	lifeC      = "Firecracker: VM's whole life, C hello (glibc)"
 	lifeGo     = "Firecracker: VM's whole life, Go hello"
 	sizeKernel = "kernel"

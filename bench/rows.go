@@ -1,9 +1,12 @@
 package main
 
+import "fmt"
+
 // The units of rows.
 const (
 	unitInstructions = "instructions"
 	unitExits        = "exits"
+	unitWakeups      = "context switches"
 	unitBytes        = "bytes"
 	unitMiB          = "MiB"
 	unitRatio        = "of Linux's time"
@@ -26,7 +29,8 @@ func rows() []row {
 		{name: bootGlibc, unit: unitInstructions, budget: 450_000, measure: func(b *bench) (float64, string, error) { return b.bootInstructions(helloGlibc) }},
 		{name: bootMusl, unit: unitInstructions, budget: 450_000, measure: func(b *bench) (float64, string, error) { return b.bootInstructions(helloMusl) }},
 		{name: bootGo, unit: unitInstructions, budget: 850_000, measure: func(b *bench) (float64, string, error) { return b.bootInstructions(helloGo) }},
-		{name: exitsGo, unit: unitExits, budget: 80, measure: func(b *bench) (float64, string, error) { return b.firecrackerExits(helloGo) }},
+		{name: exitsGo, unit: unitExits, budget: 80, measure: func(b *bench) (float64, string, error) { return b.firecrackerExits(helloGo, 1) }},
+		{name: exitsGo4, unit: unitExits, measure: func(b *bench) (float64, string, error) { return b.firecrackerExits(helloGo, 4) }},
 		{name: lifeC, unit: unitRatio, budget: 0, measure: func(b *bench) (float64, string, error) { return b.linuxRatio(helloGlibc) }},
 		{name: lifeGo, unit: unitRatio, budget: 0, measure: func(b *bench) (float64, string, error) { return b.linuxRatio(helloGo) }},
 		{name: sizeKernel, unit: unitBytes, budget: 2_200_000, measure: func(b *bench) (float64, string, error) { return fileSize(b.kernel) }},
@@ -35,16 +39,28 @@ func rows() []row {
 		{name: memoryC, unit: unitMiB, budget: 8, measure: func(b *bench) (float64, string, error) { return b.leastMemory(helloGlibc) }},
 		{name: memoryGo, unit: unitMiB, budget: 12, measure: func(b *bench) (float64, string, error) { return b.leastMemory(helloGo) }},
 	}
-	for _, op := range microOperations {
-		r := row{
-			name: op, unit: unitInstructions,
-			measure: func(b *bench) (float64, string, error) { return b.micro(op, &b.micros, b.microOnGosv) },
-			linux:   func(b *bench) (float64, string, error) { return b.micro(op, &b.linuxMicros, b.microOnLinux) },
+	for _, cpus := range []int{1, 4} {
+		for _, p := range []program{asleepC, asleepGo} {
+			name := fmt.Sprintf("%s, %d CPUs", p.name, cpus)
+			list = append(list,
+				row{name: "Firecracker: VM exits a second, " + name, unit: unitExits, budget: 1, measure: func(b *bench) (float64, string, error) { return b.idleExits(p, cpus) }},
+				row{name: "QEMU: wake-ups a second, " + name, unit: unitWakeups, budget: 5, measure: func(b *bench) (float64, string, error) { return b.idleWakeups(p, cpus) }})
 		}
-		if op == "getppid" {
-			r.budget = 150
+		for _, op := range microOperations {
+			r := row{
+				name: op, unit: unitInstructions,
+				measure: func(b *bench) (float64, string, error) { return b.micro(op, cpus, b.micros, b.microOnGosv) },
+			}
+			if cpus == 1 {
+				r.linux = func(b *bench) (float64, string, error) { return b.micro(op, cpus, b.linuxMicros, b.microOnLinux) }
+			} else { // Linux does not start with more than one when time is counted in instructions: its CPUs wait for each other
+				r.name = fmt.Sprintf("%s, %d CPUs", op, cpus)
+			}
+			if op == "getppid" {
+				r.budget = 150
+			}
+			list = append(list, r)
 		}
-		list = append(list, r)
 	}
 	for _, n := range []struct{ name, of, unit string }{
 		{"vsock, to the host", vsockToHost, unitMBs}, {"vsock, from the host", vsockFromHost, unitMBs}, {"vsock, round trips", vsockRounds, unitPerSecond},

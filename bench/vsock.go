@@ -145,7 +145,7 @@ func (b *bench) vsockMachines(megabytes, rounds int) (us, them, path string, err
 		return "", "", "", err
 	}
 	linux.CmdLine += " -- " + strings.Join(args, " ")
-	gosv := b.machine(img)
+	gosv := b.machine(img, 1)
 	var quoted [2]string
 	for i, m := range []*vmm.Machine{gosv, linux} {
 		m.Devices.Vsock = &vmm.Vsock{CID: 3, Path: b.vsockPath()}

@@ -14,6 +14,7 @@ import (
 	"math/bits"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	_ "unsafe" // go:linkname
 
 	"gosv/kernel/gotimer"
@@ -44,6 +45,10 @@ var (
 	ioapics = []platform.IOAPIC{{Addr: 0xfec00000, Pins: 24}} // until Use
 	report  = func(string) {}
 	strays  bool // reported
+	polling bool // poll is there
+
+	deadlines  atomic.Bool // onDeadline is set
+	onDeadline func() bool
 )
 
 // line is an I/O APIC's pin and the handlers of the devices that share it.
@@ -104,6 +109,26 @@ func Message(f Handler, mask func()) (addr uint64, data uint32, err error) {
 	return addr, data, nil
 }
 
+// OnDeadline has f called when metal.Deadline is past, unless a thread that came back from ring
+// 3 has done so. f is always the same, and says whether it did anything.
+func OnDeadline(f func() bool) {
+	if !deadlines.Load() {
+		mu.Lock()
+		onDeadline = f
+		deadlines.Store(true)
+		startPolling()
+		mu.Unlock()
+	}
+}
+
+// startPolling starts poll, if it was not yet.
+func startPolling() {
+	if !polling {
+		polling = true
+		go poll()
+	}
+}
+
 // add gives a vector to a handler.
 func add(f Handler, mask func()) (n int, err error) {
 	if inUse == len(sources) {
@@ -111,7 +136,7 @@ func add(f Handler, mask func()) (n int, err error) {
 	}
 	if inUse == 0 {
 		metal.OpenIRQs()
-		go poll()
+		startPolling()
 	}
 	n = inUse
 	sources[n] = source{handle: f, mask: mask}
@@ -208,6 +233,9 @@ func poll() {
 	for {
 		pollReset(pd, read)
 		Dispatch()
+		if deadlines.Load() {
+			onDeadline()
+		}
 		pollWait(pd, read)
 		metal.ReadEvent(fd)
 	}

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"gosv/kernel/gotimer"
+	"gosv/kernel/interrupt"
 	"gosv/kernel/metal"
 )
 
@@ -18,15 +18,14 @@ type timer struct {
 	fire   func(now uint64) // to be called, no lock held
 }
 
-// timers are the armed ones. One Go timer stands for the earliest. Since no
-// idle P may be there to notice it while threads keep theirs in ring 3, metal
-// interrupts these then, and their threads call runTimers.
+// timers are the armed ones. When the earliest is due metal has runTimers called, by
+// a thread that comes back from ring 3 or by package interrupt, as for the
+// interrupt of a device: Go's own timers are looked at by idle Ps only.
 var timers struct {
-	mu    sync.Mutex
-	heap  timerHeap
-	next  atomic.Uint64 // no later than the earliest, 0 for none
-	alarm *gotimer.Timer
-	set   Queue // woken when CLOCK_REALTIME has been set
+	mu   sync.Mutex
+	heap timerHeap
+	next atomic.Uint64 // no later than the earliest, 0 for none
+	set  Queue         // woken when CLOCK_REALTIME has been set
 }
 
 // arm starts t, or starts it anew; armAt for when CLOCK_REALTIME shows wall.
@@ -79,16 +78,17 @@ func setWallBase(base uint64) {
 	}
 }
 
+// onHost is set by tests, which have no metal: nothing is ever due there.
+var onHost bool
+
 // setAlarm makes runTimers be called at when.
 func setAlarm(when uint64) {
 	timers.next.Store(when)
-	delay := when - min(when, metal.Now())
-	if timers.alarm == nil {
-		timers.alarm = gotimer.Start(delay, func() { runTimers() })
-	} else {
-		timers.alarm.Reset(delay)
+	if onHost {
+		return
 	}
-	metal.Deadline(when) // after the Go timer, so that it finds that one due
+	interrupt.OnDeadline(runTimers)
+	metal.Deadline(when)
 }
 
 // runTimers fires what is due, and says whether anything was. It costs little when
@@ -116,10 +116,8 @@ func runTimers() (fired bool) {
 		if due == nil {
 			if len(timers.heap) > 0 {
 				setAlarm(timers.heap[0].when)
-			} else if timers.next.Swap(0) != 0 {
-				// It may be due too. Its goroutine would have nothing to do, and
-				// take the place of the thread just woken as the next to run.
-				timers.alarm.Stop()
+			} else {
+				timers.next.Store(0)
 			}
 		}
 		timers.mu.Unlock()

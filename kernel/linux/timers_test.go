@@ -5,6 +5,8 @@ import (
 	"testing"
 )
 
+func init() { onHost = true }
+
 func TestTimerHeap(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var h timerHeap

@@ -2,9 +2,6 @@
 #include "go_asm.h"
 #include "macros_amd64.h"
 
-// pollUntil in schedt (runtime/runtime2.go of the pinned Go version).
-#define SCHED_POLLUNTIL 16
-
 // KEEPCPUID executes CPUID and keeps the answer in leaf i of features, at DI.
 #define KEEPCPUID(i) \
 	BYTE	$0x0f; BYTE $0xa2 \
@@ -38,8 +35,8 @@ TEXT kernelentry(SB),NOSPLIT|NOFRAME,$0
 	// Leaves that Go calls through variables.
 	LEAQ	runtime·vdsoClockgettimeSym(SB), AX
 	MOVQ	AX, ·vdsoClockSym(SB)
-	LEAQ	runtime·sched+SCHED_POLLUNTIL(SB), AX
-	MOVQ	AX, ·pollUntil(SB)
+	LEAQ	runtime·sched(SB), AX
+	MOVQ	AX, ·sched(SB)
 	LEAQ	·leaves(SB), AX
 	LEAQ	leaftable<>(SB), BX
 	MOVL	$const_numLeaves, CX

@@ -170,9 +170,8 @@ var report struct {
 
 func borrowG(c *CPU) {
 	const fsBase = 0xc0000100 // MSR
-	const m = 6               // g.m
 	if g := threadG(c); g != 0 {
-		report.tls, report.g[m] = addressOf(&report.g), ld(g+m*8)
+		report.tls, report.g[gM/8] = addressOf(&report.g), ld(g+gM)
 		wrmsr(fsBase, addressOf(&report.tls)+8)
 	}
 }

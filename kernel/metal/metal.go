@@ -173,18 +173,17 @@ func TSC() uint64     { return rdtsc() }
 func BootTSC() uint64 { return tsc0 }
 func TSCHz() uint64   { return tscHz }
 
-// Deadline asks for an interrupt at time t of Now, so that a thread in ring 3
-// comes back to Go when a Go timer is due: while it keeps its P
-// there, nobody else looks at the timers until sysmon does.
+// Deadline asks for what an interrupt of a device causes to happen at time t of Now: that
+// the IRQEventFD becomes readable, or that a thread comes back from ring 3.
 func Deadline(t uint64) { mcall(sysDeadline, uintptr(t), 0, 0) }
 
 // NoDeadline takes the Deadline back, or says that its timer is looked at: no thread
 // need come back for it any more.
 func NoDeadline() {
 	atomic.StoreUint64(&userDeadline, 0)
-	atomic.StoreUint32(&recall, 0)
+	atomic.StoreUint32(&onEntry.recall, 0)
 	if HasIRQ() {
-		atomic.StoreUint32(&recall, 1)
+		atomic.StoreUint32(&onEntry.recall, 1)
 	}
 }
 
@@ -243,7 +242,7 @@ func PendingIRQs() uint64 { return atomic.SwapUint64(&irqPending, 0) }
 func HasIRQ() bool { return atomic.LoadUint64(&irqPending) != 0 }
 
 // IRQEventFD is a descriptor, good for the Go runtime's netpoller only, that
-// is readable when an interrupt came in.
+// is readable when an interrupt came in or the Deadline is past.
 func IRQEventFD() uintptr { return mcall(sysIRQFD, 0, 0, 0) }
 
 // ReadEvent makes an IRQEventFD unreadable again.
@@ -366,6 +365,7 @@ const (
 	sysOpenIRQs
 	sysMapDevice
 	sysKick
+	sysWake
 	sysMove
 	sysTurns
 	sysFault

@@ -48,6 +48,12 @@ func syscall(c *CPU, t *thread) {
 		return
 	case linuxExitGroup: // the runtime gave up: it has said why
 		fatalRuntime(c)
+	case linuxNanosleep:
+		if d := timespec(t.DI); d <= shortNap {
+			spinFor(c, d)
+			t.AX = 0
+			return
+		}
 	case linuxWrite:
 		if t.DI == 1 || t.DI == 2 {
 			kernelMessage(unsafe.String((*byte)(unsafe.Pointer(t.SI)), t.DX))
@@ -59,6 +65,17 @@ func syscall(c *CPU, t *thread) {
 	lockedSyscall(c, t)
 	deliverPending(c)
 	unlock(c)
+}
+
+// shortNap is what is not worth a timer, in ns: the runtime sleeps for 3 us when it finds
+// work that another thread is about to do itself.
+const shortNap = 5_000
+
+func spinFor(c *CPU, ns uint64) {
+	for end := now() + ns; now() < end; {
+		catchUp(c)
+		pause()
+	}
 }
 
 func lockedSyscall(c *CPU, t *thread) {
@@ -90,6 +107,8 @@ func lockedSyscall(c *CPU, t *thread) {
 		kickOthers(c)
 	case sysMove:
 		t.AX = move(c, t, cpus[t.DI])
+	case sysWake:
+		wakeForWork(c, t)
 	case sysTurns:
 		startTurn(c)
 		setWant(c)
@@ -219,7 +238,7 @@ func futex(c *CPU, t *thread) {
 		for i := uintptr(0); i < nthreads && n < t.DX; i++ {
 			if w := threadAt(i); w.state == inFutex && w.waitAddr == t.DI {
 				w.AX = 0
-				ready(c, w)
+				readyLater(w)
 				n++
 			}
 		}
@@ -262,14 +281,9 @@ func clone(c *CPU, t *thread) {
 		n.FS = t.R8
 	}
 	t.AX = n.tid
-	ready(c, n)
+	readyLater(n)
 	setWant(c)
 }
-
-// pollUntil is the address of the runtime's sched.pollUntil: the time of now at which
-// epoll_pwait shall return, to the nanosecond. Its own timeout is in milliseconds,
-// and at least one.
-var pollUntil uintptr
 
 func epollPwait(c *CPU, t *thread) {
 	ms := int32(t.R10)
@@ -278,7 +292,7 @@ func epollPwait(c *CPU, t *thread) {
 	}
 	until := uint64(0)
 	if ms > 0 {
-		until = uint64(ld(pollUntil))
+		until = uint64(ld(sched + schedPollUntil)) // to the nanosecond: ms is at least one
 	}
 	t.events = t.SI
 	block(c, t, inEpoll, until, timerSlack)

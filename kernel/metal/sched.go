@@ -36,8 +36,8 @@ const (
 //
 //   - A thread is current on one CPU, or next on one, or in the run queue, or blocked, or free.
 //   - A CPU that has a next was sent vecWake, or is about to schedule.
-//   - While a thread is in the queue no CPU has idling set: one that had was sent
-//     vecWake, and finds the thread or that another CPU took it.
+//   - While a thread is in the queue no CPU has idling set, one that had was sent
+//     vecWake, and finds the thread or that another CPU took it; or onEntry.wake is.
 //   - A blocked thread's timeout, userDeadline and turnEnd are in the want of the CPU
 //     that they belong to, and its timer is armed for no later than want, or has
 //     fired and the interrupt is about to come in.
@@ -53,19 +53,34 @@ var (
 	nthreads       uintptr
 	runHead        *thread // the run queue, nearly always empty
 	runTail        *thread
-	userDeadline   uint64 // interrupt ring 3 then (see Deadline); others than NoDeadline hold the lock
-	userDeadlineAt *CPU   // armed there; nil: nowhere, for a CPU idles
+	userDeadline   uint64 // see Deadline; others than NoDeadline hold the lock
+	userDeadlineAt *CPU   // armed there
 
-	runnables atomic.Int32 // threads of the application that run or could (see Runnable)
-	turnEnd   uint64       // when the next tick is and they shall change, 0 if there are none; atomic
-	turnEndAt *CPU         // armed there
-	firstTurn uint64       // when the first ends: a short-lived program does not see it
-
-	// recall is set while some thread shall come back from ring 3, or not go there,
-	// and look at timers and device interrupts. Atomic. Who clears it looks.
-	recall uint32
+	runnables  atomic.Int32 // threads of the application that run or could (see Runnable)
+	turnEnd    uint64       // when the next tick is and they shall change, 0 if there are none; atomic
+	turnEndAt  *CPU         // armed there
+	firstTurn  uint64       // when the first ends: a short-lived program does not see it
+	pitStopped bool
 
 	ticks uint64 // what Ticks returns, all in the lower half; atomic
+
+	// onEntry is what EnterUser looks at, both at once. Atomic.
+	onEntry struct {
+		_ [0]uint64
+
+		// recall is set while some thread shall come back from ring 3, or not go there,
+		// and look at timers and device interrupts. Who clears it looks.
+		recall uint32
+
+		// wake is set while threads may be in the queue that an idle CPU could run: see
+		// readyLater. It is seekers while all they want is to look for work.
+		wake uint32
+	}
+)
+
+const (
+	anyone = 1 + iota // of onEntry.wake
+	seekers
 )
 
 // In ns: how long a thread runs while another waits for its CPU, which has no P
@@ -116,21 +131,16 @@ func idleThread() *thread {
 	return t
 }
 
-// ready queues t and gives it to an idle CPU, if there is one, best the one
-// it ran on (whose idling is still set when its own timer wakes t). It tells
-// whether another CPU was kicked for it.
+// ready queues t and gives it to an idle CPU, if there is one: best c itself (whose
+// idling is still set when an interrupt came) or the one it ran on. It tells whether
+// another CPU was kicked for it.
 func ready(c *CPU, t *thread) (kicked bool) {
-	t.state = runnable
-	t.wakeAt = 0
-	t.next = nil
-	if runHead == nil {
-		runHead = t
-	} else {
-		runTail.next = t
+	enqueue(t)
+	d := c
+	if !d.idling && t.cpu != nil {
+		d = t.cpu
 	}
-	runTail = t
-	d := t.cpu
-	for i := uintptr(0); (d == nil || !d.idling) && i < ncpu; i++ {
+	for i := uintptr(0); !d.idling && i < ncpu; i++ {
 		d = cpus[i]
 	}
 	if d.idling {
@@ -141,6 +151,64 @@ func ready(c *CPU, t *thread) (kicked bool) {
 		}
 	}
 	return false
+}
+
+// enqueue makes t runnable, at the end of the queue.
+func enqueue(t *thread) {
+	t.state = runnable
+	t.wakeAt = 0
+	t.next = nil
+	if runHead == nil {
+		runHead = t
+	} else {
+		runTail.next = t
+	}
+	runTail = t
+}
+
+// readyLater is ready for a thread that the runtime woke: mostly to look for work, whenever
+// a goroutine becomes runnable. Often the CPU has nothing to do itself a moment later
+// and runs the thread without waking another. If it enters ring 3 instead
+// wakeForWork decides, and an interrupt puts an end to it.
+func readyLater(t *thread) {
+	enqueue(t)
+	if someIdle() {
+		atomic.StoreUint32(&onEntry.wake, anyone)
+	}
+}
+
+// wakeForWork wakes idle CPUs for the threads in the queue before t enters ring 3, unless
+// they would only look for work and find none.
+func wakeForWork(c *CPU, t *thread) {
+	if !t.hasWork() {
+		q := runHead
+		for q != nil && q.seeksWork() {
+			q = q.next
+		}
+		if q == nil && runHead != nil {
+			atomic.StoreUint32(&onEntry.wake, seekers)
+			return
+		}
+	}
+	wakeIdle(c)
+}
+
+// wakeIdle kicks as many idle CPUs as there are threads for them in the queue.
+func wakeIdle(c *CPU) {
+	atomic.StoreUint32(&onEntry.wake, 0)
+	t := runHead
+	for i := uintptr(0); i < ncpu && t != nil; i++ { // those that are coming
+		if d := cpus[i]; d.online && d.cur == d.idle && !d.idling {
+			t = t.next
+		}
+	}
+	for i := uintptr(0); i < ncpu && t != nil; i++ {
+		if d := cpus[i]; d.idling {
+			d.idling = false
+			c.kick |= 1 << d.id
+			t = t.next
+		}
+	}
 }
 
 // wake readies t, whose system call returns result.
@@ -175,7 +243,9 @@ func schedule(c *CPU) {
 	if t != nil {
 		c.next = nil
 	} else if t = runHead; t != nil {
-		runHead = t.next
+		if runHead = t.next; runHead == nil {
+			atomic.StoreUint32(&onEntry.wake, 0)
+		}
 	}
 	if t != nil {
 		c.cur, t.cpu = t, c
@@ -186,8 +256,19 @@ func schedule(c *CPU) {
 	c.idling = true
 	setWant(c)
 	atomic.StoreUint32(&c.lazy, 1)
+	stopPIT(c)
 	unlock(c)
 	leaves.idle()
+}
+
+// stopPIT stops the 8254, whose channel 0 keeps QEMU busy 37 times a second from reset
+// on. It is a VM exit, so not before the boot CPU idles for long.
+func stopPIT(c *CPU) {
+	const control, channel0Mode0 = 0x43, 0x30 // a mode that counts once, and no count
+	if !pitStopped && c == &cpu0 && (c.want == 0 || c.want > now()+1e9) {
+		pitStopped = true
+		outb(control, channel0Mode0)
+	}
 }
 
 // move sends t, which runs on c, to d. Another one may be on its way there: then it
@@ -215,18 +296,13 @@ func setWant(c *CPU) {
 			next = t.wakeAt + t.slack
 		}
 	}
-	if runHead != nil && c.cur.tid != sysmon { // that one is soon asleep again
+	if runHead != nil && c.cur.tid != sysmon && allBusy() { // that one is soon asleep again
 		if s := now() + slice; next == 0 || s < next {
 			next = s
 		}
 	}
-	if d := atomic.LoadUint64(&userDeadline); d != 0 && (userDeadlineAt == c || userDeadlineAt == nil) {
-		if userDeadlineAt = nil; !someIdle() {
-			userDeadlineAt = c
-			if next == 0 || d+timerSlack < next {
-				next = d + timerSlack
-			}
-		}
+	if d := atomic.LoadUint64(&userDeadline); d != 0 && userDeadlineAt == c && (next == 0 || d+timerSlack < next) {
+		next = d + timerSlack
 	}
 	if turnEnd != 0 && turnEndAt == c {
 		end := turnEnd
@@ -240,9 +316,18 @@ func setWant(c *CPU) {
 	c.want = next
 }
 
-// someIdle says whether a CPU idles. Then a P does, and the runtime has a thread
-// in epoll_pwait that wakes for the next timer, or on its way there. Without,
-// every P may be in ring 3, and nobody looks at timers and pollers.
+// allBusy says whether each CPU runs a thread: none will come for one in the queue
+// before one of these gives up its own.
+func allBusy() bool {
+	for i := uintptr(0); i < ncpu; i++ {
+		if d := cpus[i]; d.cur == d.idle {
+			return false
+		}
+	}
+	return true
+}
+
+// someIdle says whether a CPU idles that can be woken.
 func someIdle() bool {
 	for i := uintptr(0); i < ncpu; i++ {
 		if cpus[i].idling {
@@ -265,10 +350,10 @@ func block(c *CPU, t *thread, state uintptr, until, slack uint64) {
 // interrupt from, or else the next that is about to go there, or another CPU's. One
 // is enough, for it looks on behalf of all.
 func recallUser(c *CPU) {
-	if c.cur.IP == userReturnPC && c.cur.Full == 0 {
+	if fromUser(c) {
 		return // on its way already
 	}
-	atomic.StoreUint32(&recall, 1)
+	atomic.StoreUint32(&onEntry.recall, 1)
 	for i := uintptr(0); i < ncpu; i++ {
 		if d := cpus[i]; d != c && d.online && !d.idling && d.cur.tid != sysmon {
 			c.kick |= 1 << d.id
@@ -277,21 +362,28 @@ func recallUser(c *CPU) {
 	}
 }
 
-// deadlineDue handles userDeadline when it is past, before the sleepers that are due at
-// time n are woken.
-func deadlineDue(c *CPU, n uint64) {
+// fromUser says whether c's thread comes back from ring 3, where c took an interrupt.
+func fromUser(c *CPU) bool { return c.cur.IP == userReturnPC && c.cur.Full == 0 }
+
+// tell has somebody above look at timers and interrupts, c having taken an interrupt: a
+// thread that polls, if there is a CPU for it, and else one that was in ring 3. It
+// tells whether c shall run another thread for that.
+func tell(c *CPU) (left bool) {
+	idle, e := someIdle(), irqEvent()
+	if woken := e != nil && signalEvent(c, e, 1); !woken || !idle {
+		recallUser(c)
+		return runHead != nil
+	}
+	return false
+}
+
+// deadlineDue handles userDeadline when it is past, like an interrupt of a device.
+func deadlineDue(c *CPU) (left bool) {
 	if d := atomic.LoadUint64(&userDeadline); d == 0 || d > now() {
-		return
+		return false
 	}
 	atomic.StoreUint64(&userDeadline, 0)
-	if someIdle() {
-		for i := uintptr(0); i < nthreads; i++ {
-			if t := threadAt(i); t.state == inEpoll && t.wakeAt != 0 && t.wakeAt <= n {
-				return // it looks at the timers, and finds a P
-			}
-		}
-	}
-	recallUser(c)
+	return !fromUser(c) && tell(c)
 }
 
 // startTurn begins a turn of the application's threads if there are any. Turns end at
@@ -301,7 +393,7 @@ func startTurn(c *CPU) {
 	if runnables.Load() > 0 {
 		n := now()
 		if firstTurn == 0 {
-			firstTurn = n + 10*turn
+			firstTurn = n + 25*turn
 		}
 		turnEndAt = c
 		atomic.StoreUint64(&turnEnd, max((n/turn+1)*turn, firstTurn))

@@ -85,16 +85,12 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 	case vec == vecTimer:
 		due := max(now(), c.armed) // the host's clock and the TSC may differ a little
 		c.armed, c.want = 0, 0
-		deadlineDue(c, due)
+		left = deadlineDue(c)
 		turnDue(c)
-		left = wakeTimers(c, due) || runHead != nil && t.cpu == c
+		left = wakeTimers(c, due) || left || runHead != nil && t.cpu == c
 	case vec >= vecDevice:
 		atomic.OrUint64(&irqPending, 1<<(vec-vecDevice))
-		idle, e := someIdle(), irqEvent()
-		if woken := e != nil && signalEvent(c, e, 1); !woken || !idle {
-			left = runHead != nil
-			recallUser(c)
-		}
+		left = tell(c)
 	}
 	switch {
 	case t == c.idle:
@@ -105,6 +101,9 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 		schedule(c)
 	case vec == vecTimer:
 		setWant(c)
+	}
+	if onEntry.wake != 0 {
+		wakeIdle(c)
 	}
 	deliverPending(c)
 	unlock(c)

@@ -2,11 +2,6 @@
 #include "go_asm.h"
 #include "macros_amd64.h"
 
-// g.stackguard0 of a goroutine that the runtime wants to yield, and where it
-// is in g (runtime/stack.go, runtime2.go of the pinned Go version).
-#define STACKGUARD0 16
-#define STACKPREEMPT $-1314
-
 // GS as the application has it in place of ours, just before leaving: no
 // (GS) and no fault after it. And the other way round. Clobber AX.
 #define USERGS(b) \
@@ -38,12 +33,14 @@ TEXT ·EnterUser(SB),NOSPLIT|NOFRAME,$0-16
 	MOVQ	r+8(SP), R11
 	LEAQ	-8(SP), SP	// PUSHQ, but the assembler wants them balanced
 	MOVQ	BP, 0(SP)
+look:
 	CLI
 	MOVQ	(TLS), AX
-	CMPQ	STACKGUARD0(AX), STACKPREEMPT
+	CMPQ	const_gStackguard0(AX), $const_stackPreempt
 	JEQ	preempt
-	CMPL	·recall(SB), $0
-	JNE	preempt
+	CMPQ	·onEntry(SB), $0
+	JNE	asked
+quiet:
 	CMPQ	Regs_Attention(R11), $0	// and Pin
 	JNE	special
 enter:
@@ -60,6 +57,25 @@ enter:
 	MOVQ	Regs_SP(R11), SP
 	MOVQ	Regs_FL(R11), R11
 	BYTE	$0x48; SYSRET	// with REX.W: to 64-bit mode
+asked:
+	CMPL	·onEntry+0(SB), $0	// recall
+	JNE	preempt
+	CMPL	·onEntry+4(SB), $const_seekers
+	JNE	wake
+	MOVQ	const_gM(AX), AX	// is there work for them?
+	MOVQ	const_mP(AX), AX
+	MOVL	const_pRunqHead(AX), CX
+	CMPL	CX, const_pRunqTail(AX)
+	JNE	wake
+	CMPQ	const_pRunNext(AX), $0
+	JNE	wake
+	CMPL	runtime·sched+const_schedRunqSize(SB), $0
+	JEQ	quiet
+wake:
+	MOVL	$const_sysWake, AX
+	SYSCALL
+	MOVQ	16(SP), R11	// r
+	JMP	look
 special:
 	CMPL	Regs_Attention(R11), $0
 	JNE	preempt
@@ -70,7 +86,7 @@ special:
 	MOVL	$const_Elsewhere, AX
 	RETURN
 preempt:
-	MOVL	$0, ·recall(SB)
+	MOVL	$0, ·onEntry+0(SB)
 	MOVL	$0, Regs_Attention(R11)
 	MOVL	$const_Preempt, AX
 	RETURN
