@@ -19,6 +19,7 @@ type deviceFlags struct {
 	nets    []string
 	ports   []string
 	vsock   string
+	console string
 	rng     bool
 	balloon bool
 }
@@ -28,6 +29,7 @@ func (f *deviceFlags) add(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.nets, "net", nil, "a network interface: user, which needs no rights, or tap=NAME; with ,mac=MAC. lo: no other than the VM's own")
 	fl.StringArrayVarP(&f.ports, "publish", "p", nil, "lead a port of the host to one of the VM: [ADDR:]HOSTPORT:VMPORT[/udp]; implies --net user")
 	fl.StringVar(&f.vsock, "vsock", "", "sockets to the host: CID[,PATH], with the path of Firecracker's socket, or of a vhost-user device's for QEMU")
+	fl.StringVar(&f.console, "console", "", "hvc0: a virtio console for input and output, faster than the serial port")
 	fl.BoolVar(&f.rng, "rng", false, "a virtio entropy device")
 	fl.BoolVar(&f.balloon, "balloon", false, "a memory balloon: unused memory goes back to the host")
 }
@@ -54,6 +56,13 @@ func (f *deviceFlags) devices() (vmm.Devices, error) {
 	}
 	if err := f.publish(&d); err != nil {
 		return d, err
+	}
+	switch f.console {
+	case "":
+	case "hvc0":
+		d.Console = true
+	default:
+		return d, fmt.Errorf("--console %s: there is hvc0", f.console)
 	}
 	if f.vsock != "" {
 		var err error

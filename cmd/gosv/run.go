@@ -235,7 +235,7 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 	if f.started != nil {
 		started = func(g *inspect.Guest) { f.started(v, g) }
 	}
-	r := &vmm.Run{Started: started, Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	r := &vmm.Run{Started: started, Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Console: f.devices.console != "", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if watch == nil {
 		return r.Do(context.Background())
 	}
@@ -400,6 +400,9 @@ func (f *runFlags) cmdline(token string, tty bool) string {
 	}
 	if f.verbose {
 		words = append(words, "gosv.verbose")
+	}
+	if f.devices.console != "" {
+		words = append(words, "gosv.console="+f.devices.console)
 	}
 	if f.debug != "" {
 		words = append(words, "gosv.debug="+f.debug)

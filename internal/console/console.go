@@ -16,9 +16,13 @@ type Demux struct {
 	Replies        io.Writer // its answers to Show
 	Records        io.Writer // what it reports of the application (package diag)
 
+	// Moved is closed when the guest says that the rest comes by its console device.
+	Moved chan struct{}
+
 	token  string
 	to     io.Writer
 	held   []byte // the beginning of what may be a control string
+	moved  bool
 	exited bool
 	code   int
 	wrote  bool
@@ -30,7 +34,7 @@ const maxControl = 8
 
 // NewDemux returns a Demux for control strings with token.
 func NewDemux(token string, stdout, stderr, kernel io.Writer) *Demux {
-	return &Demux{Stdout: stdout, Stderr: stderr, Kernel: kernel, Replies: io.Discard, Records: io.Discard, token: "\x1b_" + token, to: stdout}
+	return &Demux{Stdout: stdout, Stderr: stderr, Kernel: kernel, Replies: io.Discard, Records: io.Discard, Moved: make(chan struct{}), token: "\x1b_" + token, to: stdout}
 }
 
 // Exit returns the exit code that the guest reported, if it did.
@@ -78,6 +82,14 @@ func (d *Demux) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// Move closes Moved, if it is not yet.
+func (d *Demux) Move() {
+	if !d.moved {
+		d.moved = true
+		close(d.Moved)
+	}
+}
+
 // Close passes on what was held back.
 func (d *Demux) Close() error {
 	_, err := d.to.Write(d.held)
@@ -120,6 +132,8 @@ func (d *Demux) obey(command string) {
 		d.to = d.Replies
 	case command == "d":
 		d.to = d.Records
+	case command == "v":
+		d.Move()
 	case command == "x":
 		d.code, d.exited = 0, true
 	case len(command) > 1 && command[0] == 'x':
@@ -154,6 +168,12 @@ var EndOfInput = []byte{dle, '.'}
 
 // DumpCore asks the guest for a core dump.
 var DumpCore = []byte{dle, 'c'}
+
+// Acknowledge tells the guest that Part bytes of what came by its console device are
+// taken.
+var Acknowledge = []byte{dle, 'a'}
+
+const Part = 32 << 10
 
 // Terminate asks the guest's program to end: SIGTERM.
 var Terminate = []byte{dle, 't'}

@@ -18,8 +18,12 @@ type Devices struct {
 	Nets    []Net
 	Vsock   *Vsock
 	RNG     bool
+	Console bool // a virtio console, at the VMM's descriptor ConsoleFD: see Run.Console
 	Balloon bool // with free page reporting: memory the guest does not use goes back to the host
 }
+
+// ConsoleFD is the VMM's end of the connection to a virtio console.
+const ConsoleFD = 3
 
 // Disk is a raw disk image, or a block device of the host.
 type Disk struct {

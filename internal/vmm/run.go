@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"gosv/internal/console"
@@ -38,6 +39,7 @@ type Run struct {
 	Token   string        // of the console's control strings
 	Timeout time.Duration
 	TTY     bool // the guest's console is our terminal
+	Console bool // the machine has a virtio console, for all but what its kernel says when it dies
 	Stdin   *os.File
 	Stdout  io.Writer
 	Stderr  io.Writer
@@ -95,7 +97,22 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	if r.Wire != nil {
 		r.Wire.Attach(cmd)
 	}
-	if err := cmd.Start(); err != nil {
+	var hvc *console.Demux
+	var hvcFile, theirs *os.File
+	if r.Console {
+		if hvcFile, theirs, err = socketPair(); err != nil {
+			return Result{}, err
+		}
+		defer hvcFile.Close()
+		cmd.ExtraFiles = []*os.File{theirs} // ConsoleFD
+		hvc = console.NewDemux(r.Token, r.Stdout, r.Stderr, r.Stderr)
+		hvc.Records = demux.Records
+	}
+	err = cmd.Start()
+	if theirs != nil {
+		theirs.Close()
+	}
+	if err != nil {
 		if r.Wire != nil {
 			r.Wire.Close()
 		}
@@ -115,7 +132,23 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	guest := inspect.NewGuest(input)
 	defer guest.End()
 	demux.Replies = guest
-	go r.feed(input)
+	ended := make(chan struct{}) // of what comes by the virtio console
+	if hvc == nil {
+		close(ended)
+	} else {
+		hvc.Replies = guest
+		go func() {
+			<-demux.Moved // what came before is passed on
+			io.Copy(&acknowledger{w: hvc, input: input}, hvcFile)
+			hvc.Close()
+			close(ended)
+		}()
+	}
+	if hvc == nil {
+		go r.feed(input)
+	} else {
+		go r.feed(hvcFile)
+	}
 	if r.Started != nil {
 		r.Started(guest)
 	}
@@ -155,22 +188,48 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	err = cmd.Wait()
 	close(done)
 	demux.Close()
+	demux.Move()
+	<-ended
 
 	res := Result{Output: demux.Wrote(), VMM: own.String()}
 	res.Code, res.Report = demux.Exit()
-	var ended *exec.ExitError
+	var exit *exec.ExitError
 	switch {
 	case res.Report:
 	case len(killed) > 0:
 		res.Code, res.Report = 128+int(<-killed), true
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		res.Code = ExitTimeout
-	case err != nil && !errors.As(err, &ended) && !errors.Is(err, exec.ErrWaitDelay):
+	case err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay):
 		return res, err
 	default:
 		res.Code = ExitKernel
 	}
 	return res, nil
+}
+
+// acknowledger passes output on and tells the guest, which never sends more than it
+// knows to be taken: QEMU drops what its virtconsole cannot get rid of.
+type acknowledger struct {
+	w, input io.Writer
+	taken    int
+}
+
+func (a *acknowledger) Write(p []byte) (int, error) {
+	n, err := a.w.Write(p)
+	for a.taken += n; a.taken >= console.Part; a.taken -= console.Part {
+		a.input.Write(console.Acknowledge)
+	}
+	return n, err
+}
+
+// socketPair returns the ends of a connection.
+func socketPair() (a, b *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "console"), os.NewFile(uintptr(fds[1]), "console"), nil
 }
 
 // feed sends our standard input to the guest.

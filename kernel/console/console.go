@@ -1,6 +1,7 @@
 // Package console is the 16550 serial port at 0x3f8, the one device that every
 // VMM offers: the application's standard descriptors when it was started on
-// one, framed for the host as docs/contracts.md says.
+// one, framed for the host as docs/contracts.md says. A console device may take its
+// place once the program runs: see Port.
 package console
 
 import (
@@ -30,8 +31,15 @@ var mu sync.Mutex
 // Write writes all of p as part of stream s. It waits while the host does not
 // take its output.
 func Write(s metal.Stream, p []byte) {
+	if hvc.find != nil && s != metal.Message { // finding it may have something to say
+		hvc.once.Do(hvc.find)
+	}
 	mu.Lock()
 	defer mu.Unlock()
+	if hvc.used.Load() {
+		writePort(s, p)
+		return
+	}
 	for len(p) > 0 {
 		n := metal.ConsoleWrite(s, p)
 		p = p[n:]
@@ -46,6 +54,7 @@ func Write(s metal.Stream, p []byte) {
 // finished: the report is no report if somebody else's bytes get into it.
 func Exit(code int) {
 	mu.Lock() // for good
+	drainPort()
 	metal.Exit(code)
 }
 
@@ -79,12 +88,17 @@ func OnShow(f func(path string)) { show = f }
 var receiver struct {
 	mu sync.Mutex
 	decoder
+	control decoder // of the serial port, when a Port has the input
 }
 
 // Listen makes r the receiver of what the host sends; framed says whether it
 // uses escapes. To be called once.
 func Listen(r Receiver, framed bool) {
 	receiver.decoder = decoder{to: r, framed: framed}
+	receiver.control = decoder{to: noInput{r}, framed: framed}
+	if hvc.find != nil {
+		go hvc.once.Do(hvc.find)
+	}
 	if interrupt.Line(platform.Line{GSI: irq}, pollInterrupt) != nil {
 		return
 	}
@@ -111,6 +125,21 @@ func Poll() {
 		return
 	}
 	room := receiver.to.Room()
+	if hvc.used.Load() {
+		for room > 0 {
+			n := hvc.port.Read(buf[:min(room, len(buf))])
+			if n == 0 {
+				break
+			}
+			receiver.decode(buf[:n])
+			room = receiver.to.Room()
+		}
+		for metal.In8(lineStatus)&dataReady != 0 { // what the host wants, and nothing for the program
+			buf[0] = metal.In8(data)
+			receiver.control.decode(buf[:1])
+		}
+		return
+	}
 	for n, more := 0, true; more; {
 		if more = n < room && metal.In8(lineStatus)&dataReady != 0; more {
 			buf[n] = metal.In8(data)

@@ -1,7 +1,7 @@
 package console
 
 // decoder takes the host's escapes out of the input: DLE DLE is a DLE, DLE "."
-// the end of input, DLE "w24x80;" a new size, DLE "c" the wish for a core dump, DLE "t" that the program shall end, DLE "q" a path and NUL the wish to see a file, DLE SYN a SYN. A SYN without it
+// the end of input, DLE "w24x80;" a new size, DLE "c" the wish for a core dump, DLE "t" that the program shall end, DLE "a" that it has taken a part of the output, DLE "q" a path and NUL the wish to see a file, DLE SYN a SYN. A SYN without it
 // only fills the line. A DLE before anything else is dropped.
 type decoder struct {
 	to     Receiver
@@ -62,6 +62,8 @@ func (d *decoder) decode(p []byte) {
 				if terminate != nil {
 					terminate()
 				}
+			case 'a':
+				acknowledged()
 			case 'q':
 				d.state, d.path = asking, d.path[:0]
 			case 'w':

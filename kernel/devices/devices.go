@@ -13,6 +13,7 @@ import (
 	"gosv/kernel/platform"
 	"gosv/kernel/virtio"
 	"gosv/kernel/virtio/blk"
+	"gosv/kernel/virtio/console"
 	"gosv/kernel/virtio/rng"
 	"gosv/kernel/virtio/scsi"
 	"gosv/kernel/virtio/vsock"
@@ -102,10 +103,18 @@ func (f *finder) virtio(d *virtio.Device) {
 		})
 	case virtio.TypeEntropy:
 		f.k.AddRandomSource(rng.New(d, f.k.RandomReady))
+	case virtio.TypeConsole:
+		c, err := console.New(d)
+		if err == nil {
+			err = f.k.AttachConsole(c)
+		}
+		if err != nil {
+			d.Refuse(err)
+		}
 	case virtio.TypeVsock:
 		v, err := vsock.New(d)
 		if err != nil {
-			f.message(d.String() + ": " + err.Error())
+			d.Refuse(err)
 			return
 		}
 		f.k.AttachVsock(v)

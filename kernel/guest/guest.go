@@ -55,6 +55,9 @@ func Main(network func(k *linux.Kernel, log func(string))) {
 	if network != nil {
 		network(k, diagnosis)
 	}
+	if console.Preferred() {
+		console.Prefer(k.StartDevices)
+	}
 	go func() {
 		p.Attend()
 		gotimer.Sleep(devicesAfter)

@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"gosv/kernel/console"
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/tmpfs"
 	"gosv/kernel/metal"
@@ -17,6 +18,7 @@ var (
 	devConsole = fs.Device(5, 1)
 	devPtmx    = fs.Device(5, 2)
 	devVsock   = fs.Device(10, 121)
+	devHVC     = fs.Device(229, 0)
 	devHWRNG   = fs.Device(10, 183)
 )
 
@@ -48,6 +50,11 @@ func (t *Thread) openDevice(n fs.Inode, flags uint32) (object, Errno) {
 		return &vsockDevice{d}, 0
 	case devHWRNG:
 		return t.openHWRNG(d, flags)
+	case devHVC:
+		if !console.Preferred() {
+			return t.openHVC(d)
+		}
+		fallthrough
 	case devConsole:
 		if !theTerminal.there {
 			return &consoleOutput{stream: metal.Stdout}, 0

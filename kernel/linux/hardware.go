@@ -15,6 +15,7 @@ type hardware struct {
 	once   sync.Once
 	nodes  []deviceNode // for /dev
 	random randomSource
+	hvc    hvc
 }
 
 type deviceNode struct {

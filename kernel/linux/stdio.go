@@ -61,11 +61,12 @@ func framed() bool {
 // The serial port is listened to from the first read on.
 type consoleInput struct {
 	noObject
-	once  sync.Once
-	mu    sync.Mutex
-	buf   []byte
-	ended bool
-	queue Queue
+	once   sync.Once
+	reader sync.Mutex // who takes bytes out; above mu
+	mu     sync.Mutex
+	buf    []byte
+	ended  bool
+	queue  Queue
 }
 
 var theInput consoleInput
@@ -112,13 +113,18 @@ func (c *consoleInput) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 	}
 	c.listen()
 	err = t.block(f, &c.queue, func() bool {
+		c.reader.Lock()
+		defer c.reader.Unlock()
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		if len(c.buf) == 0 {
-			return c.ended
+		come, ended := c.buf, c.ended
+		c.mu.Unlock()
+		if len(come) == 0 {
+			return ended
 		}
-		n = u.Put(c.buf)
-		c.buf = c.buf[:copy(c.buf, c.buf[n:])]
+		n = u.Put(come) // without the lock: who brings input must not wait for a page
+		c.mu.Lock()
+		c.buf = c.buf[n:]
+		c.mu.Unlock()
 		return true
 	})
 	if n > 0 {
@@ -166,9 +172,13 @@ type consoleOutput struct {
 }
 
 func (c *consoleOutput) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
-	var buf [512]byte
+	var few [512]byte
+	buf := few[:]
+	if u.left > len(few) {
+		buf = make([]byte, min(u.left, pageSize))
+	}
 	for u.left > 0 && !u.fault {
-		n := u.Get(buf[:])
+		n := u.Get(buf)
 		console.Write(c.stream, buf[:n])
 		done += n
 	}

@@ -78,6 +78,14 @@ func control(command ...byte) {
 	}
 }
 
+// MoveConsole tells the host that what comes from now on comes by another device,
+// but for what is said beneath the runtime.
+func MoveConsole() {
+	if reportToken[0] != 0 {
+		control('v')
+	}
+}
+
 // reportExit tells the host what to exit with.
 func reportExit(code int) {
 	if reportToken[0] == 0 {

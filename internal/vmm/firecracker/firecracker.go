@@ -99,6 +99,9 @@ func (c *config) devices(d *vmm.Devices) error {
 		}
 		c.Vsock = &vsock{v.CID, v.Path}
 	}
+	if d.Console {
+		return fmt.Errorf("--console hvc0: Firecracker has no virtio console")
+	}
 	if d.RNG {
 		c.Entropy = &struct{}{}
 	}

@@ -62,6 +62,11 @@ func (q *QEMU) devices(argv []string, m *vmm.Machine) []string {
 			"-machine", "memory-backend=memory", "-chardev", "socket,id=vsock,path="+quote(v.Path))
 		device("vhost-user-vsock"+bus, "chardev=vsock")
 	}
+	if d.Console {
+		argv = append(argv, "-chardev", "socket,id=hvc,fd="+strconv.Itoa(vmm.ConsoleFD))
+		device("virtio-serial" + bus)
+		device("virtconsole", "chardev=hvc")
+	}
 	if d.RNG {
 		device("virtio-rng" + bus)
 	}
