@@ -36,3 +36,9 @@ func TestStoppedForGood(t *testing.T) {
 		t.Errorf("exit code %d after Ctrl-C", code)
 	}
 }
+
+// TestSIGIO: signals when files get ready, and processes as descriptors.
+func TestSIGIO(t *testing.T) {
+	t.Parallel()
+	same(t, options{}, cProgram(t, glibc, "sigio"))
+}

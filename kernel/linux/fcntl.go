@@ -50,7 +50,7 @@ func sysFcntl(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	switch cmd {
 	case setFL:
-		return 0, t.setFlags(f, uint32(arg))
+		return 0, t.setFlags(f, int32(fd), uint32(arg))
 	case getLK, setLK, setLKW, ofdGetLK, ofdSetLK, ofdSetLKW:
 		var owner any = t.proc
 		if cmd >= ofdGetLK {
@@ -114,7 +114,7 @@ func sysFcntl(t *Thread, a *Args) (uintptr, Errno) {
 	return 0, EINVAL
 }
 
-// fileOwner is whom signals about a file would be sent to: struct f_owner_ex.
+// fileOwner is whom signals about a file are sent to: struct f_owner_ex.
 type fileOwner struct{ kind, id int32 }
 
 const (
@@ -136,7 +136,7 @@ func (t *Thread) setOwner(f *File, o fileOwner) Errno {
 }
 
 // setFlags is F_SETFL.
-func (t *Thread) setFlags(f *File, flags uint32) Errno {
+func (t *Thread) setFlags(f *File, fd int32, flags uint32) Errno {
 	o, isInode := f.io.(*inodeFile)
 	_, isPipe := f.io.(*pipeEnd)
 	if flags&oDirect != 0 && !isPipe && !(isInode && (o.disk != nil || fs.IsRegular(o.inode.Mode()))) {
@@ -148,26 +148,17 @@ func (t *Thread) setFlags(f *File, flags uint32) Errno {
 		}
 	}
 	settable := uint32(oSettable)
-	if f.async() {
+	if f.canAsync() {
 		settable |= oAsync
 	}
 	for {
 		old := f.flags.Load()
-		if f.flags.CompareAndSwap(old, old&^settable|flags&settable) {
+		now := old&^settable | flags&settable
+		if f.flags.CompareAndSwap(old, now) {
+			if (old^now)&oAsync != 0 {
+				t.setAsync(f, fd, now&oAsync != 0)
+			}
 			return 0
 		}
 	}
-}
-
-// async says whether f is of a kind that could send signals when it gets ready.
-func (f *File) async() bool {
-	switch f.io.attr().Mode & fs.TypeMask {
-	case fs.FIFO, fs.Socket:
-		return true
-	}
-	switch f.io.(type) {
-	case *terminal, *ptyMaster, *ptySlave:
-		return true
-	}
-	return false
 }

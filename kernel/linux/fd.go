@@ -24,6 +24,7 @@ type File struct {
 	locks    atomic.Pointer[lockTable] // nil: it never had any
 	owner    atomic.Pointer[fileOwner] // nil: nobody
 	signal   atomic.Uint32             // F_SETSIG
+	async    atomic.Pointer[asyncFile] // nil without O_ASYNC
 }
 
 // object is what a file description is about. Calls that wait look at the
@@ -118,6 +119,9 @@ func (f *File) end() {
 	f.mu.Unlock()
 	for _, w := range watchers {
 		w.ep.remove(w)
+	}
+	if a := f.async.Load(); a != nil {
+		a.queue.Remove(&a.waiter)
 	}
 	if x := f.locks.Load(); x != nil {
 		x.drop(func(l *fileLock) bool { return l.owner == any(f) })

@@ -163,11 +163,13 @@ func sysWaitid(t *Thread, a *Args) (uintptr, Errno) {
 		if id < 0 {
 			return 0, EINVAL
 		}
-	case pidfd: // there are none
+	case pidfd:
 		if id < 0 {
 			return 0, EINVAL
 		}
-		return 0, EBADF
+		if _, err := t.pidfd(uintptr(id)); err != 0 {
+			return 0, err
+		}
 	default:
 		return 0, EINVAL
 	}

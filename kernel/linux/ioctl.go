@@ -38,7 +38,7 @@ func sysIoctl(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		for {
 			old := f.flags.Load()
-			if bit == oAsync && (old&oAsync != 0) != (on != 0) && !f.async() {
+			if bit == oAsync && (old&oAsync != 0) != (on != 0) && !f.canAsync() {
 				return 0, ENOTTY
 			}
 			flags := old &^ bit
@@ -46,6 +46,9 @@ func sysIoctl(t *Thread, a *Args) (uintptr, Errno) {
 				flags |= bit
 			}
 			if f.flags.CompareAndSwap(old, flags) {
+				if (old^flags)&oAsync != 0 {
+					t.setAsync(f, int32(fd), on != 0)
+				}
 				return 0, 0
 			}
 		}

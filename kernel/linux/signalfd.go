@@ -69,6 +69,9 @@ func (i *sigInfo) record() signalRecord {
 	case i.code > siUser && i.code < siKernel && synchronous.has(int(i.signo)):
 		r.addr = i.field[0]
 		return r
+	case i.code > siUser && i.code < siKernel || i.code == siSigIO: // of a file
+		r.band, r.fd = low, uint32(i.field[1])
+		return r
 	default:
 		r.pid, r.uid = low, high
 	}

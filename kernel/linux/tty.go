@@ -157,11 +157,14 @@ func (y *terminal) Input(p []byte) {
 		}
 	}
 	post := y.set.oflag&(oPost|oNLCR) == oPost|oNLCR
+	readable := len(y.lines) > 0 || len(y.raw) > 0
 	y.mu.Unlock()
 	for _, sig := range signals[:n] {
 		y.signal(sig)
 	}
-	y.queue.Wake()
+	if readable {
+		y.queue.WakeFor(pollIn | pollRdNorm)
+	}
 	if post {
 		echo = newlines(nil, echo)
 	}
