@@ -157,16 +157,6 @@ func (p *pty) show(b []byte) {
 	p.out.Wake()
 }
 
-// room is how many bytes the master still takes; EIO if there is none.
-func (p *pty) room() (int, Errno) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.noMaster {
-		return 0, EIO
-	}
-	return ptyBuffer - len(p.shown), 0
-}
-
 // flushed throws away what the master has not read if status says so, and tells it
 // in packet mode which queues of the terminal were emptied.
 func (p *pty) flushed(status byte) {

@@ -16,7 +16,8 @@ type terminal struct {
 	proc  *Process // gets the signals of keys; nil: it controls nobody
 	pty   *pty     // nil: the console
 	there bool     // of the console: gosv run has a terminal
-	set   termios
+	set   termios2
+	flow
 	size  winsize
 	next  bool     // the next key stands for itself
 	line  []byte   // being edited
@@ -64,14 +65,14 @@ const (
 )
 
 // plainTermios is what Linux begins with (tty_std_termios).
-var plainTermios = termios{
+var plainTermios = termios2{termios: termios{
 	iflag: iCRNL | iXON,
 	oflag: oPost | oNLCR,
 	cflag: 0o277, // 38400 baud, 8 bits, CREAD
 	lflag: lISig | lICanon | lEcho | lEchoE | lEchoK | lEchoCtl | lEchoKE | lIExten,
-	cc: [19]uint8{vIntr: 3, vQuit: 28, vErase: 127, vKill: 21, vEOF: 4, vMin: 1, vSusp: 26, 8: 17, 9: 19,
+	cc: [19]uint8{vIntr: 3, vQuit: 28, vErase: 127, vKill: 21, vEOF: 4, vMin: 1, vSusp: 26, vStart: 17, vStop: 19,
 		vReprint: 18, 13: 15, vWErase: 23, vLNext: 22},
-}
+}, ispeed: 38400, ospeed: 38400}
 
 // init makes the console a terminal of p's, of the given size (ROWSxCOLS).
 func (y *terminal) init(p *Process, size string) {
@@ -147,6 +148,7 @@ func (y *terminal) inputRoom() int {
 func (y *terminal) Input(p []byte) {
 	var echo []byte
 	y.mu.Lock()
+	wasStopped := y.stopped
 	var signals [4]int
 	n := 0
 	for _, c := range p {
@@ -158,15 +160,23 @@ func (y *terminal) Input(p []byte) {
 	}
 	post := y.set.oflag&(oPost|oNLCR) == oPost|oNLCR
 	readable := len(y.lines) > 0 || len(y.raw) > 0
+	if post {
+		echo = newlines(nil, echo)
+	}
+	if flows := wasStopped != y.stopped; wasStopped || y.stopped {
+		if len(y.held) < maxInput {
+			y.held = append(y.held, echo...)
+		}
+		if echo = nil; flows {
+			defer y.flowed()
+		}
+	}
 	y.mu.Unlock()
 	for _, sig := range signals[:n] {
 		y.signal(sig)
 	}
 	if readable {
 		y.queue.WakeFor(pollIn | pollRdNorm)
-	}
-	if post {
-		echo = newlines(nil, echo)
 	}
 	y.emit(echo)
 }
@@ -181,6 +191,9 @@ func (y *terminal) key(c byte, echo []byte) ([]byte, int) {
 		}
 		return y.show(echo, c), 0
 	}
+	if y.flowKey(c) {
+		return echo, 0
+	}
 	if s.lflag&lISig != 0 && c != 0 {
 		for _, k := range [...]struct{ cc, sig int }{{vIntr, SIGINT}, {vQuit, SIGQUIT}, {vSusp, SIGTSTP}} {
 			if c == s.cc[k.cc] {
@@ -190,6 +203,9 @@ func (y *terminal) key(c byte, echo []byte) ([]byte, int) {
 						y.pty.shown = nil
 						y.pty.flushLocked(ptyFlushRead)
 					}
+				}
+				if s.iflag&iXON != 0 {
+					y.start()
 				}
 				return y.show(echo, c), k.sig
 			}
@@ -343,17 +359,18 @@ func (y *terminal) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	var buf [512]byte
 	var out [2 * len(buf)]byte
 	for u.left > 0 && !u.fault {
-		room := len(out)
-		if y.pty != nil {
-			if err = t.block(f, &y.queue, func() bool {
-				room, err = y.pty.room()
-				return room >= len(out) || err != 0
-			}); err != 0 {
-				break
-			}
-			if room, err = y.pty.room(); err != 0 {
-				break
-			}
+		gone := false
+		if err = t.block(f, &y.queue, func() bool {
+			y.mu.Lock()
+			defer y.mu.Unlock()
+			gone = y.hungUp()
+			return gone || !y.full(len(out))
+		}); err != 0 {
+			break
+		}
+		if gone {
+			err = EIO
+			break
 		}
 		p := buf[:u.Get(buf[:])]
 		done += len(p)
@@ -366,6 +383,11 @@ func (y *terminal) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
 		err = 0
 	}
 	return done, err
+}
+
+// full says whether y takes no n bytes of output now; y.mu is held.
+func (y *terminal) full(n int) bool {
+	return y.stopped || y.pty != nil && len(y.pty.shown)+n > ptyBuffer
 }
 
 // hungUp says whether nobody is at the other end; y.mu is held.
@@ -384,7 +406,7 @@ func (y *terminal) poll(*File) (uint32, *Queue) {
 	}
 	if y.hungUp() {
 		ready |= pollIn | pollRdNorm | pollErr | pollHup
-	} else if y.pty != nil && len(y.pty.shown) >= ptyBuffer {
+	} else if y.full(1) {
 		ready &^= pollOut | pollWrNorm
 	}
 	return ready, &y.queue
@@ -399,6 +421,7 @@ func (y *terminal) name() string { return "/dev/console" }
 func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
 	const (
 		tcGetS, tcSetS, tcSetSW, tcSetSF = 0x5401, 0x5402, 0x5403, 0x5404
+		tcGetS2, tcSetS2, tcSetSF2       = 0x802c542a, 0x402c542b, 0x402c542d
 		tcSBrk, tcXOnC, tcFlsh           = 0x5409, 0x540a, 0x540b
 		tcOFlush, tcIOFlush              = 1, 2
 		tiocSCTTY, tiocNOTTY             = 0x540e, 0x5422
@@ -412,18 +435,37 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 	if gone {
 		return 0, EIO
 	}
+	second := req >= tcSetS2 && req <= tcSetSF2 // of termios2
+	if second {
+		req -= tcSetS2 - tcSetS
+	}
 	switch req {
-	case tcGetS:
+	case tcGetS2:
 		y.mu.Lock()
 		s := y.set
 		y.mu.Unlock()
 		return 0, copyOut(t, arg, &s)
+	case tcGetS:
+		y.mu.Lock()
+		s := y.set.termios
+		y.mu.Unlock()
+		return 0, copyOut(t, arg, &s)
 	case tcSetS, tcSetSW, tcSetSF:
-		var s termios
-		if err := copyIn(t, &s, arg); err != 0 {
+		y.mu.Lock()
+		s := y.set // its speeds, where the new ones have none
+		y.mu.Unlock()
+		err := Errno(0)
+		if second {
+			err = copyIn(t, &s, arg)
+		} else {
+			err = copyIn(t, &s.termios, arg)
+		}
+		if err != 0 {
 			return 0, err
 		}
+		s.setSpeeds()
 		y.mu.Lock()
+		y.change(&y.set, &s)
 		if was, is := y.set.lflag&lICanon, s.lflag&lICanon; was != is { // what was typed is not lost
 			if is == 0 {
 				for _, l := range y.lines {
@@ -440,7 +482,7 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 		}
 		y.set = s
 		y.mu.Unlock()
-		y.queue.Wake()
+		y.flowed()
 		return 0, 0
 	case tcFlsh:
 		if arg > tcIOFlush {
@@ -455,7 +497,9 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 			y.pty.flushed([...]byte{ptyFlushRead, ptyFlushWrite, ptyFlushRead | ptyFlushWrite}[arg])
 		}
 		return 0, 0
-	case tcSBrk, tcXOnC:
+	case tcXOnC:
+		return 0, y.tcflow(arg)
+	case tcSBrk:
 		return 0, 0
 	case tiocSCTTY:
 		t.proc.control(y)

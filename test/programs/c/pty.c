@@ -61,6 +61,86 @@ static void *reader(void *arg) {
 	return (void *)sum;
 }
 
+// What termios2 has, in numbers: its header does not go with termios.h.
+struct termios2 {
+	tcflag_t iflag, oflag, cflag, lflag;
+	cc_t line, cc[19];
+	speed_t in, out;
+};
+
+static void *writer(void *arg) { return (void *)(long)write(s, "late", 4); }
+
+static void flow(void) {
+	puts("-- flow control");
+	struct termios t;
+	tcgetattr(s, &t);
+	t.c_iflag |= IXON, t.c_iflag &= ~IXANY;
+	tcsetattr(s, TCSANOW, &t);
+	write(m, "a\023b", 3);
+	got("stopped", m);
+	printf("%x\n", ready(s) & POLLOUT);
+	fcntl(s, F_SETFL, O_NONBLOCK);
+	SHOW(write(s, "x", 1));
+	fcntl(s, F_SETFL, 0);
+	pthread_t w;
+	void *n;
+	pthread_create(&w, 0, writer, 0);
+	got("still", m);
+	write(m, "\021", 1);
+	pthread_join(w, &n);
+	printf("%ld\n", (long)n);
+	got("started", m);
+	write(m, "\023", 1);
+	write(m, "\003", 1);
+	got("a signal's key starts it", m);
+	write(m, "\023c", 2);
+	got("not any key", m);
+	t.c_iflag |= IXANY;
+	tcsetattr(s, TCSANOW, &t);
+	write(m, "d", 1);
+	got("but any with IXANY", m);
+	write(m, "\023", 1);
+	t.c_iflag &= ~(IXON | IXANY);
+	tcsetattr(s, TCSANOW, &t);
+	SHOW(write(s, "on", 2));
+	got("IXON off", m);
+	write(m, "\023\021\n", 3);
+	got("plain keys", m);
+	got("a line", s);
+	t.c_iflag |= IXON;
+	tcsetattr(s, TCSANOW, &t);
+	SHOW(tcflow(s, TCOOFF));
+	write(m, "\021", 1);
+	printf("%x\n", ready(s) & POLLOUT);
+	SHOW(tcflow(s, TCOON));
+	printf("%x\n", ready(s) & POLLOUT);
+	SHOW(tcflow(s, TCIOFF));
+	SHOW(tcflow(s, TCION));
+	got("XOFF, XON", m);
+	SHOW(tcflow(s, 7));
+
+	puts("-- speeds");
+	struct termios2 t2;
+	SHOW(ioctl(s, 0x802c542a, &t2));
+	printf("%u %u %o\n", t2.in, t2.out, t2.cflag);
+	t2.cflag = (t2.cflag & ~CBAUD) | 010000, t2.in = 1, t2.out = 12345; // BOTHER
+	SHOW(ioctl(s, 0x402c542b, &t2));
+	SHOW(ioctl(s, 0x802c542a, &t2));
+	printf("%u %u %o\n", t2.in, t2.out, t2.cflag);
+	t2.cflag |= 010000 << 16, t2.in = 777;
+	SHOW(ioctl(s, 0x402c542c, &t2));
+	SHOW(ioctl(s, 0x802c542a, &t2));
+	printf("%u %u %o\n", t2.in, t2.out, t2.cflag);
+	tcgetattr(s, &t);
+	cfsetspeed(&t, B115200);
+	t.c_cflag &= ~(CSIZE | CREAD), t.c_cflag |= PARENB;
+	SHOW(tcsetattr(s, TCSAFLUSH, &t));
+	SHOW(ioctl(s, 0x802c542a, &t2));
+	printf("%u %u %o\n", t2.in, t2.out, t2.cflag);
+	SHOW(ioctl(s, 0x802c542a, 8));
+	SHOW(ioctl(s, 0x402c542d, 8));
+}
+
 int main(void) {
 	S(close_range, 3, ~0U, 0); // whatever was inherited
 	setsid();
@@ -218,6 +298,8 @@ int main(void) {
 	type("\034");
 	printf("SIGINT %d SIGQUIT %d\n", signals[SIGINT], signals[SIGQUIT]);
 
+	flow();
+
 	puts("-- packets");
 	int on = 1;
 	SHOW(ioctl(m, TIOCPKT, &on));
@@ -229,6 +311,17 @@ int main(void) {
 	SHOW(tcflush(s, TCIOFLUSH));
 	printf("%x\n", ready(m));
 	got("flushes", m);
+	write(m, "\023", 1);
+	got("stopped", m);
+	write(m, "\021", 1);
+	got("started", m);
+	tcgetattr(s, &t);
+	t.c_iflag &= ~IXON;
+	tcsetattr(s, TCSANOW, &t);
+	got("no keys", m);
+	t.c_iflag |= IXON;
+	tcsetattr(s, TCSANOW, &t);
+	got("keys", m);
 	on = 0;
 	SHOW(ioctl(m, TIOCPKT, &on));
 
