@@ -1,6 +1,7 @@
 package test
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -15,6 +16,15 @@ func TestMappings(t *testing.T) {
 func TestFileMappings(t *testing.T) {
 	t.Parallel()
 	same(t, options{}, cProgram(t, glibc, "filemaps"), "/dev/shm")
+}
+
+// TestBounds: limits that bind a program without capabilities.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: all programs in a VM are root's: run the tests as root")
+	}
+	same(t, options{}, cProgram(t, glibc, "bounds"))
 }
 
 // TestExhaustion: whatever a program takes all of, it is told so by an error that

@@ -16,6 +16,7 @@ const (
 	capNetBind     = 10
 	capNetAdmin    = 12
 	capNetRaw      = 13
+	capIPCLock     = 14
 	capSysChroot   = 18
 	capSysAdmin    = 21
 	capSysNice     = 23

@@ -8,10 +8,11 @@ import (
 // 6.1 is the oldest Linux that has all calls that are here and the most widely
 // deployed one whose behaviour we compare with.
 const (
-	utsSystem  = "Linux"
-	utsRelease = "6.1.0-gosv"
-	utsVersion = "#1 SMP"
-	utsMachine = "x86_64"
+	utsSystem    = "Linux"
+	utsRelease   = "6.1.0-gosv"
+	utsRelease26 = "2.6.61-gosv" // with UNAME26
+	utsVersion   = "#1 SMP"
+	utsMachine   = "x86_64"
 )
 
 type utsname [6][65]byte
@@ -25,8 +26,14 @@ func sysUname(t *Thread, a *Args) (uintptr, Errno) {
 	copy(u[5][:64], noneOr(k.domainName))
 	k.mu.Unlock()
 	copy(u[2][:], utsRelease)
+	if t.proc.personality.Load()&uname26 != 0 {
+		copy(u[2][:], utsRelease26)
+	}
 	copy(u[3][:], utsVersion)
 	copy(u[4][:], utsMachine)
+	if t.proc.personality.Load()&perMask == perLinux32 {
+		u[4] = [65]byte{'i', '6', '8', '6'}
+	}
 	return 0, copyOut(t, a.Arg1(), &u)
 }
 
@@ -178,15 +185,23 @@ func sysWaitid(t *Thread, a *Args) (uintptr, Errno) {
 
 func sysPersonality(t *Thread, a *Args) (uintptr, Errno) {
 	const query = 0xffffffff
-	p := t.proc
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	old := p.personality
+	p := &t.proc.personality
 	if v := uint32(a.Arg1()); v != query {
-		p.personality = v
+		return uintptr(p.Swap(v)), 0
 	}
-	return uintptr(old), 0
+	return uintptr(p.Load()), 0
 }
+
+// Of personality(2), what counts for a program that runs.
+const (
+	perMask         = 0xff
+	perLinux32      = 8
+	uname26         = 0x20000
+	readImpliesExec = 0x400000 // READ_IMPLIES_EXEC
+)
+
+// readsExecute says whether what p maps to be read can be executed, too.
+func (p *Process) readsExecute() bool { return p.personality.Load()&readImpliesExec != 0 }
 
 // syslog(2).
 const (

@@ -73,6 +73,14 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, ENOMEM
 	}
 	s := t.space
+	if v.prot&protRead != 0 && t.proc.readsExecute() {
+		v.prot |= protExec
+	}
+	if flags&mapLocked != 0 {
+		if err := t.mayLock(); err != 0 {
+			return 0, err
+		}
+	}
 	if flags&(mapFixed|mapFixedNoReplace) != 0 {
 		s.mu.Lock()
 		_, err = s.choose(addr, n, flags)
@@ -155,6 +163,9 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 		v.flags |= vmaLocked
 	}
 	addr, err = s.choose(addr, n, flags)
+	if err == 0 && v.flags&vmaLocked != 0 && !t.lockFits(n) {
+		err = EAGAIN
+	}
 	if err == 0 {
 		v.lo, v.hi = addr, addr+n
 		err = s.place(&v)
@@ -342,6 +353,9 @@ func sysMprotect(t *Thread, a *Args) (uintptr, Errno) {
 	if prot&^(protRWX|protSem|protGrowsDown|protGrowsUp) != 0 {
 		return 0, EINVAL
 	}
+	if prot&protRead != 0 && t.proc.readsExecute() {
+		prot |= protExec
+	}
 	return 0, t.space.protect(addr, addr+n, prot)
 }
 
@@ -446,7 +460,10 @@ func sysBrk(t *Thread, a *Args) (uintptr, Errno) {
 		if s.lockFuture {
 			v.flags |= vmaLocked
 		}
-		if s.maps.taken(was, is+pageSize) || s.place(&v) != 0 {
+		if t.proc.readsExecute() {
+			v.prot |= protExec
+		}
+		if s.maps.taken(was, is+pageSize) || v.flags&vmaLocked != 0 && !t.lockFits(is-was) || s.place(&v) != 0 {
 			return s.brkEnd, 0
 		}
 	}
@@ -478,6 +495,10 @@ func sysMremap(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	s := t.space
 	s.mu.Lock()
+	if v := s.maps.at(addr); n > oldN && v != nil && v.flags&vmaLocked != 0 && !t.lockFits(n-oldN) {
+		s.mu.Unlock()
+		return 0, EAGAIN
+	}
 	got, locked, err := s.remap(addr, oldN, n, flags, to)
 	s.mu.Unlock()
 	if err == 0 && locked && n > oldN {
@@ -835,7 +856,7 @@ func sysMsync(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysMlock(t *Thread, a *Args) (uintptr, Errno) {
-	return 0, t.space.lockPages(a.Arg1(), a.Arg2(), true, true)
+	return 0, t.lockPages(a.Arg1(), a.Arg2(), true, true)
 }
 
 func sysMlock2(t *Thread, a *Args) (uintptr, Errno) {
@@ -843,22 +864,56 @@ func sysMlock2(t *Thread, a *Args) (uintptr, Errno) {
 	if a.Arg3()&^onFault != 0 {
 		return 0, EINVAL
 	}
-	return 0, t.space.lockPages(a.Arg1(), a.Arg2(), true, a.Arg3() == 0)
+	return 0, t.lockPages(a.Arg1(), a.Arg2(), true, a.Arg3() == 0)
 }
 
 func sysMunlock(t *Thread, a *Args) (uintptr, Errno) {
-	return 0, t.space.lockPages(a.Arg1(), a.Arg2(), false, false)
+	return 0, t.lockPages(a.Arg1(), a.Arg2(), false, false)
+}
+
+// lockedIn is how much of [lo, hi) is locked; s.mu is held.
+func (s *Space) lockedIn(lo, hi uintptr) (n uintptr) {
+	for _, v := range s.maps.v {
+		if a, b := max(lo, v.lo), min(hi, v.hi); v.flags&vmaLocked != 0 && a < b {
+			n += b - a
+		}
+	}
+	return n
+}
+
+// mayLock says whether t may lock anything (can_do_mlock).
+func (t *Thread) mayLock() Errno {
+	if t.proc.limit(rlimitMemlock) == 0 && !t.can(capIPCLock) {
+		return EPERM
+	}
+	return 0
+}
+
+// lockFits says whether t may lock n bytes more; space.mu is held.
+func (t *Thread) lockFits(n uintptr) bool {
+	limit := t.proc.limit(rlimitMemlock) &^ pageMask
+	return limit == unlimited&^pageMask || uint64(t.space.lockedIn(0, userTop)+n) <= limit || t.can(capIPCLock)
 }
 
 // lockPages marks mappings as locked or not. No page ever leaves memory, so
 // that is all, but for bringing them in.
-func (s *Space) lockPages(addr, n uintptr, on, bringIn bool) Errno {
+func (t *Thread) lockPages(addr, n uintptr, on, bringIn bool) Errno {
+	s := t.space
+	if on {
+		if err := t.mayLock(); err != 0 {
+			return err
+		}
+	}
 	lo := addr &^ pageMask
 	hi := pageUp(addr + n)
 	if hi < lo {
 		return EINVAL
 	}
 	s.mu.Lock()
+	if on && !t.lockFits(hi-lo-s.lockedIn(lo, hi)) {
+		s.mu.Unlock()
+		return ENOMEM
+	}
 	err := Errno(0)
 	for at := lo; at < hi; { // up to the first hole
 		v := s.maps.at(at)
@@ -886,8 +941,15 @@ func sysMlockall(t *Thread, a *Args) (uintptr, Errno) {
 	if flags == 0 || flags&^(current|future|onFault) != 0 || flags == onFault {
 		return 0, EINVAL
 	}
+	if err := t.mayLock(); err != 0 {
+		return 0, err
+	}
 	s := t.space
 	s.mu.Lock()
+	if flags&current != 0 && !t.lockFits(s.size-s.lockedIn(0, userTop)) {
+		s.mu.Unlock()
+		return 0, ENOMEM
+	}
 	s.lockFuture = flags&future != 0
 	if flags&current != 0 {
 		for _, v := range s.maps.v {

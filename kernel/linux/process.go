@@ -110,7 +110,7 @@ type Process struct {
 	oomScore    atomic.Int32             // /proc/PID/oom_score_adj
 	tty         atomic.Pointer[terminal] // that controls it, or nil
 	deathSignal int32                    // PR_SET_PDEATHSIG
-	personality uint32
+	personality atomic.Uint32
 	secret      atomic.Bool // PR_SET_DUMPABLE 0
 }
 

@@ -60,7 +60,7 @@ func (s *Space) describe(b *text, v *vma) {
 // usage is what the files below tell of a process's memory, in pages.
 type usage struct {
 	size, resident, peak, file, data, stack, code uint64
-	faults                                        uint64
+	locked, faults                                uint64
 }
 
 func (s *Space) usage() (u usage) {
@@ -72,6 +72,9 @@ func (s *Space) usage() (u usage) {
 		if v.file != nil {
 			_, file := s.present(v)
 			u.file += file
+		}
+		if v.flags&vmaLocked != 0 {
+			u.locked += n
 		}
 		switch {
 		case v.flags&vmaStack != 0 && v.hi == stackTop:

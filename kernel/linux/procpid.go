@@ -31,7 +31,7 @@ var processFiles = [...]procFile{
 	{name: "net", mode: procDir, dir: procNet},
 	{name: "oom_score", mode: procRead, text: "0\n"},
 	{name: "oom_score_adj", mode: procWrite, read: func(s *subject, b *text) { b.str(strconv.Itoa(int(s.p.oomScore.Load())), "\n") }, write: setOOMScore},
-	{name: "personality", mode: procPrivate, read: func(s *subject, b *text) { b.hex(uint64(s.p.personality), 8); b.str("\n") }},
+	{name: "personality", mode: procPrivate, read: func(s *subject, b *text) { b.hex(uint64(s.p.personality.Load()), 8); b.str("\n") }},
 	{name: "root", mode: procLink, link: placeName(procRootDir), jump: procRootDir},
 	{name: "smaps", mode: procRead, read: func(s *subject, b *text) { s.p.space.smaps(b, false) }},
 	{name: "smaps_rollup", mode: procRead, read: func(s *subject, b *text) { s.p.space.smaps(b, true) }},
@@ -422,7 +422,7 @@ func procStatus(s *subject, b *text) {
 	}
 	b.linePages("VmPeak", u.size)
 	b.linePages("VmSize", u.size)
-	b.linePages("VmLck", 0)
+	b.linePages("VmLck", u.locked)
 	b.linePages("VmPin", 0)
 	b.linePages("VmHWM", u.peak+u.file)
 	b.linePages("VmRSS", u.resident+u.file)

@@ -95,7 +95,7 @@ func (t *Thread) setScheduler(tid, param uintptr, policy int32) Errno {
 	if !validPolicy(policy, priority) {
 		return EINVAL
 	}
-	if priority > 0 && !t.can(capSysNice) {
+	if most := t.proc.limit(rlimitRtprio); priority > 0 && (policy != s.policy && most == 0 || priority > s.priority && uint64(priority) > most) && !t.can(capSysNice) {
 		return EPERM
 	}
 	s.policy, s.priority, s.flags = policy, priority, flags
@@ -254,7 +254,7 @@ func sysSetpriority(t *Thread, a *Args) (uintptr, Errno) {
 	of.proc.mu.Lock()
 	defer of.proc.mu.Unlock()
 	nice := min(max(int32(a.Arg3()), niceMin), niceMax)
-	if nice < of.sched.nice && !t.can(capSysNice) {
+	if nice < of.sched.nice && uint64(20-nice) > t.proc.limit(rlimitNice) && !t.can(capSysNice) {
 		return 0, EACCES
 	}
 	of.sched.nice = nice

@@ -84,7 +84,8 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	case c.flags&^cloneSettable != 0:
 		return 0, EINVAL
 	}
-	if !kernelRoom(threadSize) || t.proc.kernel.countThreads() >= maxThreads {
+	count := t.proc.kernel.countThreads()
+	if !kernelRoom(threadSize) || count >= maxThreads || uint64(count) >= t.proc.limit(rlimitNproc) && t.bound() {
 		return 0, EAGAIN
 	}
 	n := t.proc.newThread(t.proc.kernel.newID())
@@ -132,6 +133,12 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	metal.Runnable(1)
 	go n.run()
 	return uintptr(n.tid), 0
+}
+
+// bound says whether RLIMIT_NPROC counts for t.
+func (t *Thread) bound() bool {
+	uid, _ := t.ids()
+	return uid.real != 0 && !t.can(capSysResource) && !t.can(capSysAdmin)
 }
 
 // threadSize is what a thread takes of the kernel's heap, about.
