@@ -47,30 +47,53 @@ func (img *image) deferInits(m *module, early func(pkg string) bool) error {
 	tasks := img.at(list)[:n*8]
 	var now, later []byte
 	for task := range slices.Chunk(tasks, 8) {
-		const taskFuncs = 8 // in runtime.initTask, behind state and count
-		f := m.at(uint32(le.Uint64(img.at(le.Uint64(task)+taskFuncs)) - le.Uint64(img.md[mdText:])))
-		pkg, _, ok := strings.Cut(f, ".init")
-		if pkg = strings.TrimSuffix(pkg, ".map"); !ok {
-			return fmt.Errorf("%w: %s is no package's initialization", errTables, f)
+		const count, taskFuncs = 4, 8 // in runtime.initTask
+		t := img.at(le.Uint64(task))
+		funcs := t[taskFuncs:][:8*le.Uint32(t[count:])]
+		var pkg string
+		var needed []byte
+		for addr := range slices.Chunk(funcs, 8) {
+			f := m.at(uint32(le.Uint64(addr) - le.Uint64(img.md[mdText:])))
+			if f == nil || !strings.Contains(f.name, ".init") {
+				return fmt.Errorf("%w: what is at %#x initializes no package", errTables, le.Uint64(addr))
+			}
+			pkg, _, _ = strings.Cut(f.name, ".init")
+			pkg = strings.TrimSuffix(pkg, ".map")
+			if early(pkg) || !unneeded(f) {
+				needed = append(needed, addr...)
+			}
 		}
-		if early(pkg) {
+		le.PutUint32(t[count:], uint32(copy(funcs, needed)/8))
+		switch {
+		case early(pkg):
 			now = append(now, task...)
-		} else {
+		case needed != nil:
 			later = append(later, task...)
 		}
 	}
 	le.PutUint64(img.md[mdInitTasks+8:], uint64(len(now)/8))
-	copy(tasks, append(now, later...))
+	le.PutUint64(img.md[mdInitTasks+16:], uint64(copy(tasks, append(now, later...))/8))
 	return nil
 }
 
-// at is the name of the function that starts at an offset in the text.
-func (m *module) at(entry uint32) string {
+// unneeded says whether a function of those that initialize a package makes what the
+// kernel never uses: names of types for gVisor's checkpoints, an expression for traces
+// in gVisor's log, and all that only regular expressions read.
+func unneeded(f *function) bool {
+	const log = "gvisor.dev/gvisor/pkg/log.init"
+	if f.name == log || strings.HasPrefix(f.name, "regexp.") || strings.HasPrefix(f.name, "regexp/syntax.") || strings.HasPrefix(f.name, "unicode.map.init") {
+		return true
+	}
+	return slices.ContainsFunc(f.files, func(name string) bool { return strings.HasSuffix(name, "_state_autogen.go") })
+}
+
+// at is the function that starts at an offset in the text, or nil.
+func (m *module) at(entry uint32) *function {
 	i, ok := slices.BinarySearchFunc(m.funcs, entry, func(f function, entry uint32) int { return int(int64(f.entry) - int64(entry)) })
 	if !ok {
-		return ""
+		return nil
 	}
-	return m.funcs[i].name
+	return &m.funcs[i]
 }
 
 // smallPackages tells the packages of the kernel without a network.

@@ -129,12 +129,15 @@ func keepInlined(name string) bool {
 	return ours(name) || ofRuntime(name) || strings.HasPrefix(name, "reflect.")
 }
 
+// packagePaths are what all names of the kernel's and of netstack's packages start with.
+var packagePaths = strings.NewReplacer("gosv/kernel/", "", "gvisor.dev/gvisor/pkg/", "")
+
 // shortName is what traces print of a function's name: without the types of
-// generic functions, as runtime.funcNameForPrint makes it, and without where the
-// kernel's packages are.
+// generic functions, as runtime.funcNameForPrint makes it, and without where
+// packages are.
 func shortName(name string) string {
 	if i, j := strings.IndexByte(name, '['), strings.LastIndexByte(name, ']'); i >= 0 && j > i {
 		name = name[:i] + "[...]" + name[j+1:]
 	}
-	return strings.ReplaceAll(name, "gosv/kernel/", "")
+	return packagePaths.Replace(name)
 }
