@@ -1,6 +1,9 @@
 package test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestSockets: pairs of Unix sockets, of all kinds.
 func TestSockets(t *testing.T) {
@@ -27,5 +30,19 @@ func TestInterfaces(t *testing.T) {
 	t.Parallel()
 	for _, c := range []libc{glibc, musl} {
 		same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, c, "ifaces"))
+	}
+}
+
+// TestPackets: raw sockets, ICMP errors and multicast groups; and pings, which the host
+// may refuse.
+func TestPackets(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "packets")
+	same(t, options{flags: []string{"--net", "lo"}}, prog)
+	r := run(t, microvm, options{flags: []string{"--net", "lo"}}, prog, "ping")
+	for _, want := range []string{"type 0 code 0 sequence 7 pinging, from 127.0.0.1\n", "type 129\n", "send(s, &m, 3, 0): EINVAL\n"} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("no %q in:\n%s%s", want, r.stdout, r.stderr)
+		}
 	}
 }

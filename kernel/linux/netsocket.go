@@ -11,9 +11,9 @@ import (
 // them, in the kernel that is linked with it. What it takes and gives has the form of
 // Linux's structures.
 type Network interface {
-	// Socket makes an endpoint. wake is called when the events of poll(2) that it
-	// is given may have come; it does not block.
-	Socket(family, kind, protocol int32, wake func(events uint32)) (Endpoint, Errno)
+	// Socket makes an endpoint for a socket with that inode number. wake is called
+	// when the events of poll(2) that it is given may have come; it does not block.
+	Socket(family, kind, protocol int32, ino uint64, wake func(events uint32)) (Endpoint, Errno)
 
 	// Attach adds a device. It is called while the machine's devices are looked for.
 	Attach(d nic.Device)
@@ -36,12 +36,12 @@ type Network interface {
 // IfreqSize is the size of struct ifreq.
 const IfreqSize = 40
 
-// Endpoint is what a socket stands on. None of its methods waits: EAGAIN says that
-// there is nothing yet, or no room, and wake will be called.
+// Endpoint is what a socket stands on. None of its methods waits but Close: EAGAIN says
+// that there is nothing yet, or no room, and wake will be called.
 type Endpoint interface {
 	Bind(addr []byte) Errno
 	Listen(backlog int) Errno
-	Accept(wake func(events uint32)) (Endpoint, Errno)
+	Accept(ino uint64, wake func(events uint32)) (Endpoint, Errno)
 
 	// Connect returns EINPROGRESS if that takes time: then Ready tells when it is
 	// done, and the option SO_ERROR how it went.
@@ -57,7 +57,7 @@ type Endpoint interface {
 	Queued(sent bool) (int, Errno)
 	Option(level, name int32, room int) ([]byte, Errno)
 	SetOption(level, name int32, value []byte) Errno
-	Close()
+	Close() // waits as SO_LINGER says
 }
 
 // Message is what one call sends or receives.
@@ -103,7 +103,7 @@ func (t *Thread) netSocket(family, kind, protocol int32) (socket, Errno) {
 		return nil, EPERM
 	}
 	s := newNetSocket(n, family, kind, protocol)
-	end, err := n.Socket(family, kind, protocol, s.queue.WakeFor)
+	end, err := n.Socket(family, kind, protocol, s.ino, s.queue.WakeFor)
 	if err != 0 {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (s *netSocket) accept(t *Thread, f *File) (socket, Errno) {
 	n := newNetSocket(s.net, s.family, s.kind, s.protocol)
 	var err Errno
 	if waited := s.await(t, f, &s.queue, 0, soRcvtimeo, func() bool {
-		n.end, err = s.end.Accept(n.queue.WakeFor)
+		n.end, err = s.end.Accept(n.ino, n.queue.WakeFor)
 		return err != EAGAIN
 	}); waited != 0 {
 		return nil, waited

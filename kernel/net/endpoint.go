@@ -4,6 +4,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -52,6 +53,8 @@ type endpoint struct {
 	net                    *Network
 	current                atomic.Pointer[tcpip.Endpoint] // another after a connection has failed
 	wake                   func(events uint32)
+	closing                atomic.Pointer[chan struct{}] // who waits in Close
+	ino                    uint64
 	family, kind, protocol int32
 	isTCP                  bool
 
@@ -76,7 +79,7 @@ type setting struct {
 func (e *endpoint) ep() tcpip.Endpoint { return *e.current.Load() }
 
 // Socket implements linux.Network.
-func (n *Network) Socket(family, kind, protocol int32, wake func(events uint32)) (linux.Endpoint, errno.Errno) {
+func (n *Network) Socket(family, kind, protocol int32, ino uint64, wake func(events uint32)) (linux.Endpoint, errno.Errno) {
 	switch family {
 	case afInet, afInet6, afPacket:
 	case afNetlink:
@@ -85,7 +88,7 @@ func (n *Network) Socket(family, kind, protocol int32, wake func(events uint32))
 		return nil, errno.EAFNOSUPPORT
 	}
 	n.up()
-	e := &endpoint{net: n, family: family, kind: kind, protocol: protocol, wake: wake}
+	e := &endpoint{net: n, family: family, kind: kind, protocol: protocol, ino: ino, wake: wake}
 	if err := e.make(); err != 0 {
 		return nil, err
 	}
@@ -99,6 +102,7 @@ func (e *endpoint) make() errno.Errno {
 	ep, err := e.net.endpoint(e, wq)
 	if err == 0 {
 		e.current.Store(&ep)
+		e.net.known(ep, e.ino)
 	}
 	return err
 }
@@ -149,6 +153,12 @@ func (e *endpoint) watch(wq *waiter.Queue) {
 	entry := waiter.NewFunctionEntry(everything, func(mask waiter.EventMask) {
 		if mask&waiter.EventErr != 0 {
 			e.failed.Store(true)
+		}
+		if c := e.closing.Load(); c != nil && mask&(waiter.EventHUp|waiter.EventErr) != 0 {
+			select {
+			case *c <- struct{}{}:
+			default:
+			}
 		}
 		e.wake(uint32(mask))
 	})
@@ -221,7 +231,7 @@ func (e *endpoint) Listen(backlog int) errno.Errno {
 }
 
 // Accept implements linux.Endpoint.
-func (e *endpoint) Accept(wake func(events uint32)) (linux.Endpoint, errno.Errno) {
+func (e *endpoint) Accept(ino uint64, wake func(events uint32)) (linux.Endpoint, errno.Errno) {
 	if !e.isTCP {
 		return nil, errno.EOPNOTSUPP
 	}
@@ -229,8 +239,9 @@ func (e *endpoint) Accept(wake func(events uint32)) (linux.Endpoint, errno.Errno
 	if err != nil {
 		return nil, errnoOf(err)
 	}
-	n := &endpoint{net: e.net, wake: wake, family: e.family, kind: e.kind, protocol: e.protocol, isTCP: true}
+	n := &endpoint{net: e.net, ino: ino, wake: wake, family: e.family, kind: e.kind, protocol: e.protocol, isTCP: true}
 	n.current.Store(&ep)
+	n.net.known(ep, ino)
 	n.inherit(e)
 	n.watch(wq)
 	return n, 0
@@ -306,6 +317,7 @@ func (e *endpoint) disconnect() errno.Errno {
 	if err := e.make(); err != 0 {
 		return err
 	}
+	e.net.known(old, 0)
 	old.Abort()
 	e.reading.Lock()
 	e.done = false
@@ -370,7 +382,7 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 			return 0, err
 		}
 		to = e.toPeer(to)
-		if to.Port == 0 && e.protocol == protoUDP {
+		if to.Port == 0 && e.protocol == protoUDP && e.kind == sockDgram {
 			return 0, errno.EINVAL
 		}
 		if !e.net.isLoopback(to.Addr) {
@@ -538,4 +550,38 @@ func (e *endpoint) Queued(sent bool) (int, errno.Errno) {
 }
 
 // Close implements linux.Endpoint.
-func (e *endpoint) Close() { e.ep().Close() }
+func (e *endpoint) Close() {
+	ep := e.ep()
+	e.net.known(ep, 0)
+	l := ep.SocketOptions().GetLinger()
+	if !e.isTCP || !l.Enabled || l.Timeout == 0 {
+		ep.Close()
+		return
+	}
+	gone := make(chan struct{}, 1)
+	e.closing.Store(&gone)
+	ep.Close()
+	if ep.Readiness(waiter.EventHUp|waiter.EventErr) == 0 {
+		timeout := time.NewTimer(l.Timeout)
+		defer timeout.Stop()
+		select {
+		case <-gone:
+		case <-timeout.C:
+		}
+	}
+}
+
+// known notes the inode number of an endpoint's socket; 0 is for one that has none any
+// more.
+func (n *Network) known(ep tcpip.Endpoint, ino uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ino == 0 {
+		delete(n.inodes, ep)
+		return
+	}
+	if n.inodes == nil {
+		n.inodes = map[tcpip.Endpoint]uint64{}
+	}
+	n.inodes[ep] = ino
+}

@@ -36,6 +36,7 @@ type Network struct {
 	devices []nic.Device
 	dns     []string // addresses of name servers
 	domain  string
+	inodes  map[tcpip.Endpoint]uint64 // of sockets
 }
 
 // New makes a network with the loopback device, which is set up when somebody needs

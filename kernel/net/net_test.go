@@ -122,7 +122,7 @@ func (s *socket) wake(uint32) {
 
 func open(t *testing.T, n *Network, family, kind int32) *socket {
 	s := &socket{t: t, woken: make(chan bool, 1)}
-	e, err := n.Socket(family, kind, 0, s.wake)
+	e, err := n.Socket(family, kind, 0, 1, s.wake)
 	if err != 0 {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestCable(t *testing.T) {
 		}
 		s := &socket{t: t, woken: make(chan bool, 1)}
 		if err := l.await(func() (err errno.Errno) {
-			s.Endpoint, err = l.Accept(s.wake)
+			s.Endpoint, err = l.Accept(2, s.wake)
 			return err
 		}); err != 0 {
 			t.Fatal(err)

@@ -116,7 +116,7 @@ func (s *netlinkSocket) Address(peer bool) ([]byte, errno.Errno) {
 }
 
 func (s *netlinkSocket) Listen(int) errno.Errno { return errno.EOPNOTSUPP }
-func (s *netlinkSocket) Accept(func(uint32)) (linux.Endpoint, errno.Errno) {
+func (s *netlinkSocket) Accept(uint64, func(uint32)) (linux.Endpoint, errno.Errno) {
 	return nil, errno.EOPNOTSUPP
 }
 func (s *netlinkSocket) Shutdown(read, write bool) errno.Errno { return errno.EOPNOTSUPP }

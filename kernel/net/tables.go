@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -66,6 +67,9 @@ func (n *Network) sockets(b *strings.Builder, transport tcpip.TransportProtocolN
 		width = 0 // those lines are as long as they are
 	}
 	fmt.Fprintf(b, "%-*s\n", width, head)
+	n.mu.Lock()
+	inodes := maps.Clone(n.inodes)
+	n.mu.Unlock()
 	seen := map[tcpip.Endpoint]bool{}
 	for _, t := range n.stack.RegisteredEndpoints() {
 		e, ok := t.(tcpip.Endpoint)
@@ -88,7 +92,7 @@ func (n *Network) sockets(b *strings.Builder, transport tcpip.TransportProtocolN
 		}
 		line := fmt.Sprintf("%4d: %s:%04X %s:%04X %02X %08X:%08X 00:00000000 00000000 %5d %8d %d", len(seen)-1,
 			words(info.ID.LocalAddress, size), info.ID.LocalPort, words(info.ID.RemoteAddress, size), info.ID.RemotePort,
-			state, max(sent, 0), max(in, 0), 0, 0, 0)
+			state, max(sent, 0), max(in, 0), 0, 0, inodes[e])
 		if transport == udp.ProtocolNumber {
 			line = " " + line
 		}
