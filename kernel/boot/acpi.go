@@ -117,15 +117,22 @@ func FindTable(mem Memory, rsdp uint64, signature uint32) (t Table, ok bool) {
 }
 
 // Definitions fills tables with those that hold AML: the DSDT first, then the
-// SSDTs. It returns how many there are, at most len(tables).
+// SSDTs, of which no more than len(tables) are looked at. It returns how many
+// there are.
 func Definitions(mem Memory, rsdp uint64, tables []Table) (n int) {
 	if t, ok := mem.findDSDT(rsdp); ok && n < len(tables) {
 		tables[n] = t
 		n++
 	}
 	root, width := mem.rootTable(rsdp)
-	for off := uint64(tableHeader); off+width <= root.Size && n < len(tables); off += width {
-		if t, ok := mem.table(mem.rootEntry(root, off, width), sigSSDT); ok {
+	seen := n
+	for off := uint64(tableHeader); off+width <= root.Size && seen < len(tables); off += width {
+		pa := mem.rootEntry(root, off, width)
+		if sig, ok := mem.U32(pa); !ok || sig != sigSSDT {
+			continue
+		}
+		seen++
+		if t, ok := mem.table(pa, sigSSDT); ok {
 			tables[n] = t
 			n++
 		}

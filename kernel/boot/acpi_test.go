@@ -156,3 +156,37 @@ func TestTablesAtTheEndOfMemory(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestDefinitions(t *testing.T) {
+	m := make(image, 4<<20)
+	m.table(0x1000, "DSDT", []byte{1})
+	m.table(0x2001, "FACP", fadt(276, func(b []byte) { put64(b, fadtXDSDT, 0x1000) }))
+	m.table(0x3000, "SSDT", []byte{2})
+	m.table(0x3100, "SSDT", []byte{3})
+	m[0x3100]++ // another signature
+	m.table(0x3200, "SSDT", nil)
+	m[0x3209]++ // a wrong sum
+	m.roots(0xe0000, 0, 0x4003, 0x3000, 0x2001, 0x3100, 0x3200, 0x3000)
+	var tables [4]Table
+	n := Definitions(m.memory(), 0xe0000, tables[:])
+	if want := []Table{{0x1000, 37}, {0x3000, 37}, {0x3000, 37}}; !slices.Equal(tables[:n], want) {
+		t.Errorf("%x", tables[:n])
+	}
+	if n := Definitions(m.memory(), 0xe0000, tables[:1]); n != 1 {
+		t.Errorf("%d in a table of one", n)
+	}
+	if n := Definitions(m.memory(), 0xe0000, nil); n != 0 {
+		t.Errorf("%d in no table", n)
+	}
+	// A hundred thousand times a megabyte whose sum is wrong.
+	m.table(1<<20, "SSDT", make([]byte, maxTable-tableHeader))
+	m[1<<20+100]++
+	roots := make([]uint64, 100_000)
+	for i := range roots {
+		roots[i] = 1 << 20
+	}
+	m.roots(0xe0000, 0, 2<<20, append(roots, 0x2001)...)
+	if n := Definitions(m.memory(), 0xe0000, tables[:]); n != 1 {
+		t.Errorf("%d", n)
+	}
+}

@@ -37,8 +37,11 @@ const (
 	idPCI        = "PNP0A03"
 	idLink       = "PNP0C0F"
 
-	maxLinks = 8
-	maxDepth = 8 // of devices in devices
+	maxLinks   = 8
+	maxWindows = 32
+	maxEvents  = 64
+	maxDepth   = 8   // of devices in devices
+	maxString  = 256 // bytes
 )
 
 // device is a device object's constants, each as the data object in the code;
@@ -50,17 +53,25 @@ type device struct {
 	cba                 uint64 // configuration base address of a PCI host bridge
 }
 
+// scan is a walk over a definition block.
+type scan struct {
+	*Machine
+	code     []byte
+	searches int    // of all of the code that may still be made
+	events   []Line // of generic event devices
+}
+
 // readAML notes the devices of a definition block. table is all of it.
 func (m *Machine) readAML(table []byte) {
-	const header = 36
+	const header, maxSearches = 36, 4
 	code := table[min(header, len(table)):]
+	s := scan{Machine: m, code: code, searches: maxSearches}
 	var open [maxDepth]device
 	depth := 0
-	var events []Line // of the generic event device
 	for i := 0; i < len(code); {
 		for depth > 0 && i >= open[depth-1].end {
 			depth--
-			events = append(events, m.addDevice(code, &open[depth])...)
+			s.addDevice(&open[depth])
 		}
 		b := code[i:]
 		switch {
@@ -104,9 +115,9 @@ func (m *Machine) readAML(table []byte) {
 	}
 	for depth > 0 {
 		depth--
-		events = append(events, m.addDevice(code, &open[depth])...)
+		s.addDevice(&open[depth])
 	}
-	for _, l := range events {
+	for _, l := range s.events {
 		if m.GenID.HasLine && m.GenID.Line.GSI == l.GSI {
 			m.GenID.Line = l
 		}
@@ -130,26 +141,33 @@ func (d *device) set(name, data []byte) {
 	}
 }
 
-// addDevice notes what d is. It returns the interrupts of a generic event device.
-func (m *Machine) addDevice(code []byte, d *device) (events []Line) {
+// addDevice notes what d is.
+func (s *scan) addDevice(d *device) {
+	m := s.Machine
 	switch {
 	case idIs(d.cid, idGenID):
+		if s.searches--; s.searches < 0 {
+			return
+		}
 		m.GenID.Addr = pair(d.addr)
 		if m.GenID.Addr == 0 {
-			m.GenID.Addr = qemuGenID(code)
+			m.GenID.Addr = qemuGenID(s.code)
 		}
-		if line, gpe := notifier(code, d.name); line >= 0 {
+		if line, gpe := notifier(s.code, d.name); line >= 0 {
 			m.GenID.Line, m.GenID.HasLine = Line{GSI: uint32(line)}, true
 		} else if gpe >= 0 {
 			m.GenID.GPE, m.GenID.HasGPE = uint8(gpe), true
 		}
 	case idIs(d.cid, idVMClock):
+		if s.searches--; s.searches < 0 {
+			return
+		}
 		eachResource(d.crs, func(r resource) {
 			if r.kind == memory {
 				m.Clock.Addr, m.Clock.Size = r.start, r.size
 			}
 		})
-		if line, _ := notifier(code, d.name); line >= 0 {
+		if line, _ := notifier(s.code, d.name); line >= 0 {
 			m.Clock.Line, m.Clock.HasLine = Line{GSI: uint32(line)}, true
 		}
 	case idIs(d.hid, idVirtioMMIO):
@@ -168,15 +186,15 @@ func (m *Machine) addDevice(code []byte, d *device) (events []Line) {
 		}
 	case idIs(d.hid, idEvents):
 		eachResource(d.crs, func(r resource) {
-			if r.kind == interrupt {
-				events = append(events, r.line)
+			if r.kind == interrupt && len(s.events) < maxEvents {
+				s.events = append(s.events, r.line)
 			}
 		})
 	case idIs(d.hid, idPCIe), idIs(d.hid, idPCI):
 		e := ECAM{Addr: d.cba, Last: 0xff}
 		eachResource(d.crs, func(r resource) {
 			switch {
-			case r.kind == memory && !m.IsRAM(r.start, r.size):
+			case r.kind == memory && !m.IsRAM(r.start, r.size) && len(m.Windows) < maxWindows:
 				m.Windows = append(m.Windows, boot.Range{Start: r.start, End: r.start + r.size})
 			case r.kind == buses && r.start+r.size <= 0x100 && r.size > 0:
 				e.First, e.Last = uint8(r.start), uint8(r.start+r.size-1)
@@ -192,7 +210,6 @@ func (m *Machine) addDevice(code []byte, d *device) (events []Line) {
 			}
 		})
 	}
-	return events
 }
 
 // constantMethod decodes the inside of a method of that name that does nothing
@@ -292,8 +309,11 @@ func dataSize(b []byte) int {
 		n = 1 + size
 	case opString:
 		n = 1
-		for n < len(b) && b[n] != 0 {
+		for n < len(b) && n < maxString && b[n] != 0 {
 			n++
+		}
+		if n == maxString {
+			return 0
 		}
 		n++
 	default:

@@ -229,6 +229,35 @@ func TestDSDT(t *testing.T) {
 	}
 }
 
+// What is there too often to be true costs no more than it must.
+func TestDSDTOfAbsurdSize(t *testing.T) {
+	fill := func(object string) []byte {
+		table := make([]byte, 36, 1<<20)
+		for len(table)+len(object) <= 1<<20 {
+			table = append(table, object...)
+		}
+		return table
+	}
+	line := lineAt + "\x05\x00\x00\x00"
+	window := memoryAt + "\x00\x10\x00\xc0" + "\x00\x10\x00\x00"
+	m := &Machine{IOAPICs: []IOAPIC{{Addr: ioapic0, Pins: 24}}}
+	for _, table := range [][]byte{
+		fill(object("VGEN", name("_CID", str("VM_Gen_Counter")))),
+		fill(object("VCLK", name("_CID", str("VMCLOCK")))),
+		fill(object("GED_", name("_HID", str("ACPI0013"))+crs(line+line+line+line+endTag))),
+		fill(object("PCI0", name("_HID", str("PNP0A08"))+crs(window+window+window+endTag))),
+		fill(object("LNKA", name("_HID", str("PNP0C0F"))+crs(line+line+line+endTag))),
+		fill(object("V000", name("_HID", str("LNRO0005"))+crs(window+line+endTag))),
+		fill("\x5b\x82\x0fV000"), fill("\x08_HID\x0d"), fill("\x86VGEN"),
+	} {
+		m.readAML(table)
+	}
+	check(t, m)
+	if len(m.Windows) != maxWindows || len(m.Links) != maxLinks || len(m.MMIO) != 1 {
+		t.Errorf("%d windows, %d links, %d devices", len(m.Windows), len(m.Links), len(m.MMIO))
+	}
+}
+
 func TestGenID(t *testing.T) {
 	const (
 		id   = "VM_Gen_Counter"
