@@ -27,6 +27,9 @@ func Find(k *linux.Kernel, log, message func(string)) {
 	for _, w := range m.Warnings {
 		message(w)
 	}
+	if log != nil {
+		log(m.String())
+	}
 	interrupt.Use(m.IOAPICs, message)
 	f := finder{k, log, message}
 	f.generationID(m)

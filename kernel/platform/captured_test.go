@@ -95,8 +95,15 @@ func TestCapturedMachines(t *testing.T) {
 			m.Windows = []boot.Range{{Start: 0xeec00000, End: 0xeed00000}, {Start: 0xc0001000, End: 0xeec00000}, {Start: 0x4000000000, End: 0x8000000000}}
 		}),
 	} {
-		if got := discover(boottest.Captured(t, name)); !reflect.DeepEqual(*got, want) {
+		got := discover(boottest.Captured(t, name))
+		if !reflect.DeepEqual(*got, want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, *got, want)
+		}
+		if name == "firecracker-devices" {
+			const want = "ACPI; I/O APIC at 0xfec00000, GSI 0 to 23; 3 virtio-mmio slots; PCI at 0xeec00000; pci=off; VM clock at 0xde000"
+			if s := got.String(); s != want {
+				t.Errorf("%q, want %q", s, want)
+			}
 		}
 	}
 }

@@ -148,6 +148,30 @@ func Discover(mem boot.Memory, protocol boot.Protocol, data uint64) *Machine {
 	return m
 }
 
+// String sums up where devices can be.
+func (m *Machine) String() string {
+	s := "no ACPI"
+	if m.ACPI {
+		s = "ACPI"
+	}
+	for _, a := range m.IOAPICs {
+		s += "; I/O APIC at " + address(a.Addr) + ", GSI " + strconv.Itoa(int(a.Base)) + " to " + strconv.Itoa(int(a.Base+a.Pins-1))
+	}
+	if len(m.MMIO) > 0 {
+		s += "; " + strconv.Itoa(len(m.MMIO)) + " virtio-mmio slots"
+	}
+	for _, e := range m.ECAM {
+		s += "; PCI at " + address(e.Addr)
+	}
+	if m.NoPCI {
+		s += "; pci=off"
+	}
+	if m.Clock.Addr != 0 {
+		s += "; VM clock at " + address(m.Clock.Addr)
+	}
+	return s
+}
+
 // warn notes what is wrong with the machine.
 func (m *Machine) warn(what string) {
 	if len(m.Warnings) < maxWarnings {
