@@ -19,10 +19,10 @@ import (
 	"gosv/kernel/virtio/vsock"
 )
 
-// Find finds the machine's devices and adds them to k. log gets a line for
-// each, and is nil if nobody wants to know; message what a user should know in
-// any case.
-func Find(k *linux.Kernel, log, message func(string)) {
+// Find finds the machine's devices and adds them to k; network devices by nic, nil in a
+// kernel that has no use for them. log gets a line for each, and is nil if nobody
+// wants to know; message what a user should know in any case.
+func Find(k *linux.Kernel, nic func(k *linux.Kernel, d *virtio.Device) error, log, message func(string)) {
 	m := platform.Discover(metal.BootData())
 	for _, w := range m.Warnings {
 		message(w)
@@ -31,7 +31,7 @@ func Find(k *linux.Kernel, log, message func(string)) {
 		log(m.String())
 	}
 	interrupt.Use(m.IOAPICs, message)
-	f := finder{k, log, message}
+	f := finder{k, nic, log, message}
 	f.generationID(m)
 	for i := range m.MMIO {
 		f.mmio(&m.MMIO[i])
@@ -48,6 +48,7 @@ func Find(k *linux.Kernel, log, message func(string)) {
 
 type finder struct {
 	k            *linux.Kernel
+	nic          func(k *linux.Kernel, d *virtio.Device) error
 	log, message func(string)
 }
 
@@ -98,6 +99,13 @@ func (f *finder) virtio(d *virtio.Device) {
 				d.Refuse(err)
 			}
 		})
+	case virtio.TypeNet:
+		if f.nic == nil {
+			return
+		}
+		if err := f.nic(f.k, d); err != nil {
+			d.Refuse(err)
+		}
 	case virtio.TypeSCSI:
 		f.k.OfferDisks(func() {
 			if err := scsi.Start(d, scsiDisks{f.k}, block.NewSleeper()); err != nil {

@@ -16,6 +16,7 @@ import (
 	"gosv/kernel/gotimer"
 	"gosv/kernel/linux"
 	"gosv/kernel/metal"
+	"gosv/kernel/virtio"
 )
 
 // Exit codes (docs/contracts.md).
@@ -31,17 +32,28 @@ const (
 	imageDevice = 2
 )
 
-// Main starts the program, and does not return. What it calls before the program
-// runs gives the kernel a network; it is nil in the one without.
-func Main(network func(k *linux.Kernel, log func(string))) {
+// Network is what a kernel with a network has that the other has not.
+type Network struct {
+	// Start gives k the network, before the program runs.
+	Start func(k *linux.Kernel, log func(string))
+
+	// Attach adds a network device to it.
+	Attach func(k *linux.Kernel, d *virtio.Device) error
+}
+
+// Main starts the program, and does not return. A kernel without a network has nil.
+func Main(network *Network) {
 	metal.Mark("Go runtime")
-	k, p, err := start()
+	k, p, err := start(network)
 	if err != nil {
 		message("gosv kernel: " + err.Error() + "\n")
 		metal.Exit(exitCode(err))
 	}
 	metal.Mark("program loaded")
 	p.ReportBoot()
+	if network != nil {
+		network.Start(k, diagnosis)
+	}
 	if verbose() != nil {
 		printMachine()
 		k.StartDevices()
@@ -51,9 +63,6 @@ func Main(network func(k *linux.Kernel, log func(string))) {
 	}
 	if how, ok := boot.Option(metal.CmdLine(), "gosv.debug"); ok {
 		fail(how)
-	}
-	if network != nil {
-		network(k, diagnosis)
 	}
 	if console.Preferred() {
 		console.Prefer(k.StartDevices)
@@ -89,7 +98,7 @@ func fail(how string) {
 }
 
 // start makes a process of the application that came as initrd.
-func start() (*linux.Kernel, *linux.Process, error) {
+func start(network *Network) (*linux.Kernel, *linux.Process, error) {
 	img := metal.Initrd()
 	if len(img) == 0 {
 		return nil, nil, errors.New("no application: start it with an initrd made by gosv build")
@@ -113,12 +122,13 @@ func start() (*linux.Kernel, *linux.Process, error) {
 		return nil, nil, err
 	}
 	metal.Mark("file systems")
-	k.FindDevices = findDevices
+	k.FindDevices = func(k *linux.Kernel) { devices.Find(k, nil, verbose(), diagnosis) }
+	if network != nil {
+		k.FindDevices = func(k *linux.Kernel) { devices.Find(k, network.Attach, verbose(), diagnosis) }
+	}
 	p, err := k.Start(&linux.Program{Path: app.Exe, Argv: app.Args, Envp: app.Env, Dir: app.Cwd, UID: app.UID, GID: app.GID, Groups: app.Groups})
 	return k, p, err
 }
-
-func findDevices(k *linux.Kernel) { devices.Find(k, verbose(), diagnosis) }
 
 // verbose is where to say what is found on the machine, nil if nobody wants to know.
 func verbose() func(string) {

@@ -8,15 +8,26 @@ import (
 	"gosv/kernel/linux"
 	"gosv/kernel/metal"
 	"gosv/kernel/net"
+	"gosv/kernel/virtio"
+	driver "gosv/kernel/virtio/net"
 )
 
-func main() { guest.Main(network) }
+func main() { guest.Main(&guest.Network{Start: start, Attach: attach}) }
 
-// network gives k a network, which configures itself while the program runs.
-func network(k *linux.Kernel, log func(string)) {
+// start gives k a network, which configures itself while the program runs.
+func start(k *linux.Kernel, log func(string)) {
 	static, _ := boot.Option(metal.CmdLine(), "gosv.ip")
 	n := net.New(linux.FillRandom)
 	k.Network = n
 	n.Start(net.Config{FindDevices: k.NeedDevices, HostName: k.HostName, Static: static, Log: log})
 	nameFiles(k)
+}
+
+// attach adds a device to the network.
+func attach(k *linux.Kernel, d *virtio.Device) error {
+	n, err := driver.New(d, linux.FillRandom)
+	if err == nil {
+		k.Network.Attach(n)
+	}
+	return err
 }

@@ -200,12 +200,21 @@ func signal(c chan struct{}) {
 
 // receiver is where frames come in.
 type receiver struct {
+	mu   sync.Mutex // of what follows
 	q    *virtio.Queue
-	work chan struct{} // of receive: it may find something
+	come []used // in order
 
-	frames []nic.Frame // of a batch,
+	work   chan struct{} // of receive: it may find something
+	used   []used        // of a batch: what was taken of come,
+	at     int           // how far it is dealt with,
+	frames []nic.Frame
 	parts  [][]byte
-	used   []*rxBuffer // and what they are in
+}
+
+// used is a buffer with what the device has written to it.
+type used struct {
+	*rxBuffer
+	written int
 }
 
 // rxBuffer is memory for a frame, or for a part of one.
@@ -228,6 +237,7 @@ func (n *Device) fill() error {
 	free, _ := metal.FreeMemory()
 	count := min(max(int(free/share)/size, least), r.q.Size()/2)
 	m := n.dev.Memory()
+	var list []used
 	for made := 0; made < count; {
 		chunk := max(chunkPages*pageSize, size)
 		p, err := m.Alloc(chunk)
@@ -244,39 +254,63 @@ func (n *Device) fill() error {
 			} else { // legacy devices want the header by itself
 				b.in = [2]virtio.Buffer{p.Buffer(at, n.headerLen), p.Buffer(at+n.headerLen, size-n.headerLen)}
 			}
-			n.give(b)
+			list = append(list, used{rxBuffer: b})
 			made++
 		}
 	}
+	n.add(list)
 	return nil
 }
 
-// give gives the device a buffer.
-func (n *Device) give(b *rxBuffer) {
-	in := b.in[:]
-	if n.mergeable {
-		in = in[:1]
+// give gives the device buffers.
+func (n *Device) give(list []used) {
+	r := &n.rx
+	r.mu.Lock()
+	n.add(list)
+	notify := r.q.Publish()
+	r.mu.Unlock()
+	if notify {
+		r.q.Notify()
 	}
-	n.rx.q.Add(nil, in, b) // fails only when the device has
 }
 
-// come is called when frames have come.
-func (n *Device) come() { signal(n.rx.work) }
+func (n *Device) add(list []used) {
+	for _, b := range list {
+		in := b.in[:]
+		if n.mergeable {
+			in = in[:1]
+		}
+		n.rx.q.Add(nil, in, b.rxBuffer) // fails only when the device has
+	}
+}
+
+// come is called when frames have come. There are no more interrupts until receive
+// has dealt with them.
+func (n *Device) come() {
+	r := &n.rx
+	r.mu.Lock()
+	r.take()
+	r.q.Interrupts(false)
+	r.mu.Unlock()
+	signal(r.work)
+}
+
+// take takes the buffers that the device has used; r.mu is held.
+func (r *receiver) take() {
+	for {
+		token, written, ok := r.q.Next()
+		if !ok {
+			return
+		}
+		r.come = append(r.come, used{token.(*rxBuffer), int(written)})
+	}
+}
 
 // receive hands frames to the handler, which may send some: so this goroutine may
 // wait, where the interrupt's may not.
 func (n *Device) receive() {
 	for range n.rx.work {
-		n.rx.q.Interrupts(false)
-		for {
-			if n.collect() {
-				continue
-			}
-			n.rx.q.Interrupts(true)
-			if !n.collect() {
-				break
-			}
-			n.rx.q.Interrupts(false)
+		for n.collect() {
 		}
 		if n.dev.Err() != nil {
 			return
@@ -284,74 +318,73 @@ func (n *Device) receive() {
 	}
 }
 
-// collect hands over what has come, a batch at most, and says whether there was any.
+// collect hands over what has come, and says whether there was any.
 func (n *Device) collect() (any bool) {
 	r := &n.rx
-	r.frames, r.parts, r.used = r.frames[:0], r.parts[:0], r.used[:0]
-	for len(r.frames) < batch {
-		if !n.frame() {
-			break
+	r.mu.Lock()
+	if r.take(); len(r.come) == 0 {
+		r.q.Interrupts(true)
+		if r.take(); len(r.come) > 0 {
+			r.q.Interrupts(false)
 		}
 	}
+	r.used, r.come, r.at = append(r.used[:0], r.come...), r.come[:0], 0
+	r.mu.Unlock()
 	if len(r.used) == 0 {
 		return false
 	}
-	if len(r.frames) > 0 && n.dev.Err() == nil {
-		n.handler.Receive(r.frames)
+	for r.at < len(r.used) && n.dev.Err() == nil {
+		first := r.at
+		r.frames, r.parts = r.frames[:0], r.parts[:0]
+		for len(r.frames) < batch && r.at < len(r.used) {
+			n.frame()
+		}
+		if len(r.frames) > 0 {
+			n.handler.Receive(r.frames)
+		}
+		n.give(r.used[first:r.at])
 	}
-	for _, b := range r.used {
-		n.give(b)
-	}
-	r.q.Kick()
 	return true
 }
 
-// frame adds a frame to the batch, if one has come. What the device wrote is copied
-// before it is looked at.
-func (n *Device) frame() bool {
+// frame adds the next frame to the batch. What the device wrote is copied before it is
+// looked at.
+func (n *Device) frame() {
 	r := &n.rx
-	b, written := n.next()
-	if b == nil {
-		return false
-	}
+	b := r.used[r.at]
+	r.at++
 	var h header
 	copy(h.bytes()[:n.headerLen], b.whole)
-	if written < n.headerLen {
-		n.dev.Fail(errFrame)
-		return false
-	}
 	count := 1
 	if n.mergeable {
 		count = int(h.buffers)
 	}
+	if b.written < n.headerLen || count > 1+len(r.used)-r.at {
+		n.fail()
+		return
+	}
 	first := len(r.parts)
-	r.parts = append(r.parts, b.whole[n.headerLen:written])
-	total := written - n.headerLen
+	r.parts = append(r.parts, b.whole[n.headerLen:b.written])
+	total := b.written - n.headerLen
 	for i := 1; i < count; i++ {
-		b, written := n.next()
-		if b == nil || total+written > mostFrame {
-			n.dev.Fail(errFrame)
-			return false
+		b := r.used[r.at]
+		r.at++
+		if total += b.written; total > mostFrame {
+			n.fail()
+			return
 		}
-		total += written
-		r.parts = append(r.parts, b.whole[:written])
+		r.parts = append(r.parts, b.whole[:b.written])
 	}
 	f := nic.Frame{Parts: r.parts[first:len(r.parts):len(r.parts)]}
 	if count > 0 && total >= ethernetHeader && n.describe(&h, &f, total) {
 		r.frames = append(r.frames, f)
 	}
-	return true
 }
 
-// next takes a buffer that the device has used, nil if there is none.
-func (n *Device) next() (*rxBuffer, int) {
-	token, written, ok := n.rx.q.Next()
-	if !ok {
-		return nil, 0
-	}
-	b := token.(*rxBuffer)
-	n.rx.used = append(n.rx.used, b)
-	return b, int(written)
+// fail gives the device up, and what it has sent with this frame.
+func (n *Device) fail() {
+	n.dev.Fail(errFrame)
+	n.rx.at = len(n.rx.used)
 }
 
 // describe takes over what a header says of a frame, if that can be.
@@ -391,6 +424,7 @@ type sender struct {
 	pages   []virtio.Piece // free ones
 	made    int
 	room    chan struct{} // something was sent
+	waiters int           // for room
 	out     []virtio.Buffer
 }
 
@@ -421,7 +455,12 @@ func (s *sender) init(m virtio.Memory) (err error) {
 }
 
 // gone is called when frames were sent.
-func (n *Device) gone() { signal(n.tx.room) }
+func (n *Device) gone() {
+	n.tx.mu.Lock()
+	n.tx.reap()
+	n.tx.mu.Unlock()
+	signal(n.tx.room)
+}
 
 // reap takes back what was sent.
 func (s *sender) reap() {
@@ -491,14 +530,19 @@ func (n *Device) send(f *nic.Frame) bool {
 	return true
 }
 
-// await waits until the device has sent something.
+// await waits until the device has sent something; s.mu is held before and after.
 func (n *Device) await() bool {
 	s := &n.tx
 	if s.q.Publish() {
 		s.q.Notify()
 	}
 	s.q.Interrupts(true)
-	defer s.q.Interrupts(false)
+	s.waiters++
+	defer func() {
+		if s.waiters--; s.waiters == 0 {
+			s.q.Interrupts(false)
+		}
+	}()
 	before := s.q.InFlight()
 	if s.reap(); s.q.InFlight() < before {
 		return true
@@ -509,16 +553,16 @@ func (n *Device) await() bool {
 	var over atomic.Bool
 	timer := gotimer.Start(patience, func() {
 		over.Store(true)
-		n.gone()
+		signal(s.room)
 	})
 	defer timer.Stop()
-	for n.dev.Err() == nil && !over.Load() {
-		<-s.room
-		if s.reap(); s.q.InFlight() < before {
-			return true
-		}
+	s.mu.Unlock()
+	<-s.room
+	s.mu.Lock()
+	if s.waiters > 1 {
+		signal(s.room)
 	}
-	return false
+	return n.dev.Err() == nil && !over.Load()
 }
 
 // add copies a frame into pages and puts it into the queue, if that has room.
