@@ -26,7 +26,7 @@ type deviceFlags struct {
 
 func (f *deviceFlags) add(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.disks, "disk", nil, "a disk, /dev/vda and so on: FILE[,ro][,scsi], a raw image or a block device")
-	fl.StringArrayVar(&f.nets, "net", nil, "a network interface: user, which needs no rights, or tap=NAME; with ,mac=MAC. lo: no other than the VM's own")
+	fl.StringArrayVar(&f.nets, "net", nil, "a network interface: user, which needs no rights, or tap=NAME; with ,mac=MAC, and for tap ,ip=ADDR/LEN ,gw=ADDR ,dns=ADDR unless there is a DHCP server. lo: no other than the VM's own")
 	fl.StringArrayVarP(&f.ports, "publish", "p", nil, "lead a port of the host to one of the VM: [ADDR:]HOSTPORT:VMPORT[/udp]; implies --net user")
 	fl.StringVar(&f.vsock, "vsock", "", "sockets to the host: CID[,PATH], with the path of Firecracker's socket, or of a vhost-user device's for QEMU")
 	fl.StringVar(&f.console, "console", "", "hvc0: a virtio console for input and output, faster than the serial port")
@@ -88,7 +88,7 @@ func (f *deviceFlags) publish(d *vmm.Devices) error {
 		return errors.New("--net user: one is enough")
 	}
 	if len(f.ports) > 0 && users == 0 {
-		d.Nets = append(d.Nets, vmm.Net{})
+		d.Nets = append(d.Nets, vmm.Net{Address: vmm.UserAddress})
 	}
 	for _, s := range f.ports {
 		forward, err := network.ParseForward(s)
@@ -102,6 +102,7 @@ func (f *deviceFlags) publish(d *vmm.Devices) error {
 }
 
 func parseNet(s string) (n vmm.Net, err error) {
+	var address []string
 	for i, o := range strings.Split(s, ",") {
 		switch k, v, _ := strings.Cut(o, "="); {
 		case i == 0 && o == "user":
@@ -109,9 +110,19 @@ func parseNet(s string) (n vmm.Net, err error) {
 			n.TAP = v
 		case i > 0 && k == "mac" && v != "":
 			n.MAC = v
+		case i > 0 && n.TAP != "" && k == "ip" && v != "":
+			address = append([]string{v}, address...)
+		case i > 0 && n.TAP != "" && k == "gw" && v != "":
+			address = append(address, v)
+		case i > 0 && n.TAP != "" && k == "dns" && v != "":
+			address = append(address, o)
 		default:
-			return n, fmt.Errorf("--net %s: there are lo, user and tap=NAME, with ,mac=MAC", s)
+			return n, fmt.Errorf("--net %s: there are lo, user and tap=NAME, with ,mac=MAC, and for tap ,ip=ADDR/LEN ,gw=ADDR ,dns=ADDR", s)
 		}
+	}
+	n.Address = strings.Join(address, ",")
+	if n.TAP == "" {
+		n.Address = vmm.UserAddress
 	}
 	return n, nil
 }

@@ -162,6 +162,9 @@ func (f *runFlags) run(args []string) error {
 	m := &vmm.Machine{Name: f.name, Image: filepath.Join(dir, "app.img"), Memory: memory, CPUs: f.cpus, Devices: devices}
 	token := rand.Text()[:4]
 	m.CmdLine = f.cmdline(token, tty)
+	if n := devices.Nets; len(n) > 0 && n[0].Address != "" {
+		m.CmdLine += " gosv.ip=" + n[0].Address
+	}
 	app.spec.Config.Plan = watch.plan()
 	if prog := app.spec.Program; prog != "" && filepath.Dir(prog) != dir { // not built for this run only
 		watch.has(app.spec.Path, prog)

@@ -36,6 +36,7 @@ type Disk struct {
 type Net struct {
 	TAP      string // the host's interface; empty for a user-mode network
 	MAC      string // empty for the VMM's choice
+	Address  string // as docs/contracts.md has it for gosv.ip; empty for DHCP
 	Forwards []network.Forward
 }
 
@@ -44,6 +45,9 @@ type Vsock struct {
 	CID  uint32
 	Path string // Firecracker's Unix socket, or that of a vhost-user device for QEMU; empty for the host's vhost
 }
+
+// UserAddress is the guest's Address in a user-mode network.
+var UserAddress = fmt.Sprintf("%s,%s,dns=%s", network.Guest, network.Gateway, network.NameServer)
 
 // UserNet returns the interface with a user-mode network, or nil; there is one at most.
 func (d *Devices) UserNet() *Net {
