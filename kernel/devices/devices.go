@@ -12,6 +12,7 @@ import (
 	"gosv/kernel/pci"
 	"gosv/kernel/platform"
 	"gosv/kernel/virtio"
+	"gosv/kernel/virtio/balloon"
 	"gosv/kernel/virtio/blk"
 	"gosv/kernel/virtio/console"
 	"gosv/kernel/virtio/rng"
@@ -111,6 +112,15 @@ func (f *finder) virtio(d *virtio.Device) {
 			if err := scsi.Start(d, scsiDisks{f.k}, block.NewSleeper()); err != nil {
 				d.Refuse(err)
 			}
+		})
+	case virtio.TypeBalloon:
+		f.k.OnStart(func() {
+			b, err := balloon.New(d, balloon.Machine{})
+			if err != nil {
+				d.Refuse(err)
+				return
+			}
+			f.k.AddBalloon(b)
 		})
 	case virtio.TypeEntropy:
 		f.k.AddRandomSource(rng.New(d, f.k.RandomReady))

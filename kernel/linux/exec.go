@@ -54,7 +54,7 @@ func (k *Kernel) start(exe Backing, size int64, prog *Program) (*Process, error)
 		return nil, errNoMemory
 	}
 	p.space.setLimits(&p.limits)
-	p.space.noMemory, p.space.disks = p.outOfMemory, &k.disks
+	p.space.noMemory, p.space.disks, p.space.balloon = p.outOfMemory, &k.disks, &k.balloon
 	metal.SetRoot(p.space.root)
 	t := p.newThread(p.pid)
 	if err := t.load(exe, size, prog); err != nil {

@@ -14,6 +14,8 @@ import (
 type hardware struct {
 	once   sync.Once
 	nodes  []deviceNode // for /dev
+	starts []func()     // of what works without being asked
+	begin  sync.Once
 	random randomSource
 	hvc    hvc
 }
@@ -29,7 +31,31 @@ type deviceNode struct {
 func (k *Kernel) NeedDevices() { k.devices() }
 
 // StartDevices starts what works without being asked.
-func (k *Kernel) StartDevices() { k.Reseed() }
+func (k *Kernel) StartDevices() {
+	h := k.devices()
+	h.begin.Do(func() {
+		for _, start := range h.starts {
+			start()
+		}
+		k.Reseed()
+	})
+}
+
+// OnStart has StartDevices call f. Only what FindDevices calls may use it.
+func (k *Kernel) OnStart(f func()) {
+	h := k.hardware.Load()
+	h.starts = append(h.starts, f)
+}
+
+// Balloon has memory that the host was given.
+type Balloon interface {
+	// Relieve is called when there is no memory left, and says whether there
+	// is now.
+	Relieve() bool
+}
+
+// AddBalloon is for the machine's balloon.
+func (k *Kernel) AddBalloon(b Balloon) { k.balloon.Store(&b) }
 
 func (k *Kernel) devices() *hardware {
 	h := k.hardware.Load()

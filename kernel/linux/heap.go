@@ -26,12 +26,18 @@ const (
 	kernelReserve = 1 << 20
 )
 
-// allocFrames is metal.AllocFrames, which gets frames from the caches of disks, too.
+// allocFrames is metal.AllocFrames, which gets frames from the caches of disks and
+// the balloon, too.
 func (s *Space) allocFrames(dst []uintptr) int {
 	n := metal.AllocFrames(dst)
 	free, total := watchMemory()
 	if s.disks != nil && free < total/cacheGives && s.disks.giveBack(free, total) > 0 && n == 0 {
 		n = metal.AllocFrames(dst)
+	}
+	if n == 0 && s.balloon != nil {
+		if b := s.balloon.Load(); b != nil && (*b).Relieve() {
+			n = metal.AllocFrames(dst)
+		}
 	}
 	return n
 }

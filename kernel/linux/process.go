@@ -59,6 +59,7 @@ type Kernel struct {
 	unix     unixNames
 
 	hardware atomic.Pointer[hardware] // nil: nobody needed it yet
+	balloon  atomic.Pointer[Balloon]
 
 	pages      FilePages // of all files in memory
 	anon       *tmpfs.FS // files without names, nil until the first

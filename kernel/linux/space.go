@@ -2,6 +2,7 @@ package linux
 
 import (
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"gosv/kernel/metal"
@@ -33,8 +34,9 @@ type Space struct {
 	// may touch.
 	noMemory func()
 
-	disks     *disks     // whose caches give memory back; nil: there are none
-	wanted    *diskPages // by a fault that has to wait, with a reference
+	disks     *disks                   // whose caches give memory back; nil: there are none
+	balloon   *atomic.Pointer[Balloon] // nil, or of nil: there is none
+	wanted    *diskPages               // by a fault that has to wait, with a reference
 	wantedOff int64
 
 	frames  [32]uintptr // ready to use, contents undefined

@@ -15,6 +15,7 @@ var (
 	framesFree   uintptr // in ranges and list
 	framesTotal  uintptr
 	framesGiven  uintptr // by AllocFrames and not yet back
+	framesBack   uintptr // that ever came back
 	frameReserve uintptr // that only the kernel itself may use
 
 	directMap uintptr // DirectMap, or 0 on the boot page tables
@@ -56,6 +57,30 @@ func frame() uintptr {
 		return f
 	}
 	return 0
+}
+
+// takeReturned is AllocReturned.
+func takeReturned(dst, n uintptr) uintptr {
+	i := uintptr(0)
+	for ; i < n && freeFrames != 0 && framesFree > frameReserve; i++ {
+		st(dst+i*8, frame())
+	}
+	framesGiven += i
+	return i
+}
+
+// takeReturnedHuge is AllocReturnedHuge.
+func takeReturnedHuge() uintptr {
+	if freeHuges == 0 {
+		return 0
+	}
+	return takeHuge()
+}
+
+// hide is Hide.
+func hide(n uintptr) {
+	framesTotal -= n
+	framesGiven -= n
 }
 
 // takeHuge is AllocHuge. Large pages come from the top of the ranges, small ones
@@ -113,6 +138,7 @@ func giveHuge(f uintptr) {
 	freeHuges = f
 	framesFree += pageSize2M / 4096
 	framesGiven -= pageSize2M / 4096
+	framesBack += pageSize2M / 4096
 }
 
 func freeFrame(f uintptr) {

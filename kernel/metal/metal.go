@@ -128,6 +128,22 @@ func FreeHuge(pa uintptr) { mcall(sysFreeHuge, pa, 0, 0) }
 // while the machine is young. FreeFrames takes them back.
 func AllocRun(n int) uintptr { return mcall(sysRun, uintptr(n), 0, 0) }
 
+// AllocReturned and AllocReturnedHuge are AllocFrames and AllocHuge of memory
+// only that was given out and came back, so that the host has it in use. Returned
+// counts the frames that came back.
+func AllocReturned(dst []uintptr) int {
+	if len(dst) == 0 {
+		return 0
+	}
+	return int(mcall(sysReturned, uintptr(unsafe.Pointer(&dst[0])), uintptr(len(dst)), 0))
+}
+func AllocReturnedHuge() uintptr { return mcall(sysReturnedHuge, 0, 0, 0) }
+func Returned() uint64           { return uint64(framesBack) }
+
+// Hide makes the machine n frames smaller, which the caller has allocated, or
+// with a negative n larger again, before it frees them.
+func Hide(n int) { mcall(sysHide, uintptr(n), 0, 0) }
+
 // FreeMemory returns the bytes that AllocFrames could still give, and all
 // that the machine has for kernel and application.
 func FreeMemory() (free, total uint64) {
@@ -357,6 +373,9 @@ const (
 	sysHuge
 	sysFreeHuge
 	sysRun
+	sysReturned
+	sysReturnedHuge
+	sysHide
 	sysDeadline
 	sysFlush
 	sysRoot

@@ -87,6 +87,14 @@ func lockedSyscall(c *CPU, t *thread) {
 			freeFrame(ld(t.DI + i*8))
 		}
 		framesGiven -= t.SI
+		framesBack += t.SI
+		t.AX = 0
+	case sysReturned:
+		t.AX = takeReturned(t.DI, t.SI)
+	case sysReturnedHuge:
+		t.AX = takeReturnedHuge()
+	case sysHide:
+		hide(t.DI)
 		t.AX = 0
 	case sysRun:
 		t.AX = takeRun(t.DI)

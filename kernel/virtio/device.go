@@ -13,6 +13,7 @@ type Device struct {
 	m Memory
 
 	mu       sync.Mutex // serializes access to t
+	offered  uint64     // features
 	features uint64     // accepted
 	queues   []*Queue
 	onConfig func()
@@ -51,6 +52,9 @@ func (d *Device) String() string { return d.t.String() }
 // Memory is where d's queues are, and its driver's buffers can be.
 func (d *Device) Memory() Memory { return d.m }
 
+// Offered are the features that the device has, which say what queues there are.
+func (d *Device) Offered() uint64 { return d.offered }
+
 // Features are the features that were accepted, Has says whether all of those
 // in f are among them.
 func (d *Device) Features() uint64  { return d.features }
@@ -86,6 +90,7 @@ func (d *Device) Negotiate(wanted uint64) (uint64, error) {
 	d.t.SetStatus(StatusAcknowledge)
 	d.t.SetStatus(StatusAcknowledge | StatusDriver)
 	offered := d.t.Features()
+	d.offered = offered
 	f := offered & (wanted | FeatureIndirect | FeatureEventIndex)
 	if !d.t.Legacy() {
 		f |= offered & (FeatureVersion1 | FeatureAccessPlatform)

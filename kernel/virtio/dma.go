@@ -49,7 +49,7 @@ func run(n int) uintptr {
 		frames = make([]uintptr, min(free/frameSize/2, 4096))
 	}
 	frames = frames[:metal.AllocFrames(frames)]
-	sort(frames)
+	SortFrames(frames)
 	found := findRun(frames, n)
 	if found < 0 {
 		metal.FreeFrames(frames)
@@ -61,9 +61,14 @@ func run(n int) uintptr {
 	return addr
 }
 
-// sort is Shell's: package slices has one that is twenty times as large.
-func sort(a []uintptr) {
-	for gap := len(a) / 2; gap > 0; gap /= 2 {
+// SortFrames sorts: package slices has what does it in twenty times as much code. It
+// is Shell's method.
+func SortFrames(a []uintptr) {
+	gap := 1
+	for gap < len(a)/3 {
+		gap = 3*gap + 1
+	}
+	for ; gap > 0; gap /= 3 {
 		for i := gap; i < len(a); i++ {
 			for j := i; j >= gap && a[j] < a[j-gap]; j -= gap {
 				a[j], a[j-gap] = a[j-gap], a[j]

@@ -1,0 +1,16 @@
+package balloon
+
+import "gosv/kernel/metal"
+
+// Machine is the Memory of this machine.
+type Machine struct{}
+
+func (Machine) Alloc(dst []uintptr) int         { return metal.AllocFrames(dst) }
+func (Machine) Free(src []uintptr)              { metal.FreeFrames(src) }
+func (Machine) AllocHuge() uintptr              { return metal.AllocHuge() }
+func (Machine) Returned() uint64                { return metal.Returned() }
+func (Machine) AllocReturned(dst []uintptr) int { return metal.AllocReturned(dst) }
+func (Machine) AllocReturnedHuge() uintptr      { return metal.AllocReturnedHuge() }
+func (Machine) FreeHuge(pa uintptr)             { metal.FreeHuge(pa) }
+func (Machine) Hide(n int)                      { metal.Hide(n) }
+func (Machine) Size() (free, total uint64)      { return metal.FreeMemory() }
