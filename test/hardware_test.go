@@ -58,6 +58,8 @@ func TestInterruptLines(t *testing.T) {
 	want := runHost(t, options{}, prog, here...)
 	for name, args := range map[string][]string{
 		"pc":                    {"--machine", "pc"},
+		"pc, without ACPI":      {"--machine", "pc,acpi=off"},
+		"q35, without ACPI":     {"--machine", "q35,acpi=off"},
 		"pc, legacy":            {"--machine", "pc", ",disable-modern=on"},
 		"pc, behind a bridge":   {"--machine", "pc", ",bus=p", "pci-bridge,id=p,chassis_nr=1"},
 		"q35":                   {"--machine", "q35"},
