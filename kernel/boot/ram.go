@@ -60,7 +60,7 @@ func (m memoryMap) covers(mem Memory, r Range) bool {
 			}
 		}
 	}
-	return at >= r.End
+	return at >= r.End && r.End <= maxPhys
 }
 
 // entry returns the map's entry i, with an End below its Start if the size
