@@ -8,6 +8,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/packetsocket"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
@@ -38,6 +39,7 @@ func (n *Network) configure() {
 	devices := n.devices
 	n.mu.Unlock()
 	if len(devices) == 0 {
+		close(n.isAttached)
 		close(n.isConfigured)
 		return
 	}
@@ -53,7 +55,7 @@ func (n *Network) configure() {
 			mtu:   d.MTU(),
 			mac:   e.mac,
 		}
-		if err := n.addLink(e.link, e); err != nil {
+		if err := n.addLink(e.link, packetsocket.New(e)); err != nil {
 			n.config.Log("network: " + e.link.name + ": " + err.String())
 			continue
 		}
@@ -77,6 +79,7 @@ func (n *Network) configure() {
 			}
 		})
 	}
+	close(n.isAttached)
 	if waiting > 0 { // the first that is configured will do
 		select {
 		case <-ready:
@@ -93,6 +96,9 @@ func (n *Network) Attach(d nic.Device) {
 	n.devices = append(n.devices, d)
 	n.mu.Unlock()
 }
+
+// attached waits until the machine's devices are there.
+func (n *Network) attached() { <-n.isAttached }
 
 // configured waits until the devices have the addresses that they shall have.
 func (n *Network) configured() { <-n.isConfigured }

@@ -81,8 +81,11 @@ func (e *endpoint) ep() tcpip.Endpoint { return *e.current.Load() }
 // Socket implements linux.Network.
 func (n *Network) Socket(family, kind, protocol int32, ino uint64, wake func(events uint32)) (linux.Endpoint, errno.Errno) {
 	switch family {
-	case afInet, afInet6, afPacket:
+	case afInet, afInet6:
+	case afPacket:
+		n.attached()
 	case afNetlink:
+		n.attached()
 		return n.netlinkSocket(kind, protocol, wake)
 	default:
 		return nil, errno.EAFNOSUPPORT
@@ -385,7 +388,7 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 		if to.Port == 0 && e.protocol == protoUDP && e.kind == sockDgram {
 			return 0, errno.EINVAL
 		}
-		if !e.net.isLoopback(to.Addr) {
+		if e.family != afPacket && !e.net.isLoopback(to.Addr) {
 			e.net.configured()
 		}
 		opts.To = &to

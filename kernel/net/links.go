@@ -135,6 +135,7 @@ func (n *Network) mtuTo(from, to tcpip.Address) int {
 
 // Links implements linux.Network.
 func (n *Network) Links() (names []string) {
+	n.attached()
 	for _, l := range n.all() {
 		names = append(names, l.name)
 	}
@@ -146,6 +147,7 @@ const ifreqUnion = unix.IFNAMSIZ
 
 // Interface implements linux.Network.
 func (n *Network) Interface(req uint32, r *[linux.IfreqSize]byte) errno.Errno {
+	n.attached()
 	u := r[ifreqUnion:]
 	if req == unix.SIOCGIFNAME {
 		name := n.linkName(tcpip.NICID(le.Uint32(u)))
@@ -160,7 +162,10 @@ func (n *Network) Interface(req uint32, r *[linux.IfreqSize]byte) errno.Errno {
 	if l == nil {
 		return errno.ENODEV
 	}
-	n.configured()
+	switch req {
+	case unix.SIOCGIFADDR, unix.SIOCGIFDSTADDR, unix.SIOCGIFBRDADDR, unix.SIOCGIFNETMASK:
+		n.configured()
+	}
 	var first *tcpip.AddressWithPrefix
 	for _, a := range n.addresses(l.index) {
 		if a.Address.Len() == header.IPv4AddressSize {

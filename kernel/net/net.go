@@ -28,6 +28,7 @@ type Network struct {
 
 	random       random
 	config       Config
+	isAttached   chan struct{} // closed when the machine's devices are there
 	isConfigured chan struct{} // closed when it is
 
 	mu      sync.Mutex // guards what follows
@@ -42,7 +43,7 @@ type Network struct {
 // New makes a network with the loopback device, which is set up when somebody needs
 // it. Others come with Start. Random fills what it is given with random bytes.
 func New(random func(p []byte)) *Network {
-	return &Network{random: random, isConfigured: make(chan struct{})}
+	return &Network{random: random, isAttached: make(chan struct{}), isConfigured: make(chan struct{})}
 }
 
 // Numbers of network devices.

@@ -516,6 +516,17 @@ func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 			unix.IPV6_AUTOFLOWLABEL, ipv6Flowinfo, ipv6FlowinfoSend, unix.IPV6_MTU:
 			return 0
 		}
+	case unix.SOL_PACKET:
+		if name != unix.PACKET_ADD_MEMBERSHIP && name != unix.PACKET_DROP_MEMBERSHIP {
+			break
+		}
+		if len(b) < unix.SizeofPacketMreq {
+			return errno.EINVAL
+		}
+		if e.net.linkName(tcpip.NICID(v)) == "" {
+			return errno.ENODEV
+		}
+		return 0 // devices let all frames through
 	case unix.SOL_UDP:
 		switch name {
 		case unix.UDP_CORK, unix.UDP_GRO:

@@ -19,6 +19,7 @@ import (
 
 // Table implements linux.Network (proc(5), /proc/net).
 func (n *Network) Table(name string) string {
+	n.attached()
 	n.up()
 	var b strings.Builder
 	switch name {

@@ -1,0 +1,135 @@
+package test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// withNetwork is the kernel with a network, for machines whose network device gosv
+// does not know of.
+func withNetwork(m machine) machine {
+	return append(m[:len(m):len(m)], "--kernel", filepath.Join(root, "internal", "image", "kernels", "gosv-net.elf"))
+}
+
+// wire is the other end of a network device of QEMU's: a datagram is a frame.
+type wire struct {
+	t    *testing.T
+	conn *net.UnixConn
+	vm   string
+}
+
+// newWire returns a wire, and QEMU's flags for a netdev "wire" at its end.
+func newWire(t *testing.T) (*wire, machine) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "wire") // without commas, and short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	here, there := filepath.Join(dir, "here"), filepath.Join(dir, "vm")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: here, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &wire{t, c, there}, machine{"--vmm-arg=-netdev",
+		"--vmm-arg=dgram,id=wire,local.type=unix,local.path=" + there + ",remote.type=unix,remote.path=" + here}
+}
+
+const (
+	ethernetHeader = 14
+	experiments    = 0x88b5 // the protocol of programs/c/frames.c
+)
+
+// next returns the next frame of frames.c; the machine's own business passes by.
+func (w *wire) next() []byte {
+	buf := make([]byte, 70000)
+	w.conn.SetReadDeadline(time.Now().Add(bound))
+	for {
+		n, err := w.conn.Read(buf)
+		if err != nil {
+			w.t.Error(err)
+			return nil
+		}
+		if n >= ethernetHeader && binary.BigEndian.Uint16(buf[12:]) == experiments {
+			return buf[:n]
+		}
+	}
+}
+
+func (w *wire) send(frame []byte) {
+	if _, err := w.conn.WriteTo(frame, &net.UnixAddr{Name: w.vm, Net: "unixgram"}); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// talk exchanges frames with frames.c.
+func (w *wire) talk() {
+	const rounds, ahead, largest = 100, 8, 1514
+	hello := w.next()
+	if hello == nil {
+		return
+	}
+	if string(bytes.TrimRight(hello[ethernetHeader:], "\x00")) != "hello" || !bytes.Equal(hello[:6], []byte{255, 255, 255, 255, 255, 255}) {
+		w.t.Errorf("the first frame is %x", hello)
+	}
+	r := rand.New(rand.NewSource(1))
+	var sent [][]byte
+	for i := range rounds + ahead {
+		if i < rounds {
+			f := make([]byte, 60+r.Intn(largest-59))
+			r.Read(f[ethernetHeader:])
+			copy(f, hello[6:12])
+			copy(f[6:], "\x02to vm\x88\xb5")
+			w.send(f)
+			sent = append(sent, f)
+		}
+		if i < ahead {
+			continue
+		}
+		want := sent[i-ahead]
+		copy(want, want[6:12])
+		copy(want[6:], hello[6:12])
+		for k := range want[ethernetHeader:] {
+			want[ethernetHeader+k] ^= 0xff
+		}
+		got := w.next()
+		if got == nil {
+			return
+		}
+		if !bytes.Equal(got, want) {
+			w.t.Errorf("answer %d has %d bytes, not %d, or others", i-ahead, len(got), len(want))
+		}
+	}
+	end := append(bytes.Clone(hello[6:12]), "\x02to vm\x88\xb5end"...)
+	w.send(append(end, make([]byte, 60-len(end))...))
+}
+
+// TestNet: frames of all sizes to and fro, on every transport, with all that the device
+// can and with nothing of it.
+func TestNet(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "frames")
+	plain := []string{"mrg_rxbuf=off", "csum=off", "guest_csum=off", "status=off", "event_idx=off", "indirect_desc=off"}
+	features := [][]string{nil, plain, {"mrg_rxbuf=off"}, {"host_mtu=1400"}}
+	n := 0
+	eachTransport(t, func(t *testing.T, tr *transport, cpus string) {
+		with := features[n%len(features)]
+		n++
+		w, flags := newWire(t)
+		m := append(withNetwork(tr.with("net", append(with, "netdev=wire", "mac=02:00:00:00:00:07")...)), flags...)
+		go w.talk()
+		mtu := 1500
+		if len(with) > 0 && with[0] == "host_mtu=1400" {
+			mtu = 1400
+		}
+		expect(t, run(t, append(m, "-c", cpus), options{}, prog), fmt.Sprintf("index 2, type 1, address 02:00:00:00:00:07, MTU %d, flags 0x1043\nover\n", mtu))
+	})
+}
