@@ -52,12 +52,11 @@ func (info *Info) readMap(mem Memory, m memoryMap) Status {
 // of a machine's memory for its disks that QEMU's place for an initrd is in it.
 func (m memoryMap) covers(mem Memory, r Range) bool {
 	at := r.Start
-	for grown := true; grown && at < r.End; {
-		grown = false
-		for i := uint64(0); i < m.n; i++ {
-			if e, _ := m.entry(mem, i); e.Start <= at && at < e.End {
-				at, grown = e.End, true
-			}
+	for i := uint64(0); i < m.n && at < r.End; {
+		if e, _ := m.entry(mem, i); e.Start <= at && at < e.End {
+			at, i = e.End, 0
+		} else {
+			i++
 		}
 	}
 	return at >= r.End && r.End <= maxPhys

@@ -106,13 +106,13 @@ func mapImage() bool {
 				if e == 0 {
 					return false
 				}
-				for {
-					st(e, va-KernelBase|bits)
-					va += 4096
+				n := min((end-va+4095)>>12, (4096-e&4095)/8) // as many as are in this table
+				p := va - KernelBase | bits
+				va += n << 12
+				for ; n > 0; n-- {
+					st(e, p)
+					p += 4096
 					e += 8
-					if va >= end || e&4095 == 0 {
-						break
-					}
 				}
 			}
 		}
