@@ -134,3 +134,40 @@ func TestNoRDRAND(t *testing.T) {
 	want := result{stderr: fmt.Sprintf("/dev/hwrng: %s\n", "No such file or directory"), code: 1}
 	compare(t, r, want)
 }
+
+// TestFirecrackerDevices: entropy device and balloon on Firecracker, by MMIO and by
+// PCI.
+func TestFirecrackerDevices(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, "firecracker")
+	prog := b.add(cProgram(t, musl, "hwrng"))
+	var script strings.Builder
+	for _, pci := range []string{"", "--vmm-arg=--enable-pci"} {
+		fmt.Fprintf(&script, "/box/gosv run --verbose --timeout 60s --rng --balloon -c 2 %s %s %s 3000 </dev/null 2>/tmp/err >/tmp/out; echo exit code $?\n",
+			strings.Join(firecracker, " "), pci, prog)
+		script.WriteString("cat /tmp/err; wc -c </tmp/out; tr -d '\\0' </tmp/out | wc -c\n")
+	}
+	out := b.run(t, 180, script.String())
+	for _, want := range []string{
+		`rng: virtio-mmio at 0x[0-9a-f]+, GSI \d+: started, features 0x100000000\n`,
+		`balloon: virtio-mmio at 0x[0-9a-f]+, GSI \d+: started, features 0x1000000..\n`,
+		`rng: PCI 00:0.\.0 \(1af4:1044\), MSI-X: started, features 0x100000000\n`,
+		`balloon: PCI 00:0.\.0 \(1af4:1045\), MSI-X: started, features 0x1000000..\n`,
+	} {
+		if !regexp.MustCompile("gosv kernel: " + want).MatchString(out) {
+			t.Errorf("the kernel does not say %s", want)
+		}
+	}
+	done := regexp.MustCompile(`\n3000\n(\d+)\n`).FindAllStringSubmatch(out, -1)
+	if len(done) != 2 || strings.Count(out, "exit code 0\n") != 2 {
+		t.Error("not twice 3000 bytes")
+	}
+	for _, m := range done {
+		if n, _ := strconv.Atoi(m[1]); n < 2900 {
+			t.Errorf("of 3000 bytes %d are not zero", n)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}
