@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"gosv/internal/vmm"
 )
 
 // transport is a way to reach virtio devices on QEMU.
@@ -135,39 +137,64 @@ func TestNoRDRAND(t *testing.T) {
 	compare(t, r, want)
 }
 
-// TestFirecrackerDevices: entropy device and balloon on Firecracker, by MMIO and by
-// PCI.
-func TestFirecrackerDevices(t *testing.T) {
-	t.Parallel()
-	b := newBox(t, "firecracker")
+// startedIn runs hwrng in a box, on each machine, and checks that the kernel says
+// what it shall, that the program ends well, and that it reads no zeros.
+func startedIn(t *testing.T, b *box, want map[string][]string, machines map[string]machine) {
+	t.Helper()
 	prog := b.add(cProgram(t, musl, "hwrng"))
 	var script strings.Builder
-	for _, pci := range []string{"", "--vmm-arg=--enable-pci"} {
-		fmt.Fprintf(&script, "/box/gosv run --verbose --timeout 60s --rng --balloon -c 2 %s %s %s 3000 </dev/null 2>/tmp/err >/tmp/out; echo exit code $?\n",
-			strings.Join(firecracker, " "), pci, prog)
-		script.WriteString("cat /tmp/err; wc -c </tmp/out; tr -d '\\0' </tmp/out | wc -c\n")
+	for name, m := range machines {
+		fmt.Fprintf(&script, "/box/gosv run --verbose --timeout 60s %s %s 3000 </dev/null 2>/tmp/err >/tmp/out; echo '%s' ends with $?\n", vmm.Quote(m), prog, name)
+		fmt.Fprintf(&script, "sed 's/^/%s: /' /tmp/err; echo '%s:' $(tr -d '\\0' </tmp/out | wc -c) bytes are not zero\n", name, name)
 	}
-	out := b.run(t, 180, script.String())
-	for _, want := range []string{
-		`rng: virtio-mmio at 0x[0-9a-f]+, GSI \d+: started, features 0x100000000\n`,
-		`balloon: virtio-mmio at 0x[0-9a-f]+, GSI \d+: started, features 0x1000000..\n`,
-		`rng: PCI 00:0.\.0 \(1af4:1044\), MSI-X: started, features 0x100000000\n`,
-		`balloon: PCI 00:0.\.0 \(1af4:1045\), MSI-X: started, features 0x1000000..\n`,
-	} {
-		if !regexp.MustCompile("gosv kernel: " + want).MatchString(out) {
-			t.Errorf("the kernel does not say %s", want)
+	out := b.run(t, 60+20*len(machines), script.String())
+	for name := range machines {
+		for _, said := range want[name] {
+			if !regexp.MustCompile(name + ": gosv kernel: " + said + "\n").MatchString(out) {
+				t.Errorf("%s: the kernel does not say %s", name, said)
+			}
 		}
-	}
-	done := regexp.MustCompile(`\n3000\n(\d+)\n`).FindAllStringSubmatch(out, -1)
-	if len(done) != 2 || strings.Count(out, "exit code 0\n") != 2 {
-		t.Error("not twice 3000 bytes")
-	}
-	for _, m := range done {
-		if n, _ := strconv.Atoi(m[1]); n < 2900 {
-			t.Errorf("of 3000 bytes %d are not zero", n)
+		if !strings.Contains(out, "\n"+name+" ends with 0\n") && !strings.HasPrefix(out, name+" ends with 0\n") {
+			t.Errorf("%s does not end with 0", name)
+		}
+		m := regexp.MustCompile(name + `: (\d+) bytes are not zero`).FindStringSubmatch(out)
+		if m == nil {
+			t.Errorf("%s ends too soon", name)
+		} else if n, _ := strconv.Atoi(m[1]); n < 2900 {
+			t.Errorf("%s: of 3000 bytes %d are not zero", name, n)
 		}
 	}
 	if t.Failed() {
 		t.Log(out)
 	}
+}
+
+// TestFirecrackerDevices: entropy device and balloon on Firecracker, by MMIO and by
+// PCI.
+func TestFirecrackerDevices(t *testing.T) {
+	t.Parallel()
+	m := append(firecracker[:len(firecracker):len(firecracker)], "--rng", "--balloon", "-c", "2")
+	startedIn(t, newBox(t, "firecracker"), map[string][]string{
+		"mmio": {
+			`rng: virtio-mmio at 0x[0-9a-f]+, GSI \d+: started, features 0x100000000`,
+			`balloon: virtio-mmio at 0x[0-9a-f]+, GSI \d+: started, features 0x1000000..`,
+		},
+		"pci": {
+			`rng: PCI 00:0.\.0 \(1af4:1044\), MSI-X: started, features 0x100000000`,
+			`balloon: PCI 00:0.\.0 \(1af4:1045\), MSI-X: started, features 0x1000000..`,
+		},
+	}, map[string]machine{"mmio": m, "pci": append(m[:len(m):len(m)], "--vmm-arg=--enable-pci")})
+}
+
+// TestKVMDevices: lines of both I/O APICs, in KVM and in QEMU.
+func TestKVMDevices(t *testing.T) {
+	t.Parallel()
+	m := append(qemuKVM[:len(qemuKVM):len(qemuKVM)], "--rng", "--balloon")
+	with := func(more ...string) machine { return append(m[:len(m):len(m)], more...) }
+	mmio := []string{`rng: virtio-mmio at 0x[0-9a-f]+, GSI \d+ level: started, features 0x130000000`}
+	startedIn(t, newBox(t, "qemu-system-x86_64"), map[string][]string{"acpi": mmio, "noacpi": mmio, "q35": nil}, map[string]machine{
+		"acpi":   with("-c", "2"),
+		"noacpi": with("--machine", "microvm,acpi=off"),
+		"q35":    with("--machine", "q35", "--vmm-arg=-global", "--vmm-arg=virtio-rng-pci.vectors=0"),
+	})
 }
