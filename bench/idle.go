@@ -40,7 +40,7 @@ func (b *bench) idleExits(p program, cpus int) (float64, string, error) {
 		return 0, "", err
 	}
 	m := regexp.MustCompile(`(?m)^exits (\d+)`).FindStringSubmatch(out)
-	if m == nil || !strings.Contains(out, helloLine) {
+	if m == nil || !strings.Contains(out, "asleep") {
 		return 0, "", fmt.Errorf("it did not fall asleep:\n%s", out)
 	}
 	n, err := strconv.ParseFloat(m[1], 64)
@@ -77,7 +77,7 @@ func (b *bench) idleWakeups(p program, cpus int) (float64, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	if !strings.Contains(out.String(), helloLine) {
+	if !strings.Contains(out.String(), "asleep") {
 		return 0, "", fmt.Errorf("it did not fall asleep:\n%s", out.String())
 	}
 	return float64(after-before) / watch, "", err2

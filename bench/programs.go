@@ -22,7 +22,7 @@ var (
 	helloGlibc = program{"hello-glibc", "gcc", "bench/hello/hello.c"}
 	helloMusl  = program{"hello-musl", "musl-gcc", "bench/hello/hello.c"}
 	helloGo    = program{"hello-go", "", "./examples/hello"}
-	asleepC    = program{"asleep-c", "gcc", "bench/hello/asleep.c"}
+	asleepC    = program{"asleep-c", "gcc", "test/programs/c/asleep.c"}
 	asleepGo   = program{"asleep-go", "", "./bench/asleep"}
 	microC     = program{"micro", "gcc", "bench/micro/micro.c"}
 )

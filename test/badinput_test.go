@@ -1,10 +1,13 @@
 package test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -432,9 +435,15 @@ func TestKernelFailure(t *testing.T) {
 	for how, want := range map[string][]string{
 		"fault": {`gosv kernel: page fault \(vector 14, error 0x0\) at 0xffffffff80\w+, address 0xffffffff80000000 on CPU \d`,
 			`ax 0x\w+ +bx 0x\w+`, `ip 0xffffffff80\w+`, `main\.main gosv/kernel/main\.go:\d+`},
-		"panic": {`panic: as gosv\.debug asks`, `goroutine 1 \[running\]:`, `main\.main\(\)\s+gosv/kernel/main\.go:\d+`},
+		"panic":        {`panic: as gosv\.debug asks`, `goroutine 1 \[running\]:`, `main\.main\(\)\s+gosv/kernel/main\.go:\d+`},
+		"double-fault": {`gosv kernel: double fault \(vector 8, `, `metal\.mcall .*`, `main\.main gosv/kernel/main\.go:\d+`},
+		"hang":         {`gosv kernel: CPU \d hangs: .*, with interrupts on`, `guest\.fail .*`, `main\.main gosv/kernel/main\.go:\d+`},
+		"hang-off":     {`gosv kernel: CPU \d hangs: .*, with interrupts off`, `metal\.mcall .*`, `main\.main gosv/kernel/main\.go:\d+`},
 	} {
 		for _, cpus := range []string{"1", "4"} {
+			if how == "hang-off" && cpus == "1" {
+				continue // nobody is there to see it
+			}
 			t.Run(how+" "+cpus, func(t *testing.T) {
 				t.Parallel()
 				r := run(t, microvm, options{flags: []string{"--debug", how, "-c", cpus}}, prog)
@@ -457,6 +466,37 @@ func TestKernelFailure(t *testing.T) {
 			t.Error(r)
 		}
 	})
+}
+
+// TestNMI: one from outside is reported.
+func TestNMI(t *testing.T) {
+	t.Parallel()
+	for _, cpus := range []string{"1", "4"} {
+		t.Run(cpus, func(t *testing.T) {
+			t.Parallel()
+			monitor := filepath.Join(t.TempDir(), "monitor")
+			cmd := exec.Command(gosv, append(append([]string{"run", "--timeout", "30s", "-c", cpus}, microvm...),
+				"--vmm-arg", "-monitor", "--vmm-arg", "unix:"+monitor+",server,nowait", cProgram(t, musl, "asleep"))...)
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			line, _ := bufio.NewReader(stdout).ReadString('\n')
+			if c, err := net.Dial("unix", monitor); err == nil {
+				c.Write([]byte("nmi\n"))
+				defer c.Close()
+			}
+			cmd.Wait()
+			if line != "asleep\n" || cmd.ProcessState.ExitCode() != 123 || !regexp.MustCompile(`gosv kernel: NMI \(vector 2, error 0x0\) at 0x\w+ on CPU \d`).MatchString(stderr.String()) {
+				t.Errorf("%q, exit code %d, want 123: %s", line, cmd.ProcessState.ExitCode(), stderr.String())
+			}
+		})
+	}
 }
 
 // TestEatMemory: a program that wants more memory than there is ends, the

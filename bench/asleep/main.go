@@ -1,4 +1,4 @@
-// asleep says hello and sleeps for an hour.
+// asleep says so, and sleeps for an hour.
 package main
 
 import (
@@ -7,6 +7,6 @@ import (
 )
 
 func main() {
-	fmt.Println("Hello from a microVM")
+	fmt.Println("asleep")
 	time.Sleep(time.Hour)
 }

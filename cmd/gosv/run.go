@@ -94,7 +94,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 	f.diag.add(fl)
 	fl.BoolVar(&f.timing, "boot-timing", false, "print when each stage of the boot was reached")
 	fl.BoolVar(&f.verbose, "verbose", false, "say which VMM runs it, and what the kernel finds on the machine")
-	fl.StringVar(&f.debug, "debug", "", "make the kernel fail on purpose: fault, panic or hang")
+	fl.StringVar(&f.debug, "debug", "", "make the kernel fail on purpose: fault, double-fault, panic, hang or hang-off")
 	fl.Lookup("debug").Hidden = true
 	fl.StringVar(&f.cpuConfig, "firecracker-cpu-config", "", "a custom CPU template for Firecracker (JSON)")
 	fl.StringArrayVar(&f.vmmArgs, "vmm-arg", nil, "a further argument for the VMM")

@@ -86,14 +86,18 @@ func diagnosis(s string) { message("gosv kernel: " + s + "\n") }
 func fail(how string) {
 	switch how {
 	case "fault":
-		metal.Fault()
+		metal.Fail(metal.FailFault)
+	case "double-fault":
+		metal.Fail(metal.FailDoubleFault)
+	case "hang-off":
+		metal.Fail(metal.FailHang)
 	case "panic":
 		panic("as gosv.debug asks")
 	case "hang":
 		for {
 		}
 	}
-	message("gosv kernel: gosv.debug: there are fault, panic and hang\n")
+	message("gosv kernel: gosv.debug: there are fault, double-fault, panic, hang and hang-off\n")
 	metal.Exit(exitFailed)
 }
 

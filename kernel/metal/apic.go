@@ -18,10 +18,12 @@ const (
 	apicICRHigh    = 0x310
 	apicLVTTimer   = 0x320
 	apicLVTLINT0   = 0x350
+	apicLVTLINT1   = 0x360
 	apicTimerCount = 0x380
 	apicTimerNow   = 0x390
 	apicTimerDiv   = 0x3e0
 
+	lvtNMI         = 4 << 8
 	lvtMasked      = 1 << 16
 	lvtTSCDeadline = 2 << 17
 	divideBy1      = 0xb
@@ -59,6 +61,9 @@ func initAPIC(which uintptr) {
 	// next write to SVR only, and would deliver as vector -1 otherwise. The 8259
 	// need not be masked then.
 	apicWrite(apicLVTLINT0, lvtMasked)
+	if which == apicBootCPU {
+		apicWrite(apicLVTLINT1, lvtNMI) // from outside: QEMU's monitor has a command
+	}
 	apicWrite(apicSVR, 0x100|vecSpurious)
 	setTimerMode()
 }
@@ -111,6 +116,9 @@ func endInterrupt(c *CPU) {
 		apicWrite(apicEOI, 0)
 	}
 }
+
+// icrNMI makes an interprocessor interrupt an NMI.
+const icrNMI = 0x4400
 
 func sendIPI(d *CPU, vec uintptr) { writeICR(d.apic, 0x4000|vec) }
 

@@ -22,12 +22,18 @@ type CPU struct {
 	kick     uint64 // CPUs to send vecWake to once the lock is free
 	idle     *thread
 	clock    *pvclock // if perCPU
+	trips    uint32   // see progress
 
 	locked bool // holds the lock
 	// ---- under the lock
 	next   *thread // that comes here and nowhere else, before all others
 	idling bool    // may be given a thread, with an IPI
 	online bool
+
+	watched struct { // by the watchdog
+		trips, samples uint32
+		since          uint64
+	}
 
 	gdt [10]uint64
 	tss [14]uint64
@@ -48,6 +54,8 @@ const (
 	stackHeadroom = 64                                                     // above each stack's top: Go may spill a call's arguments there; above IST2 lies the CPU's address
 
 	flagsUser = 0x202 // IF and the bit that is always 1
+
+	tssIST1, tssIST2, tssIST3 = 36, 44, 52 // Intel SDM vol. 3 figure 9-11
 
 	vecTimer, vecWake, vecTLB, vecSpurious = 32, 33, 34, 35
 	vecDevice                              = 40 // the first of 63 for devices
@@ -123,9 +131,9 @@ func loadCPU(c *CPU, syscall uintptr) {
 	c.gdt[9] = 0x0040f10000000000 | uint64(c.id) // its limit tells ring 3 the CPU: see stubs/vdso.c
 	ist3 := c.stack - kernelStack
 	ist2 := ist3 - faultStack
-	st(tss+36, c.stack)
-	st(tss+44, ist2)
-	st(tss+52, ist3)
+	st(tss+tssIST1, c.stack)
+	st(tss+tssIST2, ist2)
+	st(tss+tssIST3, ist3)
 	st32(tss+100, 0x68<<16) // the I/O permission bitmap lies behind the limit: ring 3 has no ports
 	st(ist2, uintptr(unsafe.Pointer(c)))
 	d := uintptr(unsafe.Pointer(&c.dtr))

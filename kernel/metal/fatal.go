@@ -22,12 +22,11 @@ var failing atomic.Uint32
 // the program would go on meanwhile, write and perhaps end, and a report that fails
 // itself is cut short.
 func beginFatal(c *CPU) {
-	const nmi = 0x4400
 	me := uint32(c.id) + 1
 	if failing.CompareAndSwap(0, me) {
 		for i := uintptr(0); i < ncpu; i++ {
 			if d := cpus[i]; d != c && d.online {
-				writeICR(d.apic, nmi)
+				writeICR(d.apic, icrNMI)
 			}
 		}
 		showFuncs()
@@ -67,9 +66,14 @@ func fatalFault(c *CPU, r *Regs, vec, err, cr2 uintptr) {
 	printDec(c.id)
 	kernelMessage("\n")
 	r.CR2 = cr2
+	fatalState(c, r)
+}
+
+// fatalState prints where c is, with registers r, and ends the machine.
+func fatalState(c *CPU, r *Regs) {
 	printRegs(r)
 	printTrace(c, r)
-	if t := c.cur; t != nil && r != &t.Regs {
+	if t := c.cur; t != nil && r != &t.Regs && c.inKernel != 0 {
 		kernelMessage("  beneath:\n")
 		printTrace(c, &t.Regs)
 	}
@@ -91,6 +95,18 @@ func fatalMemory(c *CPU) {
 	const killed = 128 + 9
 	kernelMessage("\nout of memory: what the kernel keeps for the program takes all that is left; give the machine more (-m)\n")
 	powerOff(c, killed)
+}
+
+// fail fails on purpose: see Fail.
+func fail(c *CPU, how uintptr) {
+	switch how {
+	case FailHang:
+		for {
+		}
+	case FailDoubleFault:
+		st(addressOf(&c.tss)+tssIST3, KernelBase) // below the image
+	}
+	ld(KernelBase)
 }
 
 func fatalEnd(c *CPU) {

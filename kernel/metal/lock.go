@@ -5,25 +5,29 @@ import (
 	"sync/atomic"
 )
 
-// lockWord is the one lock of everything here. Test and set: a fair lock would
+// lockWord is the one lock of everything here: 0, or one more than the CPU that holds it. Test and set: a fair lock would
 // wait for virtual CPUs that are not running. Held with interrupts off only.
 var lockWord uint32
 
 func lock(c *CPU) {
-	if !atomic.CompareAndSwapUint32(&lockWord, 0, 1) {
+	if !atomic.CompareAndSwapUint32(&lockWord, 0, uint32(c.id)+1) {
 		spin(c)
 	}
 	c.locked = true
 }
 
 func spin(c *CPU) {
-	for !atomic.CompareAndSwapUint32(&lockWord, 0, 1) {
-		for atomic.LoadUint32(&lockWord) != 0 {
+	var p patience
+	for !atomic.CompareAndSwapUint32(&lockWord, 0, uint32(c.id)+1) {
+		for {
+			holder := atomic.LoadUint32(&lockWord)
+			if holder == 0 {
+				break
+			}
 			if failing.Load() == uint32(c.id)+1 {
 				return // the holder has been stopped (see beginFatal)
 			}
-			catchUp(c) // the holder may be waiting for us in flush
-			pause()
+			p.wait(c, cpus[holder-1]) // who may be waiting for us in flush
 		}
 	}
 }

@@ -387,12 +387,18 @@ const (
 	sysWake
 	sysMove
 	sysTurns
-	sysFault
+	sysFail
 )
 
-// Fault provokes a page fault beneath the runtime, for tests of what is
-// printed then.
-func Fault() { mcall(sysFault, 0, 0, 0) }
+// Fail makes the world beneath the runtime fail, for tests of what is printed then.
+func Fail(how uintptr) { mcall(sysFail, how, 0, 0) }
+
+// Ways to fail.
+const (
+	FailFault       = iota // a page fault
+	FailDoubleFault        // and no stack to report it on
+	FailHang               // with interrupts off
+)
 
 // growStack makes the goroutine's stack 16 KiB. Growing a stack costs some
 // 7,000 instructions, less while few frames are on it; the main goroutine,

@@ -31,6 +31,9 @@ var syscallFn = syscall
 
 // syscall answers a system call of thread t, which runs on c.
 func syscall(c *CPU, t *thread) {
+	if t.AX >= sysFrames {
+		progress(c)
+	}
 	switch t.AX { // what needs no lock
 	case sysFlush:
 		flush(c, t.DI, t.SI)
@@ -43,9 +46,8 @@ func syscall(c *CPU, t *thread) {
 		return
 	case sysExit:
 		powerOff(c, int(t.DI))
-	case sysFault:
-		t.AX = ld(KernelBase) // below the image
-		return
+	case sysFail:
+		fail(c, t.DI)
 	case linuxExitGroup: // the runtime gave up: it has said why
 		fatalRuntime(c)
 	case linuxNanosleep:

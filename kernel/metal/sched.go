@@ -253,6 +253,7 @@ func schedule(c *CPU) {
 		return
 	}
 	c.cur = c.idle
+	progress(c)
 	c.idling = true
 	setWant(c)
 	atomic.StoreUint32(&c.lazy, 1)
@@ -313,6 +314,9 @@ func setWant(c *CPU) {
 			next = end
 		}
 	}
+	if w := watchAt(c, next); w != 0 {
+		next = w
+	}
 	c.want = next
 }
 
@@ -372,7 +376,7 @@ func tell(c *CPU) (left bool) {
 	idle, e := someIdle(), irqEvent()
 	if woken := e != nil && signalEvent(c, e, 1); !woken || !idle {
 		recallUser(c)
-		return runHead != nil
+		return runHead != nil && allBusy()
 	}
 	return false
 }

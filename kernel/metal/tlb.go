@@ -41,9 +41,9 @@ func flush(c *CPU, va, n uintptr) {
 	}
 	for i := uintptr(0); i < ncpu; i++ {
 		d := cpus[i]
+		var p patience
 		for d != c && atomic.LoadUint32(&d.lazy) == 0 && int64(atomic.LoadUint64(&d.seen)-g) < 0 {
-			catchUp(c)
-			pause()
+			p.wait(c, d)
 		}
 	}
 }

@@ -14,8 +14,9 @@ var (
 
 // Exception vectors (Intel SDM vol. 3 table 6-1).
 const (
-	excDivide, excBreakpoint, excOpcode = 0, 3, 6
-	excProtection, excPage              = 13, 14
+	excDivide, excNMI, excBreakpoint = 0, 2, 3
+	excOpcode                        = 6
+	excProtection, excPage           = 13, 14
 )
 
 // userEnd is the end of the lower half.
@@ -85,9 +86,10 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 	case vec == vecTimer:
 		due := max(now(), c.armed) // the host's clock and the TSC may differ a little
 		c.armed, c.want = 0, 0
+		watch(c, due)
 		left = deadlineDue(c)
 		turnDue(c)
-		left = wakeTimers(c, due) || left || runHead != nil && t.cpu == c
+		left = wakeTimers(c, due) || left || runHead != nil && t.cpu == c && allBusy()
 	case vec >= vecDevice:
 		atomic.OrUint64(&irqPending, 1<<(vec-vecDevice))
 		left = tell(c)
@@ -144,4 +146,9 @@ func nested(c *CPU, r *Regs, vec, err, cr2 uintptr) {
 }
 
 // fatalTrap is NMI, double fault and machine check.
-func fatalTrap(c *CPU, r *Regs, vec, err, cr2 uintptr) { fatalFault(c, r, vec, err, cr2) }
+func fatalTrap(c *CPU, r *Regs, vec, err, cr2 uintptr) {
+	if vec == excNMI && hanging.Load() == c {
+		fatalHang(c, r)
+	}
+	fatalFault(c, r, vec, err, cr2)
+}

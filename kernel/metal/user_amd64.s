@@ -44,6 +44,7 @@ quiet:
 	CMPQ	Regs_Attention(R11), $0	// and Pin
 	JNE	special
 enter:
+	INCL	CPU_trips(GS)	// odd
 	MOVQ	SP, CPU_goSP(GS)
 	MOVQ	R11, CPU_user(GS)
 	LOADFP(R11)
@@ -121,6 +122,7 @@ TEXT ·userSyscall(SB),NOSPLIT|NOFRAME,$0
 	SAVEGS(SP)
 	MOVQ	CPU_fs(GS), AX
 	WRFSBASEQ	AX
+	INCL	CPU_trips(GS)	// even
 	MOVQ	CPU_goSP(GS), SP
 	MOVL	$const_Syscall, AX
 	RETURN
@@ -152,6 +154,7 @@ TEXT ·userTrap(SB),NOSPLIT|NOFRAME,$0
 	SAVEGS(R11)
 	MOVQ	CPU_fs(GS), AX
 	WRFSBASEQ	AX
+	INCL	CPU_trips(GS)	// even
 	MOVQ	0(SP), AX
 	MOVQ	AX, Regs_Vec(R11)
 	CMPQ	AX, $32

@@ -1,10 +1,10 @@
-// asleep says hello and sleeps for an hour.
+// asleep says so, and sleeps for an hour.
 #include <stdio.h>
 #include <time.h>
 
 int main(void) {
 	struct timespec hour = {3600, 0};
-	puts("Hello from a microVM");
+	puts("asleep");
 	fflush(stdout);
 	return nanosleep(&hour, 0);
 }
