@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"gosv/internal/vmm"
 )
 
 // withNetwork is the kernel with a network, for machines whose network device gosv
@@ -132,4 +134,25 @@ func TestNet(t *testing.T) {
 		}
 		expect(t, run(t, append(m, "-c", cpus), options{}, prog), fmt.Sprintf("index 2, type 1, address 02:00:00:00:00:07, MTU %d, flags 0x1043\nover\n", mtu))
 	})
+}
+
+// TestNetFirecracker: a TAP device, by MMIO and by PCI.
+func TestNetFirecracker(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, "firecracker")
+	run := vmm.Quote(append([]string{"/box/gosv", "run", "--timeout", "60s", "--net", "tap=tap0,gw=172.16.0.1,ip=172.16.0.2/24"}, firecracker...))
+	script := `
+tunctl -t tap0 >/dev/null && ip addr add 172.16.0.1/24 dev tap0 && ip link set tap0 up || exit 1
+mkdir /tmp/www; dd if=/dev/urandom of=/tmp/www/file bs=9k count=1 2>/dev/null; httpd -h /tmp/www
+`
+	want := ""
+	for _, kind := range []string{"-c 1", "-c 4 --vmm-arg=--enable-pci"} {
+		script += "echo " + kind + "\n" +
+			run + " " + kind + " /bin/busybox ping -c 3 172.16.0.1 </dev/null 2>&1 | grep received\n" +
+			run + " " + kind + " /bin/busybox wget -q -O - http://172.16.0.1/file </dev/null >/tmp/got; cmp /tmp/got /tmp/www/file && echo same\n"
+		want += kind + "\n3 packets transmitted, 3 packets received, 0% packet loss\nsame\n"
+	}
+	if got := b.run(t, 150, script+"exit 0\n"); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
 }

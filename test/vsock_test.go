@@ -39,7 +39,7 @@ func TestVsockFirecracker(t *testing.T) {
 	peer, host := b.add(cProgram(t, glibc, "vsockpeer")), b.add(goProgram(t, "test/programs/vsockhost"))
 	script := host + " serve /tmp/vsock_1024 &\n"
 	run := vmm.Quote(append([]string{"/box/gosv", "run", "--timeout", "60s", "--vsock", "3,/tmp/vsock"}, firecracker...))
-	kinds := []string{"-c 1", "-c 4"}
+	kinds := []string{"-c 1", "-c 4 --vmm-arg=--enable-pci"}
 	for _, kind := range kinds {
 		run := run + " " + kind + " " + peer
 		script += "echo " + kind + "; rm -f /tmp/vsock; " + run + " connect 2 1024 3 100 2>/tmp/err </dev/null; echo $?; grep -v /s /tmp/err\n" +

@@ -55,12 +55,12 @@ func (n *Network) configure() {
 			mtu:   d.MTU(),
 			mac:   e.mac,
 		}
-		if err := n.addLink(e.link, packetsocket.New(e)); err != nil {
-			n.config.Log("network: " + e.link.name + ": " + err.String())
-			continue
-		}
 		if err := d.Start(e); err != nil {
 			n.config.Log("network: " + e.link.name + ": " + err.Error())
+			continue
+		}
+		if err := n.addLink(e.link, packetsocket.New(e)); err != nil {
+			n.config.Log("network: " + e.link.name + ": " + err.String())
 			continue
 		}
 		if i == 0 && n.config.Static != "" {
