@@ -72,14 +72,11 @@ func (f *Function) isBAR(i int) bool {
 	if i >= n {
 		return false
 	}
-	at := 0
-	for at < i {
-		if f.isWide(at) {
-			at++
-		}
-		at++
+	first := i // behind one that is not wide, whatever that is, there is a first half
+	for first > 0 && f.isWide(first-1) {
+		first--
 	}
-	return at == i && (i+1 < n || !f.isWide(i))
+	return (i-first)%2 == 0 && (i+1 < n || !f.isWide(i))
 }
 
 // Map returns where the n bytes of registers at off of BAR i can be accessed.

@@ -273,6 +273,36 @@ func TestMap(t *testing.T) {
 	}
 }
 
+// Which registers are the second halves of others, whatever is in them.
+func TestHalves(t *testing.T) {
+	const wide, narrow = 0xfe00000c, 0xfe000000
+	for _, c := range []struct {
+		bars [6]uint32
+		want [6]bool
+	}{
+		{[6]uint32{narrow, narrow, 1, narrow, narrow, narrow}, [6]bool{true, true, true, true, true, true}},
+		{[6]uint32{wide, 0, wide, 0, wide, 0}, [6]bool{true, false, true, false, true, false}},
+		{[6]uint32{wide, wide, wide, wide, wide, wide}, [6]bool{true, false, true, false, true, false}},
+		{[6]uint32{narrow, wide, wide, narrow, wide, wide}, [6]bool{true, true, false, true, true, false}},
+		{[6]uint32{narrow, narrow, wide, wide, narrow, wide}, [6]bool{true, true, true, false, true, false}},
+		{[6]uint32{wide, 0xd, wide, narrow, narrow, wide}, [6]bool{true, false, true, false, true, false}},
+	} {
+		m := newModel()
+		f := m.add(0, 1, 0, virtio)
+		for i, v := range c.bars {
+			f.set(regBAR+i*4, v)
+		}
+		var got [6]bool
+		for i := range got {
+			b, _ := m.scan(t, nil) // which has read nothing yet
+			got[i] = b.Functions[1].isBAR(i)
+		}
+		if got != c.want {
+			t.Errorf("%x: %v, want %v", c.bars, got, c.want)
+		}
+	}
+}
+
 // microvm's firmware sets no BAR.
 func TestAssign(t *testing.T) {
 	got := mapped(t)
