@@ -38,7 +38,7 @@ func (b *bench) firecracker(m *vmm.Machine, name string) ([]string, error) {
 // prints. The program vmm and the files that b has made are in there.
 func (b *bench) kvmbox(flags []string, vmm string, argv []string) (string, error) {
 	const cannot = 125 // its exit code when it lacks something
-	flags = append(flags, "-t", "200", "-f", vmm, "-f", b.dir, "--")
+	flags = append(append([]string{"-t", "200"}, flags...), "-f", vmm, "-f", b.dir, "--")
 	out, err := command("tools/kvmbox/kvmbox", append(flags, argv...)...)
 	var ended *exec.ExitError
 	if errors.As(err, &ended) && ended.ExitCode() == cannot {

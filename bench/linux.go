@@ -126,6 +126,29 @@ func (b *bench) linuxMachine(programs ...program) (*vmm.Machine, error) {
 	}, nil
 }
 
+// linuxModules puts modules of the guest's kernel beside its programs, as a.ko, b.ko, ...
+func (b *bench) linuxModules(names []string) (modules []program, err error) {
+	for i, m := range names {
+		found, err := filepath.Glob("/lib/modules/*-cloud-amd64/kernel/" + m + ".ko")
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, skip("no " + m + ".ko (Debian: apt-get install linux-image-cloud-amd64)")
+		}
+		text, err := os.ReadFile(found[len(found)-1])
+		if err != nil {
+			return nil, err
+		}
+		name := string(rune('a'+i)) + ".ko"
+		if err := os.WriteFile(filepath.Join(b.dir, name), text, 0o644); err != nil {
+			return nil, err
+		}
+		modules = append(modules, program{name: name})
+	}
+	return modules, nil
+}
+
 // linuxPayload finds the compressed vmlinux in a bzImage (Linux,
 // Documentation/arch/x86/boot.rst) and returns it as an LZ4 file.
 func linuxPayload(bzImage []byte) ([]byte, error) {

@@ -27,6 +27,7 @@ type bench struct {
 	gosv                string // paths
 	kernel              string
 	micros, linuxMicros map[int]*micros // by number of CPUs
+	disks               diskRates
 	vsocks              vsocks
 }
 

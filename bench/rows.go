@@ -71,6 +71,21 @@ func rows() []row {
 			linux:   func(b *bench) (float64, string, error) { return b.vsock(n.of, true) },
 		})
 	}
+	for _, n := range []struct{ name, of, unit string }{
+		{"disk, sequential write", diskWrite, unitMBs}, {"disk, sequential read", diskRead, unitMBs},
+		{"disk, random 4K reads", diskRandom, unitPerSecond}, {"disk, random 4K reads, 32 at a time", diskRandom32, unitPerSecond},
+	} {
+		list = append(list, row{
+			name: n.name, unit: n.unit,
+			measure: func(b *bench) (float64, string, error) { return b.disk(n.of, false) },
+			linux:   func(b *bench) (float64, string, error) { return b.disk(n.of, true) },
+		})
+	}
+	list = append(list, row{
+		name: "disk, exits of 100 random 4K reads, 32 at a time", unit: unitExits,
+		measure: func(b *bench) (float64, string, error) { return b.diskExits(false) },
+		linux:   func(b *bench) (float64, string, error) { return b.diskExits(true) },
+	})
 	return append(list, row{
 		name: "vsock, exits of a round trip", unit: unitExits,
 		measure: func(b *bench) (float64, string, error) { return b.vsockExits(false) },

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -121,26 +120,11 @@ func (b *bench) vsockMachines(megabytes, rounds int) (us, them, path string, err
 	if _, err := command(b.gosv, append([]string{"build", "-o", img, bin}, args...)...); err != nil {
 		return "", "", "", err
 	}
-	names := []program{linuxVsock, vsockPeer}
-	for i, m := range linuxVsocks {
-		found, err := filepath.Glob("/lib/modules/*-cloud-amd64/kernel/" + m + ".ko")
-		if err != nil {
-			return "", "", "", err
-		}
-		if len(found) == 0 {
-			return "", "", "", skip("no " + m + ".ko (Debian: apt-get install linux-image-cloud-amd64)")
-		}
-		name := string(rune('a'+i)) + ".ko"
-		text, err := os.ReadFile(found[len(found)-1])
-		if err != nil {
-			return "", "", "", err
-		}
-		if err := os.WriteFile(filepath.Join(b.dir, name), text, 0o644); err != nil {
-			return "", "", "", err
-		}
-		names = append(names, program{name: name})
+	modules, err := b.linuxModules(linuxVsocks)
+	if err != nil {
+		return "", "", "", err
 	}
-	linux, err := b.linuxMachine(names...)
+	linux, err := b.linuxMachine(append([]program{linuxVsock, vsockPeer}, modules...)...)
 	if err != nil {
 		return "", "", "", err
 	}

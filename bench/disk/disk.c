@@ -1,6 +1,6 @@
 // What a disk does: sequential writes and reads of 256 MB by way of the cache,
 // random reads of 4 KiB past it, one at a time and 32. disk DEVICE [NAME] measures
-// all, or what is called so.
+// all, or what is called so; disk DEVICE NAME READS with so many reads of a thread.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -13,7 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MiB = 1 << 20, size = 256 * MiB, chunk = 128 << 10, block = 4096, depth = 32, reads = 4000 };
+enum { MiB = 1 << 20, size = 256 * MiB, chunk = 128 << 10, block = 4096, depth = 32 };
+
+static int reads = 1000;
 
 static char buf[chunk] __attribute__((aligned(block)));
 static int direct;
@@ -64,6 +66,7 @@ int main(int argc, char **argv) {
 	direct = open(argv[1], O_RDWR | O_DIRECT);
 	if (fd < 0 || direct < 0) fail(argv[1]);
 	const char *only = argc > 2 ? argv[2] : "";
+	if (argc > 3) reads = atoi(argv[3]);
 	memset(buf, 'x', sizeof buf);
 	struct { const char *name; double v; } r[] = {{"write"}, {"read"}, {"random"}, {"random32"}};
 	for (int i = 0; i < 4; i++) {

@@ -1,5 +1,5 @@
 // The init of a Linux guest that measures a disk: loads the drivers, as modules in
-// the order of their names, and runs disk on the first one that appears.
+// the order of their names, and runs disk on the first one that appears, with its own arguments.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
 		usleep(10000);
 	}
 	if (fork() == 0) {
-		execl("/disk", "disk", disk, argc > 1 ? argv[1] : 0, (char *)0);
+		execl("/disk", "disk", disk, argc > 1 ? argv[1] : 0, argc > 2 ? argv[2] : 0, (char *)0);
 		_exit(127);
 	}
 	wait(0);
