@@ -126,7 +126,7 @@ func (b *bench) diskMachines(args ...string) (us, them, path string, err error) 
 		linux.CmdLine += " -- " + strings.Join(args, " ")
 	}
 	var quoted [2]string
-	for i, m := range []*vmm.Machine{b.machine(img), linux} {
+	for i, m := range []*vmm.Machine{b.machine(img, 1), linux} {
 		m.Devices.Disks = []vmm.Disk{{Path: b.diskImage()}}
 		m.Memory = 128
 		argv, err := b.firecracker(m, "disk"+strconv.Itoa(i))

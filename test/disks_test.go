@@ -292,3 +292,12 @@ func TestDiskOnFirecracker(t *testing.T) {
 	}
 	b.runAll(t, runs)
 }
+
+// TestDiskMemory: what the cache has is the program's when it wants it.
+func TestDiskMemory(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "diskmemory")
+	img := noiseDisk(t, 64<<20)
+	expect(t, run(t, microvm, options{flags: []string{"-m", "48", "--disk", img}}, prog, "/dev/vda"), "1 1 1\n")
+	expect(t, run(t, microvm, options{flags: []string{"-m", "48", "--disk", img + ",scsi"}}, prog, "/dev/sda"), "1 1 1\n")
+}

@@ -31,9 +31,15 @@ type Cache struct {
 	maps    int      // mappings
 	changed []*group // that have dirty pages
 	waiters *waiter
-	free    *pageIO
-	directs *direct
 	timer   bool // old pages are going to be written back
+
+	// Spare ones: where memory is short garbage is expensive.
+	spareIOs      *pageIO
+	spareDirects  *direct
+	spareGroups   *group // by older
+	nspare        int
+	spareWaiters  *waiter
+	spareFetchers *fetcher
 
 	// Failures of writes: how many there were, and the last.
 	failures uint32
@@ -128,7 +134,13 @@ func (c *Cache) touch(g *group) {
 func (c *Cache) take(page int64) *group {
 	g := c.groups[page>>groupBits]
 	if g == nil {
-		g = &group{number: page >> groupBits}
+		if g = c.spareGroups; g != nil {
+			c.spareGroups = g.older
+			c.nspare--
+		} else {
+			g = new(group)
+		}
+		*g = group{number: page >> groupBits}
 		c.groups[g.number] = g
 	}
 	c.touch(g)
@@ -143,12 +155,17 @@ func (c *Cache) leave(g *group) {
 	delete(c.groups, g.number)
 	if g.older == g {
 		c.newest = nil
-		return
+	} else {
+		if c.newest == g {
+			c.newest = g.older
+		}
+		g.older.newer, g.newer.older = g.newer, g.older
 	}
-	if c.newest == g {
-		c.newest = g.older
+	const most = 256
+	if c.nspare < most {
+		g.older, c.spareGroups = c.spareGroups, g
+		c.nspare++
 	}
-	g.older.newer, g.newer.older = g.newer, g.older
 }
 
 // idle is which of g's pages could be given up now.
@@ -280,7 +297,13 @@ type waiter struct {
 // wait lets s sleep until something happened to pages [lo, hi), or for no reason.
 // mu is held before and after, and not meanwhile.
 func (c *Cache) wait(s Sleeper, lo, hi int64) {
-	w := &waiter{s: s, lo: lo, hi: hi, next: c.waiters}
+	w := c.spareWaiters
+	if w != nil {
+		c.spareWaiters = w.next
+	} else {
+		w = new(waiter)
+	}
+	*w = waiter{s: s, lo: lo, hi: hi, next: c.waiters}
 	if w.next != nil {
 		w.next.prev = w
 	}
@@ -296,6 +319,8 @@ func (c *Cache) wait(s Sleeper, lo, hi int64) {
 	} else {
 		c.waiters = w.next
 	}
+	w.s, w.next, w.prev = nil, c.spareWaiters, nil
+	c.spareWaiters = w
 }
 
 // wake wakes who waits for pages [lo, hi).

@@ -32,15 +32,15 @@ func (d *direct) Completed(err errno.Errno) {
 // keepFrames is how many frames a spare direct keeps.
 const keepFrames = 4
 
-// spare returns a direct with up to n frames, at least one.
-func (c *Cache) spare(s Sleeper, n int) *direct {
+// direct returns a direct with up to n frames, at least one.
+func (c *Cache) direct(s Sleeper, n int) *direct {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d := c.directs
+	d := c.spareDirects
 	if d == nil {
 		d = new(direct)
 	} else {
-		c.directs = d.next
+		c.spareDirects = d.next
 	}
 	for len(d.frames) < n {
 		have := len(d.frames)
@@ -52,21 +52,21 @@ func (c *Cache) spare(s Sleeper, n int) *direct {
 			break
 		}
 		if c.noMemory(s) != 0 {
-			d.next, c.directs = c.directs, d
+			d.next, c.spareDirects = c.spareDirects, d
 			return nil
 		}
 	}
 	return d
 }
 
-func (c *Cache) putSpare(d *direct) {
+func (c *Cache) putDirect(d *direct) {
 	if len(d.frames) > keepFrames {
 		c.disk.sys.FreeFrames(d.frames[keepFrames:])
 		d.frames = d.frames[:keepFrames]
 	}
 	d.who = nil
 	c.mu.Lock()
-	d.next, c.directs = c.directs, d
+	d.next, c.spareDirects = c.spareDirects, d
 	c.mu.Unlock()
 }
 
@@ -83,7 +83,7 @@ func (c *Cache) Direct(s Sleeper, dst fs.Sink, src fs.Source, off int64, n int) 
 		if err = c.settle(s, lo, hi, op); err != 0 {
 			break
 		}
-		d := c.spare(s, (want+PageSize-1)/PageSize)
+		d := c.direct(s, (want+PageSize-1)/PageSize)
 		if d == nil {
 			return done, errno.ENOMEM
 		}
@@ -98,7 +98,7 @@ func (c *Cache) Direct(s Sleeper, dst fs.Sink, src fs.Source, off int64, n int) 
 		if err == 0 && dst != nil {
 			k = d.give(c, dst, k)
 		}
-		c.putSpare(d)
+		c.putDirect(d)
 		if err != 0 {
 			break
 		}

@@ -17,6 +17,8 @@ type fetcher struct {
 	page  int64
 	err   errno.Errno
 	alone bool // it asked for nothing else
+	asked bool
+	next  *fetcher // of the cache's spare ones
 }
 
 // maxRequest is how many bytes the cache asks for at once.
@@ -37,9 +39,9 @@ func (l *ioList) add(c *Cache, op Op, page int64, frame uintptr, by *fetcher) {
 		io.pages++
 		return
 	}
-	io := c.free
+	io := c.spareIOs
 	if io != nil {
-		c.free = io.next
+		c.spareIOs = io.next
 	} else {
 		io = new(pageIO)
 	}
@@ -115,7 +117,7 @@ func (io *pageIO) Completed(err errno.Errno) {
 		c.failure = err
 	}
 	io.by = nil
-	io.next, c.free = c.free, io
+	io.next, c.spareIOs = c.spareIOs, io
 	c.wake(lo, hi)
 	c.mu.Unlock()
 }

@@ -38,6 +38,8 @@ func (t *table) parse() []Partition {
 }
 
 // add appends a partition as far as it lies on the disk.
+//
+//go:noinline
 func (t *table) add(list []Partition, p Partition) []Partition {
 	if p.Sectors == 0 || p.Start >= t.sectors {
 		return list
@@ -54,6 +56,7 @@ func u64(p []byte) uint64 { return uint64(u32(p)) | uint64(u32(p[4:]))<<32 }
 
 const hexDigits = "0123456789abcdef"
 
+//go:noinline
 func appendHex(b []byte, v uint64, digits int) []byte {
 	for shift := (digits - 1) * 4; shift >= 0; shift -= 4 {
 		b = append(b, hexDigits[v>>shift&15])

@@ -88,15 +88,16 @@ func (c *Cache) read(l *ioList, lo, hi int64, by *fetcher) int64 {
 // how many pages from there on have, at most count. ra, if there is one, says what to
 // read besides.
 func (c *Cache) ready(s Sleeper, page int64, count int, ra *Readahead) (*group, int, errno.Errno) {
-	var by *fetcher
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	by := c.fetcher(page)
+	defer c.spare(by)
 	for {
 		i := int(page & (groupPages - 1))
 		g := c.groups[page>>groupBits]
 		var l ioList
 		switch {
 		case page >= c.pagesEnd():
-			c.mu.Unlock()
 			return nil, 0, errno.EIO // the disk has shrunk, or is gone
 		case g != nil && g.ready>>i&1 != 0:
 			_, n := (g.ready >> i).first()
@@ -105,10 +106,9 @@ func (c *Cache) ready(s Sleeper, page int64, count int, ra *Readahead) (*group, 
 			if ra != nil {
 				if lo, hi := ra.more(page); lo < hi {
 					c.read(&l, lo, hi, nil)
+					c.submit(&l)
 				}
 			}
-			c.mu.Unlock()
-			l.submit(c.disk)
 			return g, min(n, count, groupPages-i), 0
 		case g != nil && g.have>>i&1 != 0:
 			c.wait(s, page, page+1)
@@ -116,8 +116,8 @@ func (c *Cache) ready(s Sleeper, page int64, count int, ra *Readahead) (*group, 
 		}
 		hi := page + int64(count)
 		switch {
-		case by == nil:
-			by = &fetcher{page: page}
+		case !by.asked:
+			by.asked = true
 			if ra != nil && ra.window > 0 {
 				hi = max(hi, page+ra.window)
 				ra.end = hi
@@ -127,21 +127,40 @@ func (c *Cache) ready(s Sleeper, page int64, count int, ra *Readahead) (*group, 
 			by.alone, by.err = true, 0
 			hi, count = page+1, 1
 		default:
-			c.mu.Unlock()
 			return nil, 0, by.err
 		}
 		if c.read(&l, page, hi, by) == page {
 			if err := c.noMemory(s); err != 0 {
-				c.mu.Unlock()
 				return nil, 0, err
 			}
-			by = nil
+			by.asked = false
 			continue
 		}
-		c.mu.Unlock()
-		l.submit(c.disk)
-		c.mu.Lock()
+		c.submit(&l)
 	}
+}
+
+// fetcher returns one that waits for page, and spare takes it back. Requests that
+// still know it then tell whoever has it next, at worst, of a failure
+// that is not his: he tries again, alone.
+func (c *Cache) fetcher(page int64) *fetcher {
+	f := c.spareFetchers
+	if f != nil {
+		c.spareFetchers = f.next
+	} else {
+		f = new(fetcher)
+	}
+	*f = fetcher{page: page}
+	return f
+}
+
+func (c *Cache) spare(f *fetcher) { f.next, c.spareFetchers = c.spareFetchers, f }
+
+// submit starts requests; mu is held before and after, and not meanwhile.
+func (c *Cache) submit(l *ioList) {
+	c.mu.Unlock()
+	l.submit(c.disk)
+	c.mu.Lock()
 }
 
 // Read gives dst up to n bytes from off on.

@@ -19,13 +19,14 @@ type disks struct {
 
 	starting sync.Mutex
 	offers   []func() // not started yet
-	naming   sync.Mutex
+
+	naming sync.Mutex // of nodes in /dev
+	dev    fs.Inode   // its root, nil until somebody looks for a disk there
 
 	frames atomic.Int64 // of memory that the caches have
 
 	mu    sync.Mutex
 	list  []*disk
-	dev   fs.Inode // the root of /dev, nil until somebody looks for a disk there
 	count [numDiskKinds]int
 }
 
@@ -94,21 +95,29 @@ func letters(n int) string {
 func (k *Kernel) RemoveDisk(b *block.Disk) {
 	s := &k.disks
 	b.Remove()
+	var gone *disk
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for i, d := range s.list {
-		if d.Disk != b {
-			continue
+		if d.Disk == b {
+			// Others may be looking at the list.
+			s.list = append(append(make([]*disk, 0, len(s.list)), s.list[:i]...), s.list[i+1:]...)
+			gone = d
+			break
 		}
-		// Others may be looking at the list.
-		s.list = append(append(make([]*disk, 0, len(s.list)), s.list[:i]...), s.list[i+1:]...)
-		if d.named && s.dev != nil {
-			s.dev.Unlink(d.Name)
-			for n := 1; n <= maxPartitionNumber; n++ {
-				s.dev.Unlink(d.partName(n))
-			}
-		}
-		break
+	}
+	s.mu.Unlock()
+	s.naming.Lock()
+	defer s.naming.Unlock()
+	if gone != nil && gone.named {
+		s.dev.Unlink(gone.Name)
+		s.unname(gone)
+	}
+}
+
+// unname takes the nodes of d's partitions away; naming is held.
+func (s *disks) unname(d *disk) {
+	for n := 1; n <= maxPartitionNumber; n++ {
+		s.dev.Unlink(d.partName(n))
 	}
 }
 
@@ -207,13 +216,10 @@ func (s *disks) name(dev fs.Inode) {
 	list := s.found()
 	s.naming.Lock()
 	defer s.naming.Unlock()
+	s.dev = dev
 	for _, d := range list {
-		s.mu.Lock()
-		named := d.named
-		d.named = true
-		s.dev = dev
-		s.mu.Unlock()
-		if !named {
+		if !d.named && !d.Gone() {
+			d.named = true
 			d.volumes(func(v *block.Volume) bool {
 				dev.Create(d.nameOf(v), fs.New{Mode: fs.Block | 0o600, Rdev: d.rdev(v)})
 				return true
@@ -224,19 +230,16 @@ func (s *disks) name(dev fs.Inode) {
 
 // renumber is after a disk's partition table was read again.
 func (s *disks) renumber(d *disk) {
-	s.mu.Lock()
+	s.naming.Lock()
 	dev := s.dev
-	s.mu.Unlock()
-	if dev == nil {
-		return
+	if d.named {
+		s.unname(d)
+		d.named = false
 	}
-	for n := 1; n <= maxPartitionNumber; n++ {
-		dev.Unlink(d.partName(n))
+	s.naming.Unlock()
+	if dev != nil {
+		s.name(dev)
 	}
-	s.mu.Lock()
-	d.named = false
-	s.mu.Unlock()
-	s.name(dev)
 }
 
 // sync writes everything back.

@@ -46,25 +46,32 @@ func (s *Space) bringIn(va uintptr, a access) bool { return s.fault(va, a) == fa
 func (s *Space) fault(va uintptr, a access) faultResult {
 	s.mu.Lock()
 	r := s.faultLocked(va&^pageMask, a)
-	for {
-		switch {
-		case r == faultWait && s.fetchWanted() != 0:
-			s.mu.Unlock()
-			return faultBeyond
-		case r == faultNoMemory && s.disks != nil && s.reclaim(), r == faultWait:
+	for again := true; again; {
+		if r == faultWait {
+			switch s.fetchWanted() {
+			case 0:
+			case ENOMEM:
+				r = faultNoMemory
+			default:
+				r = faultBeyond
+			}
+		}
+		if again = r == faultWait || r == faultNoMemory && s.reclaim(); again {
 			r = s.faultLocked(va&^pageMask, a)
-			continue
 		}
-		s.mu.Unlock()
-		if r == faultNoMemory && s.noMemory != nil {
-			s.noMemory()
-		}
-		return r
 	}
+	s.mu.Unlock()
+	if r == faultNoMemory && s.noMemory != nil {
+		s.noMemory()
+	}
+	return r
 }
 
 // reclaim gets memory from the caches of disks; s.mu is held before and after.
 func (s *Space) reclaim() bool {
+	if s.disks == nil {
+		return false
+	}
 	s.mu.Unlock()
 	n := s.disks.reclaim()
 	s.mu.Lock()
