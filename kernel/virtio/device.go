@@ -214,12 +214,16 @@ func (d *Device) Fail(err error) {
 }
 
 // Used implements Handler: for all queues, as most devices have one interrupt
-// for them.
+// for them. What a driver leaves in a queue, for later, is no news.
 func (d *Device) Used() (news, heeds bool) {
+	if d.Err() != nil {
+		return false, false
+	}
 	for _, q := range d.queues {
 		if q.used != nil && q.news() {
+			at := q.usedIdx.Load()
 			q.used()
-			news = true
+			news = news || q.usedIdx.Load() != at
 		}
 	}
 	return news, d.onConfig != nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"gosv/kernel/virtio"
 	"gosv/kernel/virtio/virtiotest"
@@ -179,6 +180,50 @@ func TestStorm(t *testing.T) {
 	m.sticky = 2
 	m.line()
 	t.Log(<-failed)
+}
+
+// A driver may leave what was used for later.
+func TestLeftForLater(t *testing.T) {
+	for _, level := range []bool{false, true} {
+		m, d := newMMIO(t, 2, level)
+		if _, err := d.Negotiate(0); err != nil {
+			t.Fatal(err)
+		}
+		later := true
+		var q *virtio.Queue
+		called, taken := make(chan bool, 1), 0
+		q, err := d.NewQueue(0, 8, func() {
+			if later {
+				called <- true
+				return
+			}
+			for _, _, ok := q.Next(); ok; _, _, ok = q.Next() {
+				taken++
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Start(); err != nil {
+			t.Fatal(err)
+		}
+		mem, _ := d.Memory().Alloc(8)
+		q.Add(nil, []virtio.Buffer{mem.Buffer(0, 8)}, nil)
+		q.Kick()
+		for quiet := false; !quiet; { // the interrupt's handler has returned
+			select {
+			case <-called:
+			case <-time.After(20 * time.Millisecond):
+				quiet = true
+			}
+		}
+		if later = false; d.Err() != nil || level && m.status.Load() != 0 {
+			t.Errorf("by level %v: %v, causes %#x are left", level, d.Err(), m.status.Load())
+		}
+		if d.Used(); taken != 1 {
+			t.Error("it is not there later")
+		}
+	}
 }
 
 func TestNoMMIO(t *testing.T) {

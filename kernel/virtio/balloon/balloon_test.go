@@ -2,6 +2,7 @@ package balloon
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -119,13 +120,12 @@ type host struct {
 	*virtiotest.Device
 	mu       sync.Mutex
 	has      map[uint32]bool
-	reported []uintptr
+	reported int // large pages
 	actual   chan uint32
-	stats    chan []byte
 }
 
 func newHost(t *testing.T, features uint64) *host {
-	h := &host{has: map[uint32]bool{}, actual: make(chan uint32, 100), stats: make(chan []byte, 100)}
+	h := &host{has: map[uint32]bool{}, actual: make(chan uint32, 100)}
 	pages := func(in bool) func(c *virtiotest.Chain) {
 		return func(c *virtiotest.Chain) {
 			h.mu.Lock()
@@ -158,7 +158,7 @@ func newHost(t *testing.T, features uint64) *host {
 				if len(b) != huge {
 					t.Errorf("%d bytes are reported", len(b))
 				}
-				h.reported = append(h.reported, 0)
+				h.reported++
 			}
 			h.mu.Unlock()
 			c.Done()
@@ -196,13 +196,16 @@ func (h *host) pages() (n int) {
 func TestBalloon(t *testing.T) {
 	for _, f := range []uint64{0, featureDeflateOnOOM, featureStats | featureHints | featureReporting | featureDeflateOnOOM} {
 		h, m := newHost(t, f), newMemory(16)
-		if _, err := New(h.Device.Device(), m); err != nil {
+		b, err := New(h.Device.Device(), m)
+		if err != nil {
 			t.Fatal(err)
 		}
 		total := 16 * hugeSize
 		for _, n := range []int{1, 700, 2000, 100, 0, 5000, 3} {
 			h.want(uint32(n))
+			b.mu.Lock() // nothing is just being reported
 			free, all := m.Size()
+			b.mu.Unlock()
 			if got := h.pages(); got != n || int(free/pageSize) != total-n {
 				t.Errorf("features %#x: the host wants %d pages and has %d, of %d are %d free", f, n, got, total, free/pageSize)
 			}
@@ -253,13 +256,19 @@ func TestReport(t *testing.T) {
 	frames := make([]uintptr, 3*hugeSize)
 	m.Alloc(frames)
 	m.Free(frames[1:])
-	b.report()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.reported) != 7 {
-		t.Errorf("%d large pages are reported, want 7", len(h.reported))
+	b.kick()
+	for reported := 0; reported < 7; runtime.Gosched() {
+		h.mu.Lock()
+		if reported = h.reported; reported > 7 {
+			t.Errorf("%d large pages are reported, want 7", reported)
+		}
+		h.mu.Unlock()
 	}
-	if free, total := m.Size(); free != total-pageSize || len(m.huge) != 7 || len(m.free) != hugeSize-1 {
+	b.mu.Lock() // it has ended
+	defer b.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.huge) != 7 || len(m.free) != hugeSize-1 {
 		t.Errorf("%d large pages and %d small ones are free", len(m.huge), len(m.free))
 	}
 }
