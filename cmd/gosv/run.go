@@ -40,6 +40,7 @@ type runFlags struct {
 	detach    bool
 	started   func(vmm.VMM, *inspect.Guest) // called when the VM runs; may be nil
 	diag      diagFlags
+	gdb       bool
 	timing    bool
 	verbose   bool
 	debug     string
@@ -92,6 +93,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 	fl.StringVar(&f.kernel, "kernel", "", "another kernel than the one in gosv")
 	f.devices.add(fl)
 	f.diag.add(fl)
+	fl.BoolVar(&f.gdb, "gdb", false, "stop before the first instruction, for gdb: says how to connect")
 	fl.BoolVar(&f.timing, "boot-timing", false, "print when each stage of the boot was reached")
 	fl.BoolVar(&f.verbose, "verbose", false, "say which VMM runs it, and what the kernel finds on the machine")
 	fl.StringVar(&f.debug, "debug", "", "make the kernel fail on purpose: fault, double-fault, panic, hang or hang-off")
@@ -160,6 +162,9 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	m := &vmm.Machine{Name: f.name, Image: filepath.Join(dir, "app.img"), Memory: memory, CPUs: f.cpus, Devices: devices}
+	if f.gdb {
+		m.Debugger = filepath.Join(dir, "gdb")
+	}
 	token := rand.Text()[:4]
 	m.CmdLine = f.cmdline(token, tty)
 	if n := devices.Nets; len(n) > 0 && n[0].Address != "" {
@@ -192,6 +197,13 @@ func (f *runFlags) run(args []string) error {
 			f.note("without gosv its user-mode network has nobody behind: its %s is yours to make", network.TAP)
 		}
 		return nil
+	}
+	if f.gdb {
+		advice, err := gdbAdvice(m.Debugger, m.Kernel, app.spec.Program, f.devices.network())
+		if err != nil {
+			return err
+		}
+		f.note("%s", advice)
 	}
 	unlock, err := lockDisks(devices.Disks)
 	if err != nil {
@@ -302,6 +314,9 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 	}
 	switch f.vmm {
 	case "firecracker":
+		if f.gdb {
+			return nil, nil, errors.New("--gdb is for --vmm qemu: firecracker has no debugger's port")
+		}
 		if f.accel == "tcg" {
 			return nil, nil, errors.New("firecracker needs KVM: --accel tcg is for --vmm qemu")
 		}
@@ -321,7 +336,7 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 	if f.accel == "kvm" && kvm != nil && !f.dryRun {
 		return nil, nil, kvm
 	}
-	if f.vmm == "" && f.machine == "" && f.accel != "tcg" && kvm == nil {
+	if f.vmm == "" && f.machine == "" && !f.gdb && f.accel != "tcg" && kvm == nil {
 		if v, err := firecracker.New(f.cpuConfig, f.vmmArgs); err == nil {
 			return v, nil, nil
 		}

@@ -19,6 +19,10 @@ type Machine struct {
 	Memory  int // MiB
 	CPUs    int
 	Devices Devices
+
+	// Debugger is a socket, to be made, where the machine waits for gdb before its
+	// first instruction; "" for none. QEMU only.
+	Debugger string
 }
 
 // VMM is a program that runs machines.

@@ -48,6 +48,9 @@ func (q *QEMU) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 	if m.Name != "" {
 		argv = append(argv, "-name", m.Name)
 	}
+	if m.Debugger != "" {
+		argv = append(argv, "-S", "-chardev", "socket,id=gdb,server=on,wait=off,path="+m.Debugger, "-gdb", "chardev:gdb")
+	}
 	argv = q.devices(argv, m)
 	return vmm.Command{Argv: append(argv, q.Extra...)}, nil
 }
