@@ -1,9 +1,12 @@
 package test
 
 import (
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gosv/internal/vmm"
 )
@@ -53,4 +56,57 @@ func TestVsockFirecracker(t *testing.T) {
 	if got := b.run(t, 120, script+"exit 0\n"); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
+}
+
+// TestVsockQEMU: the same on every transport. The device is a process of its own,
+// vhost-device-vsock of rust-vmm.
+func TestVsockQEMU(t *testing.T) {
+	t.Parallel()
+	device, err := exec.LookPath("vhost-device-vsock")
+	if err != nil {
+		t.Skip("SKIPPED: no vhost-device-vsock on the PATH (cargo install vhost-device-vsock)")
+	}
+	peer, host := cProgram(t, glibc, "vsockpeer"), goProgram(t, "test/programs/vsockhost")
+	eachTransport(t, func(t *testing.T, tr *transport, cpus string) {
+		if tr.feature != version1 {
+			t.Skip("the device has no legacy interface")
+		}
+		dir, err := os.MkdirTemp("", "vsock") // without commas, and short
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		control, ports := filepath.Join(dir, "control"), filepath.Join(dir, "ports")
+		daemon(t, device, "--guest-cid", "3", "--socket", control, "--uds-path", ports)
+		daemon(t, host, "serve", ports+"_1024")
+		for _, path := range []string{control, ports + "_1024"} {
+			for deadline := time.Now().Add(bound); ; time.Sleep(10 * time.Millisecond) {
+				if _, err := os.Stat(path); err == nil {
+					break
+				} else if time.Now().After(deadline) {
+					t.Fatal(err)
+				}
+			}
+		}
+		m := append(tr.machine[:len(tr.machine):len(tr.machine)], "-c", cpus,
+			"--vmm-arg=-object", "--vmm-arg=memory-backend-memfd,id=memory,size=128M,share=on", "--vmm-arg=-machine", "--vmm-arg=memory-backend=memory",
+			"--vmm-arg=-chardev", "--vmm-arg=socket,id=vsock,path="+control,
+			"--vmm-arg=-device", "--vmm-arg="+strings.Join(append([]string{"vhost-user-vsock-" + tr.bus, "chardev=vsock"}, tr.options...), ","))
+		if r := run(t, m, options{}, peer, "connect", "2", "1024", "3", "100"); r.stdout != "well\n" || r.code != 0 {
+			t.Error(r)
+		}
+	})
+}
+
+// daemon runs a command until the test ends.
+func daemon(t *testing.T, argv ...string) {
+	t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
 }
