@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand"
 	"net"
 	"os"
@@ -134,6 +135,46 @@ func TestNet(t *testing.T) {
 		}
 		expect(t, run(t, append(m, "-c", cpus), options{}, prog), fmt.Sprintf("index 2, type 1, address 02:00:00:00:00:07, MTU %d, flags 0x1043\nover\n", mtu))
 	})
+}
+
+// TestNetLink: a cable is pulled out, and put in again.
+func TestNetLink(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "linkstate")
+	for i, tr := range transports {
+		if i != 0 && tr.name != "legacy mmio" && tr.name != "q35, modern" {
+			continue // the way to a change of the configuration is an interrupt's, which others test
+		}
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			_, flags := newWire(t)
+			dir, err := os.MkdirTemp("", "monitor")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			l, err := net.Listen("unix", filepath.Join(dir, "monitor"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			m := append(withNetwork(tr.with("net", "netdev=wire", "id=nic")), flags...)
+			m = append(m, "--vmm-arg=-chardev", "--vmm-arg=socket,id=monitor,path="+l.Addr().String(), "--vmm-arg=-mon", "--vmm-arg=monitor")
+			go func() { // off and on again, until the program has seen it and ends
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				go io.Copy(io.Discard, c)
+				for i := 0; err == nil; i++ {
+					_, err = fmt.Fprintf(c, "set_link nic %s\n", []string{"off", "on"}[i%2])
+					time.Sleep(200 * time.Millisecond)
+				}
+			}()
+			expect(t, run(t, m, options{}, prog), "in\nout\nin\n")
+		})
+	}
 }
 
 // TestNetFirecracker: a TAP device, by MMIO and by PCI.

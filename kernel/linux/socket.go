@@ -743,7 +743,7 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 		case soError:
 			v[0] = uint64(c.takeError())
 		case soAcceptconn:
-			if u, ok := s.(*unixSocket); ok && u.listening() {
+			if l, ok := s.(interface{ listening() bool }); ok && l.listening() {
 				v[0] = 1
 			}
 		case soSndbuf, soRcvbuf:

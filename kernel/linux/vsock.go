@@ -268,7 +268,7 @@ func (v *vsockets) Receive(t vsock.Transport, h *vsock.Header, data []byte) (kep
 	if h.Type == vsock.TypeStream {
 		s = v.find(t, h)
 	}
-	if s == nil {
+	if s == nil || s.kind != sockStream {
 		refuse(t, h)
 		return false
 	}

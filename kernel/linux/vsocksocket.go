@@ -143,11 +143,14 @@ func (s *vsockSocket) listen(t *Thread, backlog int) Errno {
 	return 0
 }
 
-func (s *vsockSocket) accept(t *Thread, f *File) (socket, Errno) {
+func (s *vsockSocket) listening() bool {
 	s.mu.Lock()
-	listening := s.state == vsockListening
-	s.mu.Unlock()
-	if !listening {
+	defer s.mu.Unlock()
+	return s.state == vsockListening
+}
+
+func (s *vsockSocket) accept(t *Thread, f *File) (socket, Errno) {
+	if !s.listening() {
 		return nil, EINVAL
 	}
 	var child *vsockSocket

@@ -54,6 +54,7 @@ func (n *Network) configure() {
 			flags: iffUp | iffBroadcast | iffRunning | iffMulticast | iffLowerUp,
 			mtu:   d.MTU(),
 			mac:   e.mac,
+			dev:   d,
 		}
 		if err := d.Start(e); err != nil {
 			n.config.Log("network: " + e.link.name + ": " + err.Error())

@@ -12,6 +12,7 @@ import (
 
 	"gosv/kernel/errno"
 	"gosv/kernel/linux"
+	"gosv/kernel/nic"
 )
 
 // link is a network device as Linux has it.
@@ -22,6 +23,17 @@ type link struct {
 	flags uint32 // IFF_ ...
 	mtu   int
 	mac   tcpip.LinkAddress // none of lo
+	dev   nic.Device        // nil of lo
+}
+
+// up says whether the cable is plugged in, and state the flags that go with it.
+func (l *link) up() bool { return l.dev == nil || l.dev.LinkUp() }
+
+func (l *link) state() uint32 {
+	if l.up() {
+		return l.flags
+	}
+	return l.flags &^ (iffRunning | iffLowerUp)
 }
 
 const (
@@ -176,7 +188,7 @@ func (n *Network) Interface(req uint32, r *[linux.IfreqSize]byte) errno.Errno {
 	addr := func(a tcpip.Address) { copy(u[:16], formatAddr(afInet, tcpip.FullAddress{Addr: a})) }
 	switch req {
 	case unix.SIOCGIFFLAGS:
-		le.PutUint16(u, uint16(l.flags))
+		le.PutUint16(u, uint16(l.state()))
 	case unix.SIOCGIFINDEX:
 		le.PutUint32(u, uint32(l.index))
 	case unix.SIOCGIFMTU:

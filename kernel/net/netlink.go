@@ -337,12 +337,15 @@ func (a *answer) link(l *link) {
 	h := make([]byte, unix.SizeofIfInfomsg)
 	le.PutUint16(h[2:], l.kind)
 	le.PutUint32(h[4:], uint32(l.index))
-	le.PutUint32(h[8:], l.flags)
+	le.PutUint32(h[8:], l.state())
 	a.put(h)
 	a.attr(unix.IFLA_IFNAME, append([]byte(l.name), 0))
 	a.attr(unix.IFLA_TXQLEN, int32Of(queueLength))
-	const unknown, up = 0, 6 // IF_OPER_UNKNOWN, IF_OPER_UP
+	const unknown, down, up = 0, 2, 6 // IF_OPER_UNKNOWN ...
 	state := byte(up)
+	if !l.up() {
+		state = down
+	}
 	mac, all := []byte(l.mac), []byte(header.EthernetBroadcastAddress)
 	if l.flags&iffLoopback != 0 {
 		state = unknown

@@ -225,6 +225,9 @@ func (n *Network) Attribute(name, file string) string {
 	case "addr_len":
 		return "6\n"
 	case "carrier":
+		if !l.up() {
+			return "0\n"
+		}
 		return "1\n"
 	case "flags":
 		const sysfs = 0x1 | 0x2 | 0x8 | 0x1000 // those that Linux shows there: IFF_UP, IFF_BROADCAST, IFF_LOOPBACK, IFF_MULTICAST
@@ -236,6 +239,9 @@ func (n *Network) Attribute(name, file string) string {
 	case "operstate":
 		if l.flags&iffLoopback != 0 {
 			return "unknown\n"
+		}
+		if !l.up() {
+			return "down\n"
 		}
 		return "up\n"
 	case "tx_queue_len":
