@@ -25,7 +25,7 @@ const helloLine = "Hello from a microVM"
 type bench struct {
 	dir                 string // for temporary files
 	gosv                string // paths
-	kernel              string
+	kernel, netKernel   string
 	micros, linuxMicros map[int]*micros // by number of CPUs
 	disks               diskRates
 	vsocks              vsocks
@@ -96,7 +96,14 @@ func newBench(dir string) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b, os.WriteFile(b.kernel, k, 0o644)
+	if err := os.WriteFile(b.kernel, k, 0o644); err != nil {
+		return nil, err
+	}
+	if k, err = image.Kernel(true); err != nil {
+		return nil, err
+	}
+	b.netKernel = filepath.Join(dir, "net.elf")
+	return b, os.WriteFile(b.netKernel, k, 0o644)
 }
 
 func run(pattern string, asJSON bool) error {

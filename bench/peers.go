@@ -9,18 +9,20 @@ type cells [len(peers)]string
 // The names of the rows that peers have numbers for. The others are those of
 // micro.c's operations.
 const (
-	bootGlibc  = "first line, C hello (glibc)"
-	bootMusl   = "first line, C hello (musl)"
-	bootGo     = "first line, Go hello"
-	exitsGo    = "Firecracker: VM exits, Go hello"
-	exitsGo4   = "Firecracker: VM exits, Go hello, 4 CPUs"
-	lifeC      = "Firecracker: VM's whole life, C hello (glibc)"
-	lifeGo     = "Firecracker: VM's whole life, Go hello"
-	sizeKernel = "kernel"
-	sizeGosv   = "bin/gosv, with the kernel in it"
-	sizeImage  = "application image, Go hello"
-	memoryC    = "least -m, C hello (glibc)"
-	memoryGo   = "least -m, Go hello"
+	bootGlibc     = "first line, C hello (glibc)"
+	bootMusl      = "first line, C hello (musl)"
+	bootGo        = "first line, Go hello"
+	exitsGo       = "Firecracker: VM exits, Go hello"
+	exitsGo4      = "Firecracker: VM exits, Go hello, 4 CPUs"
+	lifeC         = "Firecracker: VM's whole life, C hello (glibc)"
+	lifeGo        = "Firecracker: VM's whole life, Go hello"
+	sizeKernel    = "kernel"
+	sizeNetKernel = "kernel with the network"
+	bootWeb       = "first answer of a Go web server"
+	sizeGosv      = "bin/gosv, with the kernel in it"
+	sizeImage     = "application image, Go hello"
+	memoryC       = "least -m, C hello (glibc)"
+	memoryGo      = "least -m, Go hello"
 )
 
 // peerNotes says where the peers' numbers come from.

@@ -34,6 +34,8 @@ func rows() []row {
 		{name: lifeC, unit: unitRatio, budget: 0, measure: func(b *bench) (float64, string, error) { return b.linuxRatio(helloGlibc) }},
 		{name: lifeGo, unit: unitRatio, budget: 0, measure: func(b *bench) (float64, string, error) { return b.linuxRatio(helloGo) }},
 		{name: sizeKernel, unit: unitBytes, budget: 3_000_000, measure: func(b *bench) (float64, string, error) { return fileSize(b.kernel) }},
+		{name: sizeNetKernel, unit: unitBytes, budget: 6_000_000, measure: func(b *bench) (float64, string, error) { return fileSize(b.netKernel) }},
+		{name: bootWeb, unit: unitInstructions, budget: 2_500_000, measure: (*bench).firstAnswer},
 		{name: sizeGosv, unit: unitBytes, budget: 0, measure: func(b *bench) (float64, string, error) { return fileSize(b.gosv) }},
 		{name: sizeImage, unit: unitBytes, budget: 0, measure: (*bench).imageSize},
 		{name: memoryC, unit: unitMiB, budget: 8, measure: func(b *bench) (float64, string, error) { return b.leastMemory(helloGlibc) }},
