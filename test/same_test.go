@@ -149,7 +149,7 @@ func TestWorkingDirectory(t *testing.T) {
 
 func TestStdin(t *testing.T) {
 	t.Parallel()
-	binary := make([]byte, 1<<20)
+	binary := make([]byte, 256<<10)
 	for i := range binary {
 		binary[i] = byte(i * i >> 3)
 	}
