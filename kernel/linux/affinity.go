@@ -173,8 +173,8 @@ func (t *Thread) cpu() int {
 }
 
 func sysSchedGetaffinity(t *Thread, a *Args) (uintptr, Errno) {
-	n := a.Arg2()
-	if n*8 < uintptr(metal.CPUs()) || n&7 != 0 {
+	n := a.Int2()
+	if uintptr(uint32(n*8)) < uintptr(metal.CPUs()) || n&7 != 0 {
 		return 0, EINVAL
 	}
 	of, err := t.schedThread(a.Arg1())

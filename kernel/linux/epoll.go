@@ -73,7 +73,7 @@ func sysEpollCreate(t *Thread, a *Args) (uintptr, Errno) {
 	return t.epollCreate(0)
 }
 
-func sysEpollCreate1(t *Thread, a *Args) (uintptr, Errno) { return t.epollCreate(a.Arg1()) }
+func sysEpollCreate1(t *Thread, a *Args) (uintptr, Errno) { return t.epollCreate(a.Int1()) }
 
 func (t *Thread) epollCreate(flags uintptr) (uintptr, Errno) {
 	if flags&^oCloexec != 0 {
@@ -424,14 +424,14 @@ func (t *Thread) epollWait(fd, addr, n uintptr, deadline uint64) (uintptr, Errno
 }
 
 func sysEpollWait(t *Thread, a *Args) (uintptr, Errno) {
-	return t.epollWait(a.Arg1(), a.Arg2(), a.Arg3(), deadlineMS(int32(a.Arg4())))
+	return t.epollWait(a.Arg1(), a.Arg2(), a.Int3(), deadlineMS(int32(a.Arg4())))
 }
 
 func sysEpollPwait(t *Thread, a *Args) (uintptr, Errno) {
 	if err := t.withMask(a.Arg5(), a.Arg6()); err != 0 {
 		return 0, err
 	}
-	return t.epollWait(a.Arg1(), a.Arg2(), a.Arg3(), deadlineMS(int32(a.Arg4())))
+	return t.epollWait(a.Arg1(), a.Arg2(), a.Int3(), deadlineMS(int32(a.Arg4())))
 }
 
 func sysEpollPwait2(t *Thread, a *Args) (uintptr, Errno) {
@@ -442,5 +442,5 @@ func sysEpollPwait2(t *Thread, a *Args) (uintptr, Errno) {
 	if err := t.withMask(a.Arg5(), a.Arg6()); err != 0 {
 		return 0, err
 	}
-	return t.epollWait(a.Arg1(), a.Arg2(), a.Arg3(), deadline)
+	return t.epollWait(a.Arg1(), a.Arg2(), a.Int3(), deadline)
 }

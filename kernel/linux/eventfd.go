@@ -21,7 +21,7 @@ const maxEvents = 1<<64 - 2
 
 func sysEventfd(t *Thread, a *Args) (uintptr, Errno) { return t.eventfd(a.Arg1(), 0) }
 func sysEventfd2(t *Thread, a *Args) (uintptr, Errno) {
-	return t.eventfd(a.Arg1(), a.Arg2())
+	return t.eventfd(a.Arg1(), a.Int2())
 }
 
 func (t *Thread) eventfd(count, flags uintptr) (uintptr, Errno) {
@@ -176,7 +176,7 @@ type timerFD struct {
 }
 
 func sysTimerfdCreate(t *Thread, a *Args) (uintptr, Errno) {
-	clock, flags := a.Arg1(), a.Arg2()
+	clock, flags := a.Int1(), a.Int2()
 	if flags&^(oNonblock|oCloexec) != 0 || clock != clockRealtime && clock != clockMonotonic && clock != clockBoottime {
 		return 0, EINVAL
 	}
@@ -256,7 +256,7 @@ func sysTimerfdSettime(t *Thread, a *Args) (uintptr, Errno) {
 	if err := copyIn(t, &s, a.Arg3()); err != 0 {
 		return 0, err
 	}
-	if a.Arg2()&^(absolute|cancelOnSet) != 0 {
+	if a.Int2()&^(absolute|cancelOnSet) != 0 {
 		return 0, EINVAL
 	}
 	for _, v := range s {
@@ -275,16 +275,16 @@ func sysTimerfdSettime(t *Thread, a *Args) (uintptr, Errno) {
 	timers.set.Remove(&d.watcher)
 	d.mu.Lock()
 	d.timer.disarm()
-	d.expired, d.interval, d.canceled, d.flags = 0, s[0].ns(), false, a.Arg2()
-	d.wall = d.realtime && a.Arg2()&absolute != 0
+	d.expired, d.interval, d.canceled, d.flags = 0, s[0].ns(), false, a.Int2()
+	d.wall = d.realtime && a.Int2()&absolute != 0
 	if d.next = s[1].ns(); d.next != 0 {
-		if a.Arg2()&absolute == 0 {
+		if a.Int2()&absolute == 0 {
 			d.next += metal.Now()
 		}
 		d.arm()
 	}
 	d.mu.Unlock()
-	if d.wall && a.Arg2()&cancelOnSet != 0 {
+	if d.wall && a.Int2()&cancelOnSet != 0 {
 		timers.set.Add(&d.watcher)
 	}
 	if p := a.Arg4(); p != 0 {

@@ -15,7 +15,7 @@ func sysFcntl(t *Thread, a *Args) (uintptr, Errno) {
 		addSeals, getSeals                = 1033, 1034
 		fdCloexec                         = 1
 	)
-	fd, cmd, arg := a.Arg1(), a.Arg2(), a.Arg3()
+	fd, cmd, arg := a.Arg1(), a.Int2(), a.Arg3()
 	f, err := t.file(fd)
 	if err != 0 {
 		return 0, err

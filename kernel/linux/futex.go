@@ -99,7 +99,7 @@ const (
 )
 
 func sysFutex(t *Thread, a *Args) (uintptr, Errno) {
-	addr, op, val := a.Arg1(), a.Arg2(), uint32(a.Arg3())
+	addr, op, val := a.Arg1(), a.Int2(), uint32(a.Arg3())
 	cmd := op &^ (futexPrivate | futexRealtime)
 	private := op&futexPrivate != 0
 	deadline := uint64(never)

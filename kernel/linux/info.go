@@ -153,34 +153,46 @@ func sysWait4(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysWaitid(t *Thread, a *Args) (uintptr, Errno) {
+	err := t.waitid(a)
+	if p := a.Arg3(); p != 0 { // whatever the error is; but for what its first words are padded with
+		for _, at := range [2]uintptr{p, p + 16} {
+			if err := copyOut(t, at, &[3]int32{}); err != 0 {
+				return 0, err
+			}
+		}
+	}
+	return 0, err
+}
+
+func (t *Thread) waitid(a *Args) Errno {
 	const all, one, group, pidfd = 0, 1, 2, 3
 	options := uint32(a.Arg4())
 	if options&^uint32(waitNoHang|waitNoWait|waitExited|waitStopped|waitContinued|waitThreads) != 0 ||
 		options&(waitExited|waitStopped|waitContinued) == 0 {
-		return 0, EINVAL
+		return EINVAL
 	}
 	id := int32(a.Arg2())
 	switch int32(a.Arg1()) {
 	case all:
 	case one:
 		if id <= 0 {
-			return 0, EINVAL
+			return EINVAL
 		}
 	case group:
 		if id < 0 {
-			return 0, EINVAL
+			return EINVAL
 		}
 	case pidfd:
 		if id < 0 {
-			return 0, EINVAL
+			return EINVAL
 		}
 		if _, err := t.pidfd(uintptr(id)); err != 0 {
-			return 0, err
+			return err
 		}
 	default:
-		return 0, EINVAL
+		return EINVAL
 	}
-	return 0, ECHILD
+	return ECHILD
 }
 
 func sysPersonality(t *Thread, a *Args) (uintptr, Errno) {

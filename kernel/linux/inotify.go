@@ -93,7 +93,7 @@ func (e *inotifyEvent) size() int {
 
 func sysInotifyInit(t *Thread, a *Args) (uintptr, Errno) { return t.inotifyInit(0) }
 func sysInotifyInit1(t *Thread, a *Args) (uintptr, Errno) {
-	return t.inotifyInit(a.Arg1())
+	return t.inotifyInit(a.Int1())
 }
 
 func (t *Thread) inotifyInit(flags uintptr) (uintptr, Errno) {

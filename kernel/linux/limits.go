@@ -113,22 +113,22 @@ func (p *Process) limitCPU(v rlimit) {
 const maxOpenFiles = 1 << 20
 
 func sysGetrlimit(t *Thread, a *Args) (uintptr, Errno) {
-	if a.Arg1() >= numLimits {
+	if a.Int1() >= numLimits {
 		return 0, EINVAL
 	}
-	v := t.proc.limits.get(int(a.Arg1()))
+	v := t.proc.limits.get(int(a.Int1()))
 	return 0, copyOut(t, a.Arg2(), &v)
 }
 
 func sysSetrlimit(t *Thread, a *Args) (uintptr, Errno) {
-	if a.Arg1() >= numLimits {
+	if a.Int1() >= numLimits {
 		return 0, EINVAL
 	}
 	var v rlimit
 	if err := copyIn(t, &v, a.Arg2()); err != 0 {
 		return 0, err
 	}
-	return 0, t.setLimit(t.proc, int(a.Arg1()), v)
+	return 0, t.setLimit(t.proc, int(a.Int1()), v)
 }
 
 func sysPrlimit(t *Thread, a *Args) (uintptr, Errno) {

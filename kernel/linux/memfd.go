@@ -26,7 +26,7 @@ const (
 
 func sysMemfdCreate(t *Thread, a *Args) (uintptr, Errno) {
 	const cloexec, allowSealing, noExecSeal, exec = 1, 2, 8, 16
-	flags := a.Arg2()
+	flags := a.Int2()
 	if flags&^(cloexec|allowSealing|noExecSeal|exec) != 0 || flags&(noExecSeal|exec) == noExecSeal|exec {
 		return 0, EINVAL
 	}

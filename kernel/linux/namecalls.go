@@ -64,7 +64,7 @@ func sysLink(t *Thread, a *Args) (uintptr, Errno) {
 	return t.link(cwdFD, a.Arg1(), cwdFD, a.Arg2(), 0)
 }
 func sysLinkat(t *Thread, a *Args) (uintptr, Errno) {
-	return t.link(a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4(), a.Arg5())
+	return t.link(a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4(), a.Int5())
 }
 
 func (t *Thread) link(fromfd, from, tofd, to, flags uintptr) (uintptr, Errno) {
@@ -91,7 +91,7 @@ func (t *Thread) link(fromfd, from, tofd, to, flags uintptr) (uintptr, Errno) {
 func sysUnlink(t *Thread, a *Args) (uintptr, Errno) { return t.unlink(cwdFD, a.Arg1(), 0) }
 func sysRmdir(t *Thread, a *Args) (uintptr, Errno)  { return t.unlink(cwdFD, a.Arg1(), atRemoveDir) }
 func sysUnlinkat(t *Thread, a *Args) (uintptr, Errno) {
-	return t.unlink(a.Arg1(), a.Arg2(), a.Arg3())
+	return t.unlink(a.Arg1(), a.Arg2(), a.Int3())
 }
 
 func (t *Thread) unlink(dirfd, addr, flags uintptr) (uintptr, Errno) {
@@ -115,7 +115,7 @@ func sysRenameat(t *Thread, a *Args) (uintptr, Errno) {
 	return t.rename(a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4(), 0)
 }
 func sysRenameat2(t *Thread, a *Args) (uintptr, Errno) {
-	return t.rename(a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4(), a.Arg5())
+	return t.rename(a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4(), a.Int5())
 }
 
 func (t *Thread) rename(fromfd, from, tofd, to, flags uintptr) (uintptr, Errno) {
@@ -216,10 +216,10 @@ func sysFchown(t *Thread, a *Args) (uintptr, Errno) {
 	return t.withOpenInode(a.Arg1(), event, change)
 }
 func sysFchownat(t *Thread, a *Args) (uintptr, Errno) {
-	if a.Arg5()&^(atSymlinkNofollow|atEmptyPath) != 0 {
+	if a.Int5()&^(atSymlinkNofollow|atEmptyPath) != 0 {
 		return 0, EINVAL
 	}
-	return t.chown(a.Arg1(), a.Arg2(), a.Arg5(), a.Arg3(), a.Arg4())
+	return t.chown(a.Arg1(), a.Arg2(), a.Int5(), a.Arg3(), a.Arg4())
 }
 
 func sysTruncate(t *Thread, a *Args) (uintptr, Errno) {
@@ -381,7 +381,7 @@ func sysUtimensat(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, err
 		}
 	}
-	return t.setTimesOf(a.Arg1(), a.Arg2(), a.Arg4(), ts)
+	return t.setTimesOf(a.Arg1(), a.Arg2(), a.Int4(), ts)
 }
 
 // setTimesOf sets the times of a path, or without one of an open file.

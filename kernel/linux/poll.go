@@ -89,6 +89,9 @@ func (t *Thread) doPoll(addr, n uintptr, deadline uint64) (uintptr, Errno) {
 	if uint64(n) > t.proc.limit(rlimitNofile) {
 		return 0, EINVAL
 	}
+	if !userRange(addr, 0) { // even if there are none
+		return 0, EFAULT
+	}
 	fds := make([]pollFD, n)
 	if err := copyInSlice(t, fds, addr); err != 0 {
 		return 0, err
@@ -164,7 +167,7 @@ func (t *Thread) tellRest(addr uintptr, deadline uint64) {
 }
 
 func sysPoll(t *Thread, a *Args) (uintptr, Errno) {
-	return t.pollUntil(a.Arg1(), a.Arg2(), deadlineMS(int32(a.Arg3())))
+	return t.pollUntil(a.Arg1(), a.Int2(), deadlineMS(int32(a.Arg3())))
 }
 
 func (t *Thread) pollUntil(addr, n uintptr, deadline uint64) (uintptr, Errno) {
@@ -199,7 +202,7 @@ func sysPpoll(t *Thread, a *Args) (uintptr, Errno) {
 	if err := t.withMask(a.Arg4(), a.Arg5()); err != 0 {
 		return 0, err
 	}
-	n, err := t.doPoll(a.Arg1(), a.Arg2(), deadline)
+	n, err := t.doPoll(a.Arg1(), a.Int2(), deadline)
 	t.tellRest(a.Arg3(), deadline)
 	if err == eRestartSys {
 		err = eRestartNoHand

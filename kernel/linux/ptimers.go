@@ -177,7 +177,7 @@ func sysSetitimer(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, EINVAL
 		}
 	}
-	kind := a.Arg1()
+	kind := a.Int1()
 	if kind > itimerProf {
 		return 0, EINVAL
 	}
@@ -195,7 +195,7 @@ func sysSetitimer(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysGetitimer(t *Thread, a *Args) (uintptr, Errno) {
-	kind := a.Arg1()
+	kind := a.Int1()
 	if kind > itimerProf {
 		return 0, EINVAL
 	}

@@ -101,12 +101,17 @@ func (t *Thread) writeFile(f *File, u *userIO) (int, Errno) {
 	return n, err
 }
 
-// mayPosition says whether f can be read, or written, at an offset.
-func (f *File) mayPosition(write bool) Errno {
+// hasPosition says whether f is of a kind that is read and written at offsets.
+func (f *File) hasPosition() bool {
 	_, ok := f.io.(*inodeFile)
 	_, seekable := f.io.(seeker)
+	return ok || seekable
+}
+
+// mayPosition says whether f can be read, or written, at an offset.
+func (f *File) mayPosition(write bool) Errno {
 	switch {
-	case !ok && !seekable:
+	case !f.hasPosition():
 		return ESPIPE
 	case write && !f.canWrite() || !write && !f.canRead():
 		return EBADF
@@ -160,8 +165,8 @@ func (t *Thread) bufferAt(a *Args, write bool) (uintptr, Errno) {
 func sysPreadv(t *Thread, a *Args) (uintptr, Errno)  { return t.vectorAt(a, false, false, 0) }
 func sysPwritev(t *Thread, a *Args) (uintptr, Errno) { return t.vectorAt(a, true, false, 0) }
 
-func sysPreadv2(t *Thread, a *Args) (uintptr, Errno)  { return t.vectorAt(a, false, true, a.Arg6()) }
-func sysPwritev2(t *Thread, a *Args) (uintptr, Errno) { return t.vectorAt(a, true, true, a.Arg6()) }
+func sysPreadv2(t *Thread, a *Args) (uintptr, Errno)  { return t.vectorAt(a, false, true, a.Int6()) }
+func sysPwritev2(t *Thread, a *Args) (uintptr, Errno) { return t.vectorAt(a, true, true, a.Int6()) }
 
 // vectorAt is preadv and its kin; the offset's upper half in the fifth argument means
 // nothing on 64-bit machines. The second versions take -1 for the file's position,
@@ -181,6 +186,9 @@ func (t *Thread) vectorAt(a *Args, write, second bool, flags uintptr) (uintptr, 
 		return 0, EINVAL
 	}
 	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
+		if !here && !f.hasPosition() {
+			return 0, ESPIPE
+		}
 		u, err := t.vector(a.Arg2(), a.Arg3())
 		if err != 0 {
 			return 0, err
@@ -189,8 +197,6 @@ func (t *Thread) vectorAt(a *Args, write, second bool, flags uintptr) (uintptr, 
 		io, isInode := f.io.(*inodeFile)
 		_, isPipe := f.io.(*pipeEnd)
 		switch {
-		case !here && isPipe:
-			return 0, ESPIPE
 		case write && !f.canWrite() || !write && !f.canRead():
 			return 0, EBADF
 		case u.left == 0 && (here || isInode):

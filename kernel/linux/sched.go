@@ -237,7 +237,7 @@ func (t *Thread) niceThread(which, who uintptr) (*Thread, Errno) {
 }
 
 func sysGetpriority(t *Thread, a *Args) (uintptr, Errno) {
-	of, err := t.niceThread(a.Arg1(), a.Arg2())
+	of, err := t.niceThread(a.Int1(), a.Arg2())
 	if err != 0 {
 		return 0, err
 	}
@@ -247,7 +247,7 @@ func sysGetpriority(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysSetpriority(t *Thread, a *Args) (uintptr, Errno) {
-	of, err := t.niceThread(a.Arg1(), a.Arg2())
+	of, err := t.niceThread(a.Int1(), a.Arg2())
 	if err != 0 {
 		return 0, err
 	}

@@ -5,7 +5,7 @@ import "unsafe"
 const sigSetSize = unsafe.Sizeof(sigSet(0))
 
 func sysRtSigaction(t *Thread, a *Args) (uintptr, Errno) {
-	sig := int(a.Arg1())
+	sig := int(a.Int1())
 	if a.Arg4() != sigSetSize || sig < 1 || sig > numSig {
 		return 0, EINVAL
 	}

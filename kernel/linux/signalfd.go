@@ -14,7 +14,7 @@ func sysSignalfd(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysSignalfd4(t *Thread, a *Args) (uintptr, Errno) {
-	return t.signalfd(int32(a.Arg1()), a.Arg2(), a.Arg3(), a.Arg4())
+	return t.signalfd(int32(a.Arg1()), a.Arg2(), a.Arg3(), a.Int4())
 }
 
 func (t *Thread) signalfd(fd int32, addr, size, flags uintptr) (uintptr, Errno) {

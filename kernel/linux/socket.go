@@ -94,7 +94,8 @@ const (
 	msgErrqueue     = 0x2000
 	msgNosignal     = 0x4000
 	msgCmsgCloexec  = 0x40000000
-	sockAddrMost    = 128 // sizeof(struct sockaddr_storage)
+	msgCmsgCompat   = 0x80000000 // of the kernel's own
+	sockAddrMost    = 128        // sizeof(struct sockaddr_storage)
 	defaultSockBuf  = 212992
 	leastSockBuf    = 4608 // SOCK_MIN_SNDBUF
 	leastReceiveBuf = 2304
@@ -215,7 +216,7 @@ func (t *Thread) withSocket(fd uintptr, do func(f *File, s socket) (int, Errno))
 
 // copyInAddr reads a socket address, nil if there is none.
 func (t *Thread) copyInAddr(addr, n uintptr) ([]byte, Errno) {
-	if int32(n) < 0 || n > sockAddrMost {
+	if n = uintptr(uint32(n)); n > sockAddrMost {
 		return nil, EINVAL
 	}
 	b := make([]byte, uint32(n))
@@ -390,6 +391,9 @@ func (t *Thread) copyInMsg(addr uintptr) (h msgHdr, u *userIO, err Errno) {
 }
 
 func sysSendmsg(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Int3()&msgCmsgCompat != 0 {
+		return 0, EINVAL
+	}
 	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
 		return t.sendMessage(f, s, a.Arg2(), uintptr(uint32(a.Arg3())))
 	})
@@ -423,6 +427,9 @@ func (t *Thread) sendMessage(f *File, s socket, addr, flags uintptr) (int, Errno
 }
 
 func sysRecvmsg(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Int3()&msgCmsgCompat != 0 {
+		return 0, EINVAL
+	}
 	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
 		return t.receiveMessage(f, s, a.Arg2(), uintptr(uint32(a.Arg3())))
 	})
@@ -461,12 +468,18 @@ type mmsgHdr struct {
 }
 
 func sysSendmmsg(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Int4()&msgCmsgCompat != 0 {
+		return 0, EINVAL
+	}
 	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
 		return t.eachMessage(a, func(at uintptr) (int, Errno) { return t.sendMessage(f, s, at, uintptr(uint32(a.Arg4()))) })
 	})
 }
 
 func sysRecvmmsg(t *Thread, a *Args) (uintptr, Errno) {
+	if a.Int4()&msgCmsgCompat != 0 {
+		return 0, EINVAL
+	}
 	const waitForOne = 0x10000
 	deadline, err := t.deadlineTS(a.Arg5())
 	if err != 0 {

@@ -193,11 +193,14 @@ func sysCopyFileRange(t *Thread, a *Args) (uintptr, Errno) {
 			if err != 0 {
 				return 0, err
 			}
-			n, err := t.copyRange(dst, src, a.Arg5(), a.Arg6())
-			if err == 0 {
-				err = t.done(src, a.Arg2(), 0)
+			n, err := t.copyRange(dst, src, a.Arg5(), a.Int6())
+			if err != 0 || n == 0 {
+				return n, err
 			}
-			return n, t.done(dst, a.Arg4(), err)
+			if err = t.done(src, a.Arg2(), 0); err == 0 {
+				err = t.done(dst, a.Arg4(), 0)
+			}
+			return n, err
 		})
 		return int(n), err
 	})
@@ -252,7 +255,7 @@ func sysSplice(t *Thread, a *Args) (uintptr, Errno) {
 	if a.Arg5() == 0 {
 		return 0, 0
 	}
-	if a.Arg6()&^spliceKnown != 0 {
+	if a.Int6()&^spliceKnown != 0 {
 		return 0, EINVAL
 	}
 	return t.twoFiles(a.Arg1(), a.Arg3(), func(in, out *File) (int, Errno) {
@@ -269,7 +272,7 @@ func sysSplice(t *Thread, a *Args) (uintptr, Errno) {
 		if err != 0 {
 			return 0, err
 		}
-		wait := a.Arg6()&spliceNonblock == 0
+		wait := a.Int6()&spliceNonblock == 0
 		n := int(min(a.Arg5(), maxRW))
 		switch {
 		case fromPipe && toPipe:
@@ -289,7 +292,7 @@ func sysSplice(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysTee(t *Thread, a *Args) (uintptr, Errno) {
-	if a.Arg4()&^spliceKnown != 0 {
+	if a.Int4()&^spliceKnown != 0 {
 		return 0, EINVAL
 	}
 	if a.Arg3() == 0 {
@@ -301,7 +304,7 @@ func sysTee(t *Thread, a *Args) (uintptr, Errno) {
 		if !ok || !ok2 {
 			return 0, EINVAL
 		}
-		wait := a.Arg4()&spliceNonblock == 0 && !in.nonblock() && !out.nonblock()
+		wait := a.Int4()&spliceNonblock == 0 && !in.nonblock() && !out.nonblock()
 		return t.pipeToPipe(to.p, from.p, int(min(a.Arg3(), maxRW)), wait, false)
 	})
 }
@@ -412,7 +415,7 @@ func (f *File) splices() bool { return f.io.attr().Mode&fs.TypeMask != 0 }
 // sysVmsplice is vmsplice(2). The pages stay the program's: they are copied, which
 // only shows if it changes them before they are read.
 func sysVmsplice(t *Thread, a *Args) (uintptr, Errno) {
-	if a.Arg4()&^spliceKnown != 0 {
+	if a.Int4()&^spliceKnown != 0 {
 		return 0, EINVAL
 	}
 	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
@@ -427,7 +430,7 @@ func sysVmsplice(t *Thread, a *Args) (uintptr, Errno) {
 		case !ok:
 			return 0, EBADF
 		}
-		wait := a.Arg4()&spliceNonblock == 0
+		wait := a.Int4()&spliceNonblock == 0
 		if e.writes {
 			return t.memoryToPipe(e.p, u, wait)
 		}

@@ -59,10 +59,10 @@ func sysLstat(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func sysNewfstatat(t *Thread, a *Args) (uintptr, Errno) {
-	if a.Arg4()&^(atSymlinkNofollow|atNoAutomount|atEmptyPath|atStatxSync) != 0 {
+	if a.Int4()&^(atSymlinkNofollow|atNoAutomount|atEmptyPath|atStatxSync) != 0 {
 		return 0, EINVAL
 	}
-	return t.statPath(a.Arg1(), a.Arg2(), a.Arg4(), a.Arg3())
+	return t.statPath(a.Arg1(), a.Arg2(), a.Int4(), a.Arg3())
 }
 
 func sysFstat(t *Thread, a *Args) (uintptr, Errno) {
@@ -99,7 +99,7 @@ type statxBuf struct {
 
 func sysStatx(t *Thread, a *Args) (uintptr, Errno) {
 	const basic, btime, mountID, reserved = 0x7ff, 0x800, 0x1000, 0x80000000
-	flags := a.Arg3()
+	flags := a.Int3()
 	if flags&^(atSymlinkNofollow|atNoAutomount|atEmptyPath|atStatxSync) != 0 || flags&atStatxSync == atStatxSync ||
 		a.Arg4()&reserved != 0 {
 		return 0, EINVAL
@@ -127,12 +127,12 @@ func sysStatx(t *Thread, a *Args) (uintptr, Errno) {
 func major(dev uint64) uint32 { return uint32(dev >> 8 & 0xfff) }
 func minor(dev uint64) uint32 { return uint32(dev&0xff | dev>>12&0xfff00) }
 
-func sysAccess(t *Thread, a *Args) (uintptr, Errno) { return t.access(cwdFD, a.Arg1(), a.Arg2(), 0) }
+func sysAccess(t *Thread, a *Args) (uintptr, Errno) { return t.access(cwdFD, a.Arg1(), a.Int2(), 0) }
 func sysFaccessat(t *Thread, a *Args) (uintptr, Errno) {
-	return t.access(a.Arg1(), a.Arg2(), a.Arg3(), 0)
+	return t.access(a.Arg1(), a.Arg2(), a.Int3(), 0)
 }
 func sysFaccessat2(t *Thread, a *Args) (uintptr, Errno) {
-	return t.access(a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4())
+	return t.access(a.Arg1(), a.Arg2(), a.Int3(), a.Int4())
 }
 
 // access checks permissions, those of the real ids unless asked for the effective

@@ -34,7 +34,7 @@ func sysSyncFileRange(t *Thread, a *Args) (uintptr, Errno) {
 	const known = 7
 	off, n := int64(a.Arg2()), int64(a.Arg3())
 	return t.withFile(a.Arg1(), func(f *File) (int, Errno) {
-		if a.Arg4()&^known != 0 || off < 0 || n < 0 || off+n < 0 {
+		if a.Int4()&^known != 0 || off < 0 || n < 0 || off+n < 0 {
 			return 0, EINVAL
 		}
 		if _, ok := f.io.(*inodeFile); !ok {

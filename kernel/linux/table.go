@@ -12,6 +12,15 @@ func (a *Args) Arg4() uintptr { return a.R10 }
 func (a *Args) Arg5() uintptr { return a.R8 }
 func (a *Args) Arg6() uintptr { return a.R9 }
 
+// Int1 to Int6 are arguments that Linux takes for an int: what is in the upper half of
+// the register does not matter.
+func (a *Args) Int1() uintptr { return uintptr(uint32(a.Arg1())) }
+func (a *Args) Int2() uintptr { return uintptr(uint32(a.Arg2())) }
+func (a *Args) Int3() uintptr { return uintptr(uint32(a.Arg3())) }
+func (a *Args) Int4() uintptr { return uintptr(uint32(a.Arg4())) }
+func (a *Args) Int5() uintptr { return uintptr(uint32(a.Arg5())) }
+func (a *Args) Int6() uintptr { return uintptr(uint32(a.Arg6())) }
+
 // call is a system call. desc tells its name, how strace prints its arguments
 // (the words are explained in internal/strace), and how much of it there is:
 //

@@ -230,7 +230,7 @@ func (s *unixSocket) append(m *message, addr []byte) int {
 	}
 	old := len(p.data)
 	n := m.Get(p.data[old:min(cap(p.data), old+m.left)])
-	if n == 0 {
+	if n == 0 || m.fault { // a part that ends early is none
 		return 0
 	}
 	p.data = p.data[:old+n]

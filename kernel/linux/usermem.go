@@ -152,7 +152,7 @@ type iovec struct{ base, len uintptr }
 // in user memory, lengths not negative, the total cut at 2 GiB less a page.
 // Up to len(few) of them need no allocation.
 func (t *Thread) copyInIOVecs(addr, n uintptr, few *[8]iovec) ([]iovec, uintptr, Errno) {
-	if n > maxIOV {
+	if n = uintptr(uint32(n)); n > maxIOV { // as Linux has it
 		return nil, 0, EINVAL
 	}
 	v := few[:]

@@ -45,7 +45,7 @@ func (t *Thread) xattr(a *Args, flags uintptr, changes, sets bool) (uintptr, Err
 		f.Release()
 	}
 	const create, replace = 1, 2
-	if sets && a.Arg5()&^(create|replace) != 0 {
+	if sets && a.Int5()&^(create|replace) != 0 {
 		return 0, EINVAL
 	}
 	name, err := t.copyInString(a.Arg2(), maxXattrName+1, ERANGE)

@@ -4,6 +4,7 @@
 //
 //	calls FAMILY FROM TO N         sequences of N calls, from seeds FROM to TO-1
 //	calls replay FAMILY HEX ...    sequences whose choices are these bytes
+//	calls sweep FAMILY ...         each call with everything that can be wrong
 //
 // Each sequence works in a directory of its own, made in the working directory,
 // which is its root.
@@ -35,11 +36,19 @@ func main() {
 }
 
 func run(out *bufio.Writer, args []string) error {
-	if len(args) < 2 || args[0] != "replay" && len(args) != 4 {
-		return fmt.Errorf("calls FAMILY FROM TO N, or calls replay FAMILY HEX ...")
+	if len(args) < 2 || args[0] != "replay" && args[0] != "sweep" && len(args) != 4 {
+		return fmt.Errorf("calls FAMILY FROM TO N, calls replay FAMILY HEX ..., or calls sweep FAMILY ...")
 	}
 	if err := outside(); err != nil {
 		return err
+	}
+	if args[0] == "sweep" {
+		for _, name := range args[1:] {
+			if err := sweep(out, name, families[name]); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if args[0] == "replay" {
 		for args = args[1:]; len(args) >= 2; args = args[2:] {
