@@ -24,6 +24,11 @@ func (b *bench) machine(img string, cpus int) *vmm.Machine {
 // bootInstructions counts the guest's instructions from the start of the VM to
 // the end of p's first line, firmware included, with tools/icount.
 func (b *bench) bootInstructions(p program) (float64, string, error) {
+	return b.bootWith(p, vmm.Devices{})
+}
+
+// bootWith is bootInstructions of a VM with devices.
+func (b *bench) bootWith(p program, d vmm.Devices) (float64, string, error) {
 	q, err := qemu.New("tcg", "microvm", nil)
 	if err != nil {
 		return 0, "", skip(err.Error())
@@ -32,7 +37,9 @@ func (b *bench) bootInstructions(p program) (float64, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	cmd, err := q.Command(b.machine(img, 1), b.dir)
+	m := b.machine(img, 1)
+	m.Devices = d
+	cmd, err := q.Command(m, b.dir)
 	if err != nil {
 		return 0, "", err
 	}
@@ -56,6 +63,40 @@ func (b *bench) bootInstructions(p program) (float64, string, error) {
 	}
 	slices.Sort(runs)
 	return runs[len(runs)/2], "", nil
+}
+
+// someDevices are a disk, a network and entropy.
+func (b *bench) someDevices(tap string) (vmm.Devices, error) {
+	disk := filepath.Join(b.dir, "some.raw")
+	return vmm.Devices{Disks: []vmm.Disk{{Path: disk}}, Nets: []vmm.Net{{TAP: tap}}, RNG: true}, os.WriteFile(disk, make([]byte, 1<<20), 0o644)
+}
+
+// deviceInstructions counts what devices that nobody uses add to p's boot, deviceExits
+// what they add to its whole life on Firecracker.
+func (b *bench) deviceInstructions(p program) (float64, string, error) {
+	d, err := b.someDevices("")
+	if err != nil {
+		return 0, "", err
+	}
+	return more(func() (float64, string, error) { return b.bootWith(p, d) }, func() (float64, string, error) { return b.bootInstructions(p) })
+}
+
+func (b *bench) deviceExits(p program) (float64, string, error) {
+	d, err := b.someDevices("tap0")
+	if err != nil {
+		return 0, "", err
+	}
+	return more(func() (float64, string, error) { return b.exitsWith(p, 1, d) }, func() (float64, string, error) { return b.firecrackerExits(p, 1) })
+}
+
+// more is how much more than without there is with.
+func more(with, without func() (float64, string, error)) (float64, string, error) {
+	v, _, err := with()
+	if err != nil {
+		return 0, "", err
+	}
+	less, _, err := without()
+	return v - less, "", err
 }
 
 // parseCounts returns the count at the end of a console line from icount's

@@ -53,11 +53,18 @@ func (b *bench) kvmbox(flags []string, vmm string, argv []string) (string, error
 // firecrackerExits counts the VM exits of p's whole life on Firecracker, but for
 // those that the host's own interrupts cause.
 func (b *bench) firecrackerExits(p program, cpus int) (float64, string, error) {
+	return b.exitsWith(p, cpus, vmm.Devices{})
+}
+
+// exitsWith is firecrackerExits of a VM with devices.
+func (b *bench) exitsWith(p program, cpus int, d vmm.Devices) (float64, string, error) {
 	img, err := b.image(p)
 	if err != nil {
 		return 0, "", err
 	}
-	argv, err := b.firecracker(b.machine(img, cpus), "exits")
+	m := b.machine(img, cpus)
+	m.Devices = d
+	argv, err := b.firecracker(m, "exits")
 	if err != nil {
 		return 0, "", err
 	}
