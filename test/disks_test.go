@@ -299,5 +299,5 @@ func TestDiskMemory(t *testing.T) {
 	prog := cProgram(t, glibc, "diskmemory")
 	img := noiseDisk(t, 64<<20)
 	expect(t, run(t, microvm, options{flags: []string{"-m", "48", "--disk", img}}, prog, "/dev/vda"), "1 1 1\n")
-	expect(t, run(t, microvm, options{flags: []string{"-m", "48", "--disk", img + ",scsi"}}, prog, "/dev/sda"), "1 1 1\n")
+	expect(t, run(t, microvm, options{flags: []string{"-m", "48", "-c", "4", "--disk", img + ",scsi"}}, prog, "/dev/sda"), "1 1 1\n")
 }

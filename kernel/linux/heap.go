@@ -19,7 +19,8 @@ var heapLimit struct {
 }
 
 const (
-	heapSlack = 1 << 20 // what the collector keeps of its limit for itself
+	heapSlack  = 1 << 20   // what the collector keeps of its limit for itself,
+	heapPerCPU = 256 << 10 // and for each CPU but one: stacks and caches that it counts though they are hardly touched
 
 	// What is free for more objects of the kernel is free memory less this, but
 	// on small machines.
@@ -53,7 +54,7 @@ func watchMemory() (free, total uint64) {
 		l.low.Store(total / 8 * 7) // well before the collector is busy with that
 		l.high.Store(total)
 	} else if (free < l.low.Load() || free > high) && l.mu.TryLock() {
-		setMemoryLimit(int64(metal.KernelMemory() + heapSlack + free/2))
+		setMemoryLimit(int64(metal.KernelMemory() + heapSlack + uint64(metal.CPUs()-1)*heapPerCPU + free/2))
 		l.low.Store(free / 4 * 3)
 		l.high.Store(free/2*3 + heapSlack)
 		l.mu.Unlock()
