@@ -301,3 +301,20 @@ func TestDiskMemory(t *testing.T) {
 	expect(t, run(t, microvm, options{flags: []string{"-m", "48", "--disk", img}}, prog, "/dev/vda"), "1 1 1\n")
 	expect(t, run(t, microvm, options{flags: []string{"-m", "48", "-c", "4", "--disk", img + ",scsi"}}, prog, "/dev/sda"), "1 1 1\n")
 }
+
+// TestCDROM: behind an adapter, and only to be read.
+func TestCDROM(t *testing.T) {
+	t.Parallel()
+	img := noiseDisk(t, 1<<20)
+	want, err := os.ReadFile(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := append(microvm[:len(microvm):len(microvm)], "--vmm-arg=-drive", "--vmm-arg=if=none,id=cd,format=raw,readonly=on,file="+img,
+		"--vmm-arg=-device", "--vmm-arg=virtio-scsi-device,id=scsi", "--vmm-arg=-device", "--vmm-arg=scsi-cd,bus=scsi.0,drive=cd")
+	expect(t, run(t, m, options{}, busybox(t), "cat", "/dev/sr0"), string(want))
+	r := run(t, m, options{}, busybox(t), "dd", "if=/dev/zero", "of=/dev/sr0", "count=1")
+	if !strings.Contains(r.stderr, "Read-only file system") || r.code != 1 {
+		t.Error(r)
+	}
+}
