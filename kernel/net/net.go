@@ -66,6 +66,7 @@ func (n *Network) start() {
 		NetworkProtocols:         []stack.NetworkProtocolFactory{ipv4.NewProtocol, version6, arp.NewProtocol},
 		TransportProtocols:       []stack.TransportProtocolFactory{tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		RawFactory:               raw.EndpointFactory{},
+		Clock:                    clock{},
 		HandleLocal:              true,
 		AllowPacketEndpointWrite: true,
 		RandSource:               n.random,

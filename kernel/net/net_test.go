@@ -426,3 +426,13 @@ func TestStatic(t *testing.T) {
 		mu.Unlock()
 	}
 }
+
+// TestClock: the monotonic time is what it is taken for.
+func TestClock(t *testing.T) {
+	var zero tcpip.MonotonicTime
+	before := time.Duration(nanotime())
+	now := clock{}.NowMonotonic().Sub(zero)
+	if after := time.Duration(nanotime()); now < before || now > after {
+		t.Errorf("%v, between %v and %v", now, before, after)
+	}
+}
