@@ -9,6 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/stack/gro"
 
 	"gosv/kernel/nic"
 )
@@ -27,6 +28,9 @@ type device struct {
 	dispatcher atomic.Pointer[stack.NetworkDispatcher]
 	dhcp       atomic.Pointer[dhcpClient] // gets its packets past netstack, which has no address yet
 
+	receiving sync.Mutex // guards
+	gro       gro.GRO    // what puts a burst's TCP segments together
+
 	mu     sync.Mutex // guards what follows, which WritePackets fills
 	frames []nic.Frame
 	parts  [][]byte
@@ -36,6 +40,7 @@ func newDevice(n *Network, d nic.Device) *device {
 	mac := d.MAC()
 	e := &device{net: n, dev: d, mac: tcpip.LinkAddress(mac[:])}
 	e.mtu.Store(uint32(d.MTU()))
+	e.gro.Init(true)
 	return e
 }
 
@@ -52,13 +57,10 @@ func (e *device) SetOnCloseAction(func())                 {}
 func (e *device) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
 
 // Capabilities implements stack.LinkEndpoint. Netstack either checks the checksums of all
-// packets or of none; where the device says what it knows of each, the others are
-// checked here.
+// packets or of none: Receive does it, since the device may have said something, and
+// since those of packets that were put together are not right any more.
 func (e *device) Capabilities() stack.LinkEndpointCapabilities {
-	if e.dev.Offloads().Checksum {
-		return stack.CapabilityResolutionRequired | stack.CapabilityRXChecksumOffload
-	}
-	return stack.CapabilityResolutionRequired
+	return stack.CapabilityResolutionRequired | stack.CapabilityRXChecksumOffload
 }
 
 // GSOMaxSize and SupportedGSO implement stack.GSOEndpoint.
@@ -136,6 +138,9 @@ func (e *device) Receive(frames []nic.Frame) {
 	if d == nil {
 		return
 	}
+	e.receiving.Lock()
+	defer e.receiving.Unlock()
+	e.gro.Dispatcher = *d
 	for i := range frames {
 		f := &frames[i]
 		size := 0
@@ -153,13 +158,25 @@ func (e *device) Receive(frames []nic.Frame) {
 			v.Release()
 			continue
 		}
-		if !f.ChecksumValid && !f.NeedsChecksum && e.dev.Offloads().Checksum && !checksumsRight(v.AsSlice()) {
+		if !f.ChecksumValid && !f.NeedsChecksum && !checksumsRight(v.AsSlice()) {
 			v.Release()
 			continue
 		}
 		p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
-		e.deliver(*d, p)
+		if e.linkHeader(p) {
+			if len(frames) > 1 {
+				e.gro.Enqueue(p)
+			} else {
+				(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, p)
+			}
+		}
 		p.DecRef()
+	}
+	if len(frames) > 1 {
+		const bucket = 8 // packets; a flush takes one out of each of the buckets
+		for range bucket {
+			e.gro.Flush()
+		}
 	}
 }
 
@@ -205,10 +222,11 @@ func checksumsRight(frame []byte) bool {
 	return checksum.Checksum(data, header.PseudoHeaderChecksum(protocol, from, to, uint16(len(data)))) == right
 }
 
-func (e *device) deliver(d stack.NetworkDispatcher, p *stack.PacketBuffer) {
+// linkHeader takes the Ethernet header off a packet and notes what is in it.
+func (e *device) linkHeader(p *stack.PacketBuffer) bool {
 	b, ok := p.LinkHeader().Consume(header.EthernetMinimumSize)
 	if !ok {
-		return
+		return false
 	}
 	eth := header.Ethernet(b)
 	switch to := eth.DestinationAddress(); {
@@ -221,7 +239,9 @@ func (e *device) deliver(d stack.NetworkDispatcher, p *stack.PacketBuffer) {
 	default:
 		p.PktType = tcpip.PacketOtherHost
 	}
-	d.DeliverNetworkPacket(eth.Type(), p)
+	p.NetworkProtocolNumber = eth.Type()
+	p.RXChecksumValidated = true
+	return true
 }
 
 // LinkChanged implements nic.Handler.

@@ -57,8 +57,10 @@ func (n *Network) up() { n.once.Do(n.start) }
 
 func (n *Network) start() {
 	initPackages(n.random)
+	announced := ipv6.DefaultNDPConfigurations()
+	announced.AutoGenTempGlobalAddresses = false // as on Linux (use_tempaddr)
 	version6 := ipv6.NewProtocolWithOptions(ipv6.Options{
-		NDPConfigs:       ipv6.DefaultNDPConfigurations(),
+		NDPConfigs:       announced,
 		AutoGenLinkLocal: true,
 		NDPDisp:          ndp{n},
 	})

@@ -268,6 +268,41 @@ func TestCable(t *testing.T) {
 	}
 }
 
+// TestBurst: of segments of many connections that come at once, none is left behind.
+func TestBurst(t *testing.T) {
+	a, b := newCable(1), newCable(2)
+	a.send, b.send = b.receive, a.receive
+	server, client := start(t, "10.0.0.1/24", a), start(t, "10.0.0.2/24", b)
+	l := open(t, server, afInet, sockStream)
+	l.Bind(addr4Of(10, 0, 0, 1, 80))
+	l.Listen(100)
+	const many = 60
+	var wg sync.WaitGroup
+	for i := range many {
+		c := open(t, client, afInet, sockStream)
+		if err := c.Connect(addr4Of(10, 0, 0, 1, 80)); err != errno.EINPROGRESS {
+			t.Fatal(err)
+		}
+		wg.Go(func() { c.sendAll(bytes.Repeat([]byte{byte(i)}, 100_000)) })
+	}
+	for range many {
+		s := &socket{t: t, woken: make(chan bool, 1)}
+		if err := l.await(func() (err errno.Errno) {
+			s.Endpoint, err = l.Accept(2, s.wake)
+			return err
+		}); err != 0 {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			got := s.receiveAll(100_000)
+			if string(got) != strings.Repeat(string(got[:1]), 100_000) {
+				t.Error("other data came")
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // TestChecksums: of frames that the device knows nothing of, the wrong ones are lost.
 func TestChecksums(t *testing.T) {
 	frame := datagram(1, 2, []byte("data"))
