@@ -58,6 +58,47 @@ func TestVsockFirecracker(t *testing.T) {
 	}
 }
 
+// TestVsockMoves: the connections of a Firecracker snapshot are lost, and new ones made.
+func TestVsockMoves(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, "firecracker")
+	image := filepath.Join(t.TempDir(), "image")
+	if r := command(t, nil, "", nil, gosv, "build", "-o", image, cProgram(t, glibc, "vsockpeer"), "move", "2", "1024", "5000"); r.code != 0 {
+		t.Fatal(r)
+	}
+	b.add(image)
+	b.add(filepath.Join(root, "internal/image/kernels/gosv.elf"))
+	tools := "ask=" + b.add(cProgram(t, musl, "ask")) + "; host=" + b.add(goProgram(t, "test/programs/vsockhost"))
+	got := b.run(t, 120, tools+`
+cd /tmp
+echo '{"boot-source":{"kernel_image_path":"/box/gosv.elf","initrd_path":"/box/image","boot_args":"reboot=k"},"drives":[],"vsock":{"guest_cid":3,"uds_path":"vsock"},
+	"machine-config":{"vcpu_count":1,"mem_size_mib":32},"cpu-config":"/box/cpu.json"}' >vm.json
+wait_for() { # wait_for FILE PATTERN
+	i=0
+	while ! grep -q "$2" $1 && [ $i -lt 300 ]; do i=$((i+1)); sleep 0.1; done
+}
+$host serve vsock_1024 &
+sleep 1
+firecracker --level Off --api-sock first --config-file vm.json >first.out 2>&1 &
+wait_for first.out connected
+$ask first PATCH /vm '{"state":"Paused"}' >/dev/null || exit 1
+$ask first PUT /snapshot/create '{"snapshot_path":"state","mem_file_path":"memory"}' >/dev/null || exit 1
+kill $!
+rm vsock
+firecracker --level Off --api-sock second >second.out 2>&1 &
+i=0; while [ ! -S second ] && [ $i -lt 300 ]; do i=$((i+1)); sleep 0.1; done
+$ask second PUT /snapshot/load '{"snapshot_path":"state","mem_backend":{"backend_type":"File","backend_path":"memory"},"resume_vm":true}' >/dev/null || exit 1
+wait_for second.out listening
+$host echo vsock 5000 100000
+wait_for second.out over
+cat first.out second.out
+exit 0
+`)
+	if want := "all came back\nconnected\nread: Connection reset by peer\nlistening\nover\n"; got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
 // TestVsockQEMU: the same on every transport. The device is a process of its own,
 // vhost-device-vsock of rust-vmm.
 func TestVsockQEMU(t *testing.T) {

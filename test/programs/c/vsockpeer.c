@@ -2,6 +2,7 @@
 //
 //	vsockpeer connect CID PORT MEGABYTES ROUNDS   sends, receives, and goes to and fro
 //	vsockpeer listen PORT                         answers one connection with what it sends
+//	vsockpeer move CID PORT PORT2                 connects, loses that when the machine moves, and then listens
 //
 // It prints what went wrong, and how fast it was to the standard error.
 #include <errno.h>
@@ -56,6 +57,15 @@ static void take(int s, void *p, size_t n) {
 
 int main(int argc, char **argv) {
 	setvbuf(stdout, 0, _IONBF, 0);
+	if (argc == 5) { // move
+		int s = dial(atoi(argv[2]), atoi(argv[3]));
+		give(s, "Ex", 2);
+		take(s, buf, 1);
+		puts("connected");
+		ssize_t n = read(s, buf, 1);
+		printf("read: %s\n", n < 0 ? strerror(errno) : "no error");
+		argv[2] = argv[4], argc = 3;
+	}
 	if (argc == 3) { // listen
 		int l = socket(AF_VSOCK, SOCK_STREAM, 0);
 		struct sockaddr_vm a = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = atoi(argv[2])};
