@@ -125,8 +125,24 @@ func putPort(p []byte) {
 			hvc.ahead.Add(int32(n))
 		}
 		if p = p[max(n, 0):]; n <= 0 {
-			<-hvc.room
+			awaitRoom()
 		}
+	}
+}
+
+// awaitRoom waits until there may be room. Should the goroutine that handles interrupts
+// have a message, it waits for mu itself and sees no acknowledgement: then this looks.
+func awaitRoom() {
+	const patience = 1e7 // ns
+	var late atomic.Bool
+	timer := gotimer.Start(patience, func() {
+		late.Store(true)
+		portHandler{}.Writable()
+	})
+	<-hvc.room
+	timer.Stop()
+	if late.Load() {
+		Poll()
 	}
 }
 

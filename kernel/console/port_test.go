@@ -21,7 +21,7 @@ func (p *slowPort) Write(b []byte) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.busy = !p.busy; p.busy { // every other time
-		go portHandler{}.Writable()
+		portHandler{}.Writable()
 		return 0
 	}
 	n := min(len(b), 5000)
