@@ -19,7 +19,8 @@ type Device struct {
 	onConfig func()
 	onFail   func(error)
 
-	failed atomic.Pointer[error]
+	started atomic.Bool // what is above stays, and interrupts may look at it
+	failed  atomic.Pointer[error]
 
 	// Log gets a line when the device starts, Warn when it cannot or fails. Both
 	// may be nil.
@@ -159,12 +160,13 @@ func (d *Device) NewQueue(i, size int, used func()) (*Queue, error) {
 	return q, nil
 }
 
-// OnConfig has f called when the device's configuration changed: like what
-// NewQueue calls, but on a goroutine of its own.
+// OnConfig has f called when the device's configuration changed, on a goroutine of
+// its own. Call it before Start.
 func (d *Device) OnConfig(f func()) { d.onConfig = f }
 
 // OnFail has f called once, on a goroutine of its own, when the device fails.
-// What is in flight then never comes back. It must wake whoever waits for it.
+// What is in flight then never comes back. It must wake whoever waits for it. Call
+// OnFail before Start.
 func (d *Device) OnFail(f func(error)) { d.onFail = f }
 
 // Start lets the device begin.
@@ -175,6 +177,7 @@ func (d *Device) Start() error {
 	if !d.t.Legacy() {
 		s |= StatusFeaturesOK
 	}
+	d.started.Store(true)
 	d.t.SetStatus(s)
 	if d.t.Status()&StatusNeedsReset != 0 {
 		d.t.SetStatus(s | StatusFailed)
@@ -216,8 +219,8 @@ func (d *Device) Fail(err error) {
 // Used implements Handler: for all queues, as most devices have one interrupt
 // for them. What a driver leaves in a queue, for later, is no news.
 func (d *Device) Used() (news, heeds bool) {
-	if d.Err() != nil {
-		return false, false
+	if !d.started.Load() || d.Err() != nil {
+		return false, false // a line that others share
 	}
 	for _, q := range d.queues {
 		if q.used != nil && q.news() {
@@ -231,7 +234,7 @@ func (d *Device) Used() (news, heeds bool) {
 
 // Changed implements Handler.
 func (d *Device) Changed() {
-	if d.Err() != nil {
+	if !d.started.Load() || d.Err() != nil {
 		return
 	}
 	d.mu.Lock()
