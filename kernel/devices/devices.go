@@ -115,7 +115,7 @@ func (f *finder) virtio(d *virtio.Device) {
 		})
 	case virtio.TypeBalloon:
 		f.k.OnStart(func() {
-			b, err := balloon.New(d, balloon.Machine{})
+			b, err := balloon.New(d, balloon.Machine{Caches: f.k.ReclaimCaches})
 			if err != nil {
 				d.Refuse(err)
 				return

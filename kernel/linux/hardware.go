@@ -54,6 +54,9 @@ type Balloon interface {
 	Relieve() bool
 }
 
+// ReclaimCaches has the caches of disks free some memory, and says whether they did.
+func (k *Kernel) ReclaimCaches() bool { return k.disks.Reclaim() }
+
 // AddBalloon is for the machine's balloon.
 func (k *Kernel) AddBalloon(b Balloon) { k.balloon.Store(&b) }
 

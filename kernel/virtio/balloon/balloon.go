@@ -48,6 +48,9 @@ type Memory interface {
 	// Hide makes the machine n frames smaller, or larger if n is negative.
 	Hide(n int)
 	Size() (free, total uint64) // bytes
+
+	// Reclaim has caches free some, and says whether they did.
+	Reclaim() bool
 }
 
 // Balloon is the balloon.
@@ -210,8 +213,8 @@ func (b *Balloon) adjust() (ok bool) {
 // program needs to go on.
 func spare(total uint64) uint64 { return max(total/64, 1<<20) }
 
-// grow gives the host up to n pages, and says whether it gave any. The caller
-// holds b.mu.
+// grow gives the host up to n pages, or has some made free, and says whether it
+// could. The caller holds b.mu.
 func (b *Balloon) grow(n int) bool {
 	free, total := b.mem.Size()
 	least := spare(total)
@@ -228,7 +231,7 @@ func (b *Balloon) grow(n int) bool {
 		}
 	}
 	if free < least+batch*pageSize {
-		return false
+		return b.mem.Reclaim()
 	}
 	var frames [batch]uintptr
 	got := b.mem.Alloc(frames[:min(n, batch)])

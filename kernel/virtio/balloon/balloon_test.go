@@ -17,6 +17,7 @@ type fakeMemory struct {
 	huge     map[uintptr]bool
 	total    int
 	returned uint64
+	cached   []uintptr // what Reclaim frees, a few at a time
 }
 
 // base is where virtiotest's memory begins.
@@ -101,6 +102,16 @@ func (m *fakeMemory) Returned() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.returned
+}
+
+func (m *fakeMemory) Reclaim() bool {
+	m.mu.Lock()
+	n := min(len(m.cached), 100)
+	some := m.cached[:n]
+	m.cached = m.cached[n:]
+	m.mu.Unlock()
+	m.Free(some)
+	return n > 0
 }
 
 func (m *fakeMemory) Hide(n int) {
@@ -219,6 +230,8 @@ func TestBalloon(t *testing.T) {
 // The host gets no more than the program can spare, and that at least.
 func TestGreedyHost(t *testing.T) {
 	h, m := newHost(t, featureDeflateOnOOM), newMemory(4)
+	m.cached = make([]uintptr, 1000)
+	m.Alloc(m.cached)
 	b, err := New(h.Device.Device(), m)
 	if err != nil {
 		t.Fatal(err)
