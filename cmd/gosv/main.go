@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gosv/internal/state"
 	"gosv/internal/vmm"
 )
 
@@ -64,6 +65,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentPreRun = func(*cobra.Command, []string) { state.Sweep() }
 	root.AddCommand(runCommand(), buildCommand(), psCommand(), logsCommand(), stopCommand(), rmCommand(), topCommand(), netstatCommand(), stacksCommand(), catCommand(), metricsCommand(), imagesCommand(), rmiCommand(), doctorCommand(), abiCommand(), netnsCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print gosv's version",

@@ -69,7 +69,6 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
   go test -exec 'gosv run --cwd --' ./...       any package's tests, in microVMs`,
 		Args: needProgram,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			state.Sweep()
 			switch name, supervised := os.LookupEnv(backgroundName); {
 			case f.detach && supervised:
 				return f.supervise(name, args)

@@ -17,6 +17,7 @@ type subject struct {
 
 	disk   *disk // below /sys/block
 	volume *block.Volume
+	task   bool // it is t that is told about, not all of p
 }
 
 // procFile is a name in /proc or /sys. All of them are in tables, which cost a

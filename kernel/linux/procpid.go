@@ -77,7 +77,7 @@ func procTasks(s *subject) kernfs.Directory {
 			return tid, ok
 		},
 		entry: func(tid int) kernfs.Entry {
-			return (&subject{k: s.k, p: p, t: p.thread(tid)}).directory(false)
+			return (&subject{k: s.k, p: p, t: p.thread(tid), task: true}).directory(false)
 		},
 	}
 }
@@ -342,7 +342,10 @@ func procStatm(s *subject, b *text) {
 // procPIDStat is /proc/PID/stat and /proc/PID/task/TID/stat.
 func procPIDStat(s *subject, b *text) {
 	t, p, u := s.t, s.p, s.p.space.usage()
-	user, system := p.times()
+	user, system := t.times()
+	if !s.task {
+		user, system = p.times()
+	}
 	p.sig.mu.Lock()
 	pending, blocked := t.sig.pending.set|p.sig.pending.set, t.sig.mask
 	ignored, caught := p.sig.dispositions()

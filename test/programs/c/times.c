@@ -375,6 +375,44 @@ static void set(void) {
 	printf("%d\n", now(CLOCK_REALTIME) < before);
 }
 
+// Ticks of CPU time by a stat file.
+static long ticks(const char *path) {
+	char line[1000];
+	long user = -1, system = 0;
+	FILE *f = fopen(path, "r");
+	if (!f || !fgets(line, sizeof line, f)) return -1;
+	sscanf(strrchr(line, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %ld %ld", &user, &system);
+	fclose(f);
+	return user + system;
+}
+
+static volatile int worked;
+static void *work(void *arg) {
+	struct timespec ts;
+	do clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	while (!ts.tv_sec && ts.tv_nsec < 300000000);
+	*(int *)arg = gettid();
+	worked = 1;
+	pause();
+	return 0;
+}
+
+// A thread's stat file has its own time, the process's that of all.
+static void threads(void) {
+	puts("-- CPU time of threads");
+	pthread_t t;
+	int tid;
+	char path[64];
+	struct timespec ts;
+	do clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts); // so that ours is more, too
+	while (!ts.tv_sec && ts.tv_nsec < 200000000);
+	pthread_create(&t, 0, work, &tid);
+	while (!worked) usleep(1000);
+	sprintf(path, "/proc/self/task/%d/stat", tid);
+	long theirs = ticks(path), all = ticks("/proc/self/stat");
+	printf("theirs: %d, that of all is more: %d\n", theirs >= 29, all >= theirs + 15);
+}
+
 int main(int argc, char **argv) {
 	if (argc > 1) {
 		set();
@@ -390,5 +428,6 @@ int main(int argc, char **argv) {
 	random_();
 	refused();
 	ids();
+	threads();
 	return 0;
 }
