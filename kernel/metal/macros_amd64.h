@@ -29,6 +29,20 @@
 	MOVQ	Regs_R14(b), R14 \
 	MOVQ	Regs_R15(b), R15
 
+// All of them after an interrupt or exception, to the Regs at R11: on the stack are R11 as
+// it was, vector, error code, IP, CS, FLAGS, SP, SS. Takes R11 off it. Clobbers AX.
+#define SAVETRAP \
+	SAVE(R11) \
+	MOVQ	CX, Regs_CX(R11) \
+	POPQ	AX \
+	MOVQ	AX, Regs_R11(R11) \
+	MOVQ	16(SP), AX \
+	MOVQ	AX, Regs_IP(R11) \
+	MOVQ	32(SP), AX \
+	MOVQ	AX, Regs_FL(R11) \
+	MOVQ	40(SP), AX \
+	MOVQ	AX, Regs_SP(R11)
+
 // FP state to and from Regs: XSAVE, or FXSAVE where the machine has no XSAVE.
 // Clobber AX and DX.
 #define SAVEFP(b) \

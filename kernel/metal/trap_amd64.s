@@ -18,16 +18,7 @@ TEXT intr<>(SB),NOSPLIT|NOFRAME,$0
 	JNE	nested
 	PUSHQ	R11
 	MOVQ	CPU_cur(GS), R11
-	SAVE(R11)
-	MOVQ	CX, Regs_CX(R11)
-	POPQ	AX
-	MOVQ	AX, Regs_R11(R11)
-	MOVQ	16(SP), AX
-	MOVQ	AX, Regs_IP(R11)
-	MOVQ	32(SP), AX
-	MOVQ	AX, Regs_FL(R11)
-	MOVQ	40(SP), AX
-	MOVQ	AX, Regs_SP(R11)
+	SAVETRAP
 	MOVQ	$1, Regs_Full(R11)
 	MOVL	$1, CPU_inKernel(GS)
 	SAVEFP(R11)
@@ -47,16 +38,7 @@ nested:	// an exception in the world beneath the runtime: stay on this stack
 	PUSHQ	R11
 	MOVQ	CPU_stack(GS), R11
 	SUBQ	$const_nestBelow, R11
-	SAVE(R11)
-	MOVQ	CX, Regs_CX(R11)
-	POPQ	AX
-	MOVQ	AX, Regs_R11(R11)
-	MOVQ	16(SP), AX
-	MOVQ	AX, Regs_IP(R11)
-	MOVQ	32(SP), AX
-	MOVQ	AX, Regs_FL(R11)
-	MOVQ	40(SP), AX
-	MOVQ	AX, Regs_SP(R11)
+	SAVETRAP
 	SAVEFP(R11)
 	MOVQ	0(SP), CX
 	MOVQ	8(SP), DI
@@ -86,16 +68,7 @@ TEXT fatal<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	CPU_stack(R11), R11
 	SUBQ	$const_nestBelow, R11
 	POPQ	AX
-	SAVE(R11)
-	MOVQ	CX, Regs_CX(R11)
-	POPQ	AX
-	MOVQ	AX, Regs_R11(R11)
-	MOVQ	16(SP), AX
-	MOVQ	AX, Regs_IP(R11)
-	MOVQ	32(SP), AX
-	MOVQ	AX, Regs_FL(R11)
-	MOVQ	40(SP), AX
-	MOVQ	AX, Regs_SP(R11)
+	SAVETRAP
 	MOVQ	0(SP), CX
 	MOVQ	8(SP), DI
 	MOVQ	CR2, SI
@@ -113,6 +86,7 @@ TEXT fatal<>(SB),NOSPLIT|NOFRAME,$0
 #define STUBERR(v) BYTE $0x90; BYTE $0x90; BYTE $0x6a; BYTE $v; JMP intr<>(SB); PAD
 #define STUBFATAL(v) BYTE $0x6a; BYTE $0x00; BYTE $0x6a; BYTE $v; JMP fatal<>(SB); PAD
 #define STUBFATALERR(v) BYTE $0x90; BYTE $0x90; BYTE $0x6a; BYTE $v; JMP fatal<>(SB); PAD
+#define STUBS(v) STUB(v); STUB(v+1); STUB(v+2); STUB(v+3); STUB(v+4); STUB(v+5); STUB(v+6); STUB(v+7)
 TEXT ·stubs(SB),NOSPLIT|NOFRAME,$0
 	STUB(0)
 	STUB(1)
@@ -146,78 +120,15 @@ TEXT ·stubs(SB),NOSPLIT|NOFRAME,$0
 	STUBERR(29)
 	STUBERR(30)
 	STUB(31)
-	STUB(32)
-	STUB(33)
-	STUB(34)
-	STUB(35)
-	STUB(36)
-	STUB(37)
-	STUB(38)
-	STUB(39)
-	STUB(40)
-	STUB(41)
-	STUB(42)
-	STUB(43)
-	STUB(44)
-	STUB(45)
-	STUB(46)
-	STUB(47)
-	STUB(48)
-	STUB(49)
-	STUB(50)
-	STUB(51)
-	STUB(52)
-	STUB(53)
-	STUB(54)
-	STUB(55)
-	STUB(56)
-	STUB(57)
-	STUB(58)
-	STUB(59)
-	STUB(60)
-	STUB(61)
-	STUB(62)
-	STUB(63)
-	STUB(64)
-	STUB(65)
-	STUB(66)
-	STUB(67)
-	STUB(68)
-	STUB(69)
-	STUB(70)
-	STUB(71)
-	STUB(72)
-	STUB(73)
-	STUB(74)
-	STUB(75)
-	STUB(76)
-	STUB(77)
-	STUB(78)
-	STUB(79)
-	STUB(80)
-	STUB(81)
-	STUB(82)
-	STUB(83)
-	STUB(84)
-	STUB(85)
-	STUB(86)
-	STUB(87)
-	STUB(88)
-	STUB(89)
-	STUB(90)
-	STUB(91)
-	STUB(92)
-	STUB(93)
-	STUB(94)
-	STUB(95)
-	STUB(96)
-	STUB(97)
-	STUB(98)
-	STUB(99)
-	STUB(100)
-	STUB(101)
-	STUB(102)
-	STUB(103)
+	STUBS(32)
+	STUBS(40)
+	STUBS(48)
+	STUBS(56)
+	STUBS(64)
+	STUBS(72)
+	STUBS(80)
+	STUBS(88)
+	STUBS(96)
 
 // tlbInterrupt (vecTLB) is the whole of catchUp, from ring 3 or 0: the
 // generation is read before CR3 is written.
