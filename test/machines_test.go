@@ -93,3 +93,21 @@ func memoryOf(m machine) int {
 	}
 	return 128
 }
+
+// TestManyCPUs: as many as there may be, and local APIC ids with holes.
+func TestManyCPUs(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "cpus")
+	for want, m := range map[string]machine{
+		"32 32 32\n": {"-c", "32"},
+		"12 12 12\n": {"--machine", "q35", "-c", "12", "--vmm-arg", "-smp", "--vmm-arg", "12,sockets=2,cores=3,threads=2"},
+		"9 7 7\n": { // with a firmware whose MP table knows nothing of holes
+			"--machine", "microvm,acpi=off", "-c", "9", "--vmm-arg", "-smp", "--vmm-arg", "9,sockets=3,cores=3,threads=1",
+		},
+	} {
+		t.Run(strings.Join(m, " "), func(t *testing.T) {
+			t.Parallel()
+			expect(t, run(t, append(machine{"--vmm", "qemu", "--accel", "tcg"}, m...), options{}, prog), want)
+		})
+	}
+}

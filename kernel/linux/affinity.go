@@ -39,9 +39,9 @@ func (t *Thread) seat() int {
 
 // take makes a CPU that no one else has t's seat: best the one named, which it runs on.
 func (p *seats) take(t *Thread, here int) bool {
-	free := -1
+	free, there := -1, allCPUs()
 	for cpu, h := range p.holder {
-		if h == nil && t.allowed(cpu) && (free < 0 || cpu == here) {
+		if h == nil && t.allowed(cpu) && there>>cpu&1 != 0 && (free < 0 || cpu == here) {
 			free = cpu
 		}
 	}
@@ -110,8 +110,16 @@ func (t *Thread) settle() {
 	}
 	cpu := t.seat()
 	p.mu.Unlock()
-	if !metal.Move(cpu) {
+	if metal.Move(cpu) {
+		return
+	}
+	switch there := allCPUs(); {
+	case there>>cpu&1 != 0:
 		t.yield() // it is still starting
+	case t.affinity.Load()&there != 0:
+		t.leaveSeat()
+	default:
+		t.setAffinity(t, 0) // as when Linux takes CPUs away
 	}
 }
 
@@ -217,7 +225,7 @@ func (t *Thread) cpusAllowed() uint64 {
 }
 
 // allCPUs is the set of CPUs there are: at most 64.
-func allCPUs() uint64 { return 1<<metal.CPUs() - 1 }
+func allCPUs() uint64 { return metal.Online() }
 
 // sysGetcpu tells the CPU the thread runs on; there is one memory node.
 func sysGetcpu(t *Thread, a *Args) (uintptr, Errno) {

@@ -229,6 +229,19 @@ func Ticks() (all, last uint32) {
 // OfDevice says whether the interrupt that EnterUser returned for was a device's.
 func OfDevice(vec uintptr) bool { return vec >= vecDevice }
 
+// Online is the set of CPUs that run, or are still starting: tables may tell of some that
+// are not there.
+func Online() (set uint64) {
+	const startTime = 5_000_000_000 // ns since boot
+	starting := Now() < startTime
+	for i := uintptr(0); i < ncpu; i++ {
+		if cpus[i].online || starting {
+			set |= 1 << i
+		}
+	}
+	return set
+}
+
 // CPUs is the number of CPUs, ThisCPU the one the caller is (or just was) on.
 func CPUs() int { return int(ncpu) }
 func ThisCPU() int
