@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -470,4 +472,66 @@ func TestClock(t *testing.T) {
 	if after := time.Duration(nanotime()); now < before || now > after {
 		t.Errorf("%v, between %v and %v", now, before, after)
 	}
+}
+
+// TestMalformed: frames that make no sense, also such as the device swears to be right,
+// do no harm, and what makes sense is answered afterwards.
+func TestMalformed(t *testing.T) {
+	c := newCable(1)
+	var mu sync.Mutex
+	var samples [][]byte
+	c.send = func(f nic.Frame) {
+		mu.Lock()
+		samples = append(samples, f.Parts[0])
+		mu.Unlock()
+	}
+	n := start(t, "10.0.0.1/24,fd00::1/64", c)
+	for _, kind := range []int32{sockStream, sockDgram} { // frames of many kinds, to be sent back
+		s := open(t, n, afInet, kind)
+		s.Bind(addr4Of(10, 0, 0, 1, 80))
+		s.Listen(4)
+		d := open(t, n, afInet, kind)
+		d.Connect(addr4Of(10, 0, 0, 9, 80))
+		d.Send(&linux.Message{Data: &memory{[]byte("data")}})
+	}
+	r := mathrand.New(mathrand.NewPCG(1, 2))
+	mu.Lock()
+	list := append(slices.Clone(samples), datagram(1, 80, []byte("data")), datagram(dhcpServerPort, dhcpClientPort, make([]byte, 300)))
+	mu.Unlock()
+	e := c.h.(*device)
+	for range 100_000 {
+		var frames []nic.Frame
+		for range 1 + r.IntN(4) {
+			b := bytes.Clone(list[r.IntN(len(list))])
+			copy(b, "\x02\x00\x00\x00\x00\x01") // to us
+			for range r.IntN(6) {
+				b[r.IntN(len(b))] = byte(r.Uint32())
+			}
+			if r.IntN(4) == 0 {
+				b = b[:r.IntN(len(b))]
+			}
+			if r.IntN(8) == 0 {
+				b = append(b, make([]byte, r.IntN(3000))...)
+			}
+			frames = append(frames, nic.Frame{Parts: [][]byte{b}, ChecksumValid: r.IntN(2) == 0})
+		}
+		e.Receive(frames)
+	}
+	s := open(t, n, afInet, sockDgram)
+	s.Bind(addr4Of(10, 0, 0, 1, 81))
+	c.receive(nic.Frame{Parts: [][]byte{to(datagram(1, 81, []byte("still")), [4]byte{10, 0, 0, 1})}, ChecksumValid: true})
+	buf := make([]byte, 10)
+	if err := s.await(func() (err errno.Errno) {
+		_, err = s.Receive(&linux.Message{Data: &memory{buf}})
+		return err
+	}); err != 0 || string(buf[:5]) != "still" {
+		t.Errorf("%q, %v", buf, err)
+	}
+}
+
+// to gives a datagram another destination.
+func to(frame []byte, addr [4]byte) []byte {
+	copy(frame, "\x02\x00\x00\x00\x00\x01")
+	copy(frame[30:], addr[:])
+	return frame
 }
