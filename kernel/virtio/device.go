@@ -62,14 +62,14 @@ func (d *Device) Features() uint64  { return d.features }
 func (d *Device) Has(f uint64) bool { return d.features&f == f }
 
 const (
-	ErrNeedsReset  Error = "it needs a reset"
-	ErrNoQueue     Error = "it lacks a queue"
+	errNeedsReset  Error = "it needs a reset"
+	errNoQueue     Error = "it lacks a queue"
 	errNoReset     Error = "it does not reset"
 	errNoVersion1  Error = "it offers no virtio 1.0"
 	errRefused     Error = "it refuses the features that it offered"
 	errUnstable    Error = "its configuration never stays the same"
 	errQueueExists Error = "its queue is in use"
-	errQueueSize   Error = "it insists on a queue that is too large"
+	errQueueSize   Error = "it insists on a queue of a size that cannot be"
 )
 
 // patience is how often a condition is checked that takes the device a moment
@@ -131,11 +131,12 @@ func (d *Device) reset() error {
 func (d *Device) NewQueue(i, size int, used func()) (*Queue, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	size = d.t.QueueSize(i, min(size, maxQueue))
-	if size <= 0 {
-		return nil, ErrNoQueue
+	most := d.t.QueueSize(i, min(size, maxQueue))
+	if most <= 0 {
+		return nil, errNoQueue
 	}
-	if size = 1 << (bits.Len(uint(size)) - 1); size > maxQueue {
+	size = 1 << (bits.Len(uint(most)) - 1)
+	if size > maxQueue || size != most && d.t.Legacy() { // which is not told how long the queue is
 		return nil, errQueueSize
 	}
 	for _, q := range d.queues {
@@ -181,7 +182,7 @@ func (d *Device) Start() error {
 	d.t.SetStatus(s)
 	if d.t.Status()&StatusNeedsReset != 0 {
 		d.t.SetStatus(s | StatusFailed)
-		return ErrNeedsReset
+		return errNeedsReset
 	}
 	d.say(d.Log, "started, features "+hex(d.features))
 	return nil
@@ -241,7 +242,7 @@ func (d *Device) Changed() {
 	s := d.t.Status()
 	d.mu.Unlock()
 	if s&StatusNeedsReset != 0 {
-		d.Fail(ErrNeedsReset)
+		d.Fail(errNeedsReset)
 	} else if d.onConfig != nil {
 		go d.onConfig()
 	}
@@ -271,20 +272,17 @@ func (d *Device) ConfigBytes(off int, p []byte) {
 	})
 }
 
-// SetConfig32 and SetConfig8 write a field of the configuration.
-func (d *Device) SetConfig32(off int, v uint32) { d.setConfig(off, 4, v) }
-func (d *Device) SetConfig8(off int, v uint8)   { d.setConfig(off, 1, uint32(v)) }
+// SetConfig32 writes a field of the configuration.
+func (d *Device) SetConfig32(off int, v uint32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.t.WriteConfig(off, 4, v)
+}
 
 func (d *Device) config(off, width int) uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.t.ReadConfig(off, width)
-}
-
-func (d *Device) setConfig(off, width int, v uint32) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.t.WriteConfig(off, width, v)
 }
 
 // steady calls read until the configuration did not change meanwhile, which a

@@ -149,6 +149,22 @@ func TestLegacyLength(t *testing.T) {
 	}
 }
 
+// The size of a legacy device's queue is the device's to say, but not anything.
+func TestLegacyQueueSize(t *testing.T) {
+	for size, ok := range map[int]bool{8: true, 1: true, 12: false, 1 << 15: false, 0: false} {
+		m := virtiotest.New(virtio.TypeBlock, 0, nil, virtiotest.Queue{Size: size})
+		m.Old = true
+		d := m.Device()
+		if _, err := d.Negotiate(0); err != nil {
+			t.Fatal(err)
+		}
+		q, err := d.NewQueue(0, 64, nil)
+		if (err == nil) != ok || ok && q.Size() != size {
+			t.Errorf("%d entries: %v", size, err)
+		}
+	}
+}
+
 func TestNoReset(t *testing.T) {
 	h := &hostile{Device: virtiotest.New(virtio.TypeBlock, 0, nil), stuck: virtio.StatusDriver}
 	if _, err := virtio.New(h, h.Memory).Negotiate(0); err == nil {
