@@ -35,6 +35,7 @@ type Volume struct {
 	Number int    // of the partition; 0 is the whole disk
 	Start  uint64 // sectors
 	Part   Partition
+	Locked atomic.Bool // somebody made it read-only, which the disk is not
 
 	sectors atomic.Uint64
 	cache   *Cache

@@ -16,6 +16,9 @@ func (v *Volume) Offset() int64 { return v.off }
 func (v *Volume) Use()        { v.uses.Add(1) }
 func (v *Volume) Unuse() bool { return v.uses.Add(-1) == 0 }
 
+// ReadOnly says whether nothing may be written to it.
+func (v *Volume) ReadOnly() bool { return v.Disk.limits.ReadOnly || v.Locked.Load() }
+
 // within returns how many of n bytes from off on there are.
 func (v *Volume) within(off int64, n int) int { return int(max(min(int64(n), v.Size()-off), 0)) }
 

@@ -84,7 +84,7 @@ func (d *diskFile) writeAt(f *File, u *userIO, off int64) (int, Errno) {
 	flags := f.flags.Load()
 	direct := flags&oDirect != 0
 	switch {
-	case d.disk.Limits().ReadOnly:
+	case d.volume.ReadOnly():
 		return 0, EPERM
 	case u.left == 0:
 		return 0, 0
@@ -153,7 +153,7 @@ func (d *diskFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 	width := uintptr(4)
 	switch req {
 	case blkROGet:
-		if l.ReadOnly {
+		if v.ReadOnly() {
 			number = 1
 		}
 	case blkGetSize:
@@ -228,7 +228,11 @@ func (d *diskFile) admin(t *Thread, req, arg uintptr) Errno {
 		}
 		return 0
 	case blkROSet:
-		return EOPNOTSUPP
+		var on int32
+		if err := copyIn(t, &on, arg); err != 0 {
+			return err
+		}
+		v.Locked.Store(on != 0)
 	}
 	return 0 // readahead follows what is read
 }
@@ -251,7 +255,7 @@ func (d *diskFile) erase(t *Thread, f *File, req, arg uintptr) Errno {
 	switch {
 	case (start|n)&(block.SectorSize-1) != 0, end < start, end > uint64(v.Size()):
 		return EINVAL
-	case l.ReadOnly:
+	case v.ReadOnly():
 		return EPERM
 	case (start|n)&uint64(l.LogicalBlock-1) != 0:
 		return EINVAL
@@ -289,7 +293,7 @@ func (d *diskFile) allocate(t *Thread, mode uint32, off, n int64) Errno {
 	switch {
 	case mode&^fs.KeepSize == 0:
 		return EOPNOTSUPP
-	case l.ReadOnly:
+	case v.ReadOnly():
 		return EPERM
 	}
 	return v.Zero(t, off, end, mode&fs.PunchHole != 0)

@@ -113,6 +113,9 @@ func sysMmap(t *Thread, a *Args) (uintptr, Errno) {
 			if canWrite {
 				v.flags |= vmaMayWrite
 			}
+			if d, ok := file.(*diskPages); ok && canWrite && d.volume.ReadOnly() {
+				noDevice = EINVAL
+			}
 		case mapPrivate:
 			if !canRead {
 				return 0, EACCES

@@ -39,7 +39,7 @@ var sysDiskFiles = [...]procFile{
 	{name: "dev", mode: procRead, read: func(s *subject, b *text) { b.device(s.disk.rdev(s.volume)); b.str("\n") }},
 	{name: "discard_alignment", mode: procRead, text: "0\n"},
 	{name: "inflight", mode: procRead, text: "       0        0\n"},
-	{name: "ro", mode: procRead, read: func(s *subject, b *text) { b.flag(s.disk.Limits().ReadOnly) }},
+	{name: "ro", mode: procRead, read: func(s *subject, b *text) { b.flag(s.volume.ReadOnly()) }},
 	{name: "size", mode: procRead, read: func(s *subject, b *text) { b.line64(uint64(s.volume.Size()) / block.SectorSize) }},
 	{name: "stat", mode: procRead, read: func(s *subject, b *text) { b.diskStats(s, 8); b.str("\n") }},
 	{name: "uevent", mode: procRead, read: sysDiskEvent},
