@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -27,8 +26,8 @@ var (
 	}
 )
 
-// diskRates are the medians of some runs on Firecracker, of both kernels by turns, measured
-// when first asked for.
+// diskRates are those of a run on Firecracker, of both kernels one after the other,
+// measured when first asked for. It takes minutes.
 type diskRates struct {
 	gosv, linux map[string]float64
 	err         error
@@ -50,26 +49,24 @@ func (b *bench) disk(name string, linux bool) (float64, string, error) {
 }
 
 func (b *bench) measureDisk() (gosv, linux map[string]float64, err error) {
-	const runs = 1
 	us, them, vmm, err := b.diskMachines()
 	if err != nil {
 		return nil, nil, err
 	}
-	script := b.makeDisk() + fmt.Sprintf("for i in $(seq %d); do echo; echo gosv; %s; echo; echo linux; %s; done; exit 0", runs, us, them)
+	script := b.makeDisk() + fmt.Sprintf("echo; echo gosv; %s; echo; echo linux; %s; exit 0", us, them)
 	out, err := b.kvmbox([]string{"-t", "900"}, vmm, []string{"sh", "-c", script})
 	if err != nil {
 		return nil, nil, err
 	}
-	if gosv, err = parseDisk(out, "gosv", runs); err == nil {
-		linux, err = parseDisk(out, "linux", runs)
+	if gosv, err = parseDisk(out, "gosv"); err == nil {
+		linux, err = parseDisk(out, "linux")
 	}
 	return gosv, linux, err
 }
 
-// parseDisk returns the medians of what the runs of one kernel printed, each after
-// a line with its name.
-func parseDisk(out, kernel string, runs int) (map[string]float64, error) {
-	all := map[string][]float64{}
+// parseDisk returns what the run of one kernel printed, after a line with its name.
+func parseDisk(out, kernel string) (map[string]float64, error) {
+	rates := map[string]float64{}
 	in := ""
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)
@@ -84,17 +81,12 @@ func parseDisk(out, kernel string, runs int) (map[string]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		all[m[1]] = append(all[m[1]], n)
+		rates[m[1]] = n
 	}
-	medians := map[string]float64{}
-	for _, name := range []string{diskWrite, diskRead, diskRandom, diskRandom32} {
-		if len(all[name]) != runs {
-			return nil, fmt.Errorf("%d results of %s, not %d, for %s:\n%s", len(all[name]), name, runs, kernel, out)
-		}
-		slices.Sort(all[name])
-		medians[name] = all[name][runs/2]
+	if len(rates) != 4 {
+		return nil, fmt.Errorf("%d results, not 4, for %s:\n%s", len(rates), kernel, out)
 	}
-	return medians, nil
+	return rates, nil
 }
 
 // diskImage is where the disk is in the box, makeDisk the shell command that makes it.

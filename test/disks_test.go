@@ -36,10 +36,16 @@ func TestDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	prog := cProgram(t, glibc, "disk")
-	for _, more := range []options{{}, {flags: []string{"-m", "16"}}, {flags: []string{"-c", "4"}}} {
+	for _, c := range []struct {
+		flags []string
+		disk  string
+	}{{[]string{"-m", "16"}, "vda"}, {[]string{"-c", "4"}, "vda"}, {nil, "sda"}} {
 		img := noiseDisk(t, 8<<20+3*512)
-		more.flags = append(more.flags, "--disk", img)
-		r := run(t, microvm, more, prog, "/dev/vda")
+		flags := append(c.flags, "--disk", img)
+		if c.disk == "sda" {
+			flags[len(flags)-1] += ",scsi"
+		}
+		r := run(t, microvm, options{flags: flags}, prog, "/dev/"+c.disk)
 		compare(t, r, result{stdout: string(want)})
 		// And it is on the disk.
 		sum := runHost(t, options{}, prog, img, "sum").stdout
@@ -101,6 +107,19 @@ func TestDiskMachines(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDiskOfTheKilled: what a program wrote is not lost with it.
+func TestDiskOfTheKilled(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "diskwork")
+	img := noiseDisk(t, 4<<20)
+	r := run(t, microvm, options{flags: []string{"--disk", img}}, prog, "/dev/vda", "write", "77", "die")
+	host := runHost(t, options{}, prog, img, "read")
+	if host.code = 128 + int(syscall.SIGKILL); r.code == host.code {
+		host.stderr = r.stderr // gosv's, of how it ended
+	}
+	compare(t, r, host)
 }
 
 // withDrive is a machine with a disk of options of QEMU's own.

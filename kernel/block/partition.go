@@ -22,7 +22,7 @@ type table struct {
 	block   uint32 // logical block, bytes
 }
 
-// parsePartitions returns the partitions of a disk: of its GPT, or of its MBR.
+// parse returns the partitions of a disk: of its GPT, or of its MBR.
 func (t *table) parse() []Partition {
 	mbr := make([]byte, SectorSize)
 	if !t.read(0, mbr) || mbr[510] != 0x55 || mbr[511] != 0xaa {

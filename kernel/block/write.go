@@ -311,10 +311,3 @@ func (c *Cache) Failed(seen uint32) (uint32, errno.Errno) {
 	}
 	return c.failures, c.failure
 }
-
-// Sync writes what was changed of the bytes [lo, hi) to the disk, and makes the disk
-// keep it.
-func (c *Cache) Sync(s Sleeper, lo, hi int64) errno.Errno {
-	c.sync(s, lo/PageSize, (min(hi, c.size.Load())+PageSize-1)/PageSize)
-	return c.disk.Flush(s)
-}

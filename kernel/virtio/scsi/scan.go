@@ -91,9 +91,8 @@ func (h *Host) remove(u *unit) {
 
 // events is the queue of what happens (section 5.6.6.3), and its buffers.
 type events struct {
-	q      *virtio.Queue
-	piece  virtio.Piece
-	failed bool
+	q     *virtio.Queue
+	piece virtio.Piece
 }
 
 const (

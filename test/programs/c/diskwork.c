@@ -1,9 +1,10 @@
 // Threads write to a disk, each in its own way and to its own part, and leave it
-// to the kernel to bring that to the disk: diskwork DEVICE write SEED. diskwork
-// DEVICE read reads it, in several ways, and tells what is there.
+// to the kernel to bring that to the disk: diskwork DEVICE write SEED [die]. With die
+// the program is killed then. diskwork DEVICE read reads it, in several ways, and tells what is there.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,5 +62,7 @@ int main(int argc, char **argv) {
 		if (pthread_create(&t[i], 0, work, (void *)i)) fail("pthread_create");
 	for (int i = 0; i < parts; i++) pthread_join(t[i], 0);
 	printf("%llu bytes: %08x %08x %08x %08x\n", (unsigned long long)size, sums[0], sums[1], sums[2], sums[3]);
+	fflush(stdout);
+	if (argc > 4) kill(getpid(), SIGKILL);
 	return 0;
 }
