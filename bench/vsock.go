@@ -50,7 +50,7 @@ func (b *bench) vsock(name string, linux bool) (float64, string, error) {
 }
 
 func (b *bench) measureVsock() (gosv, linux map[string]float64, err error) {
-	const megabytes, rounds, runs = 32, 500, 3
+	const megabytes, rounds, runs = 32, 1000, 3
 	us, them, vmm, err := b.vsockMachines(megabytes, rounds)
 	if err != nil {
 		return nil, nil, err

@@ -95,7 +95,7 @@ int main(int argc, char **argv) {
 	give(s, &total, sizeof total);
 	for (uint64_t at = 0; at < total;) {
 		size_t n = total - at < sizeof buf ? total - at : sizeof buf;
-		if (total <= 64 << 20)
+		if (total <= 16 << 20)
 			for (size_t i = 0; i < n; i++) buf[i] = byteAt(at + i);
 		give(s, buf, n);
 		at += n;
@@ -113,7 +113,7 @@ int main(int argc, char **argv) {
 	count = 0;
 	for (ssize_t n; (n = read(s, buf, sizeof buf)) != 0; count += n) {
 		if (n < 0) fail("read");
-		for (ssize_t i = 0; total <= 64 << 20 && i < n; i++)
+		for (ssize_t i = 0; total <= 16 << 20 && i < n; i++)
 			if (buf[i] != byteAt(count + i)) {
 				printf("byte %lu is not what it should be\n", count + i);
 				exit(1);

@@ -74,7 +74,7 @@ func serve(c net.Conn) error {
 	if _, err := io.ReadFull(c, what[:]); err != nil {
 		return err
 	}
-	const checked = 64 << 20 // more is for speed
+	const checked = 16 << 20 // more is for speed
 	buf := make([]byte, 256<<10)
 	want := make([]byte, len(buf))
 	switch what[0] {
