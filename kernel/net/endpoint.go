@@ -2,6 +2,7 @@ package net
 
 import (
 	"io"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -538,18 +539,25 @@ func (e *endpoint) Shutdown(read, write bool) errno.Errno {
 
 // Queued implements linux.Endpoint.
 func (e *endpoint) Queued(sent bool) (int, errno.Errno) {
-	opt := tcpip.ReceiveQueueSizeOption
-	if sent {
-		if !e.isTCP {
-			return 0, 0 // what is sent is gone
-		}
-		opt = tcpip.SendQueueSizeOption
-	}
 	if e.isTCP && tcp.EndpointState(e.ep().State()) == tcp.StateListen {
 		return 0, errno.EINVAL
 	}
-	v, err := e.ep().GetSockOptInt(opt)
+	if sent {
+		return unacknowledged(e.ep()), 0
+	}
+	v, err := e.ep().GetSockOptInt(tcpip.ReceiveQueueSizeOption)
 	return v, errnoOf(err)
+}
+
+// unacknowledged is how much an endpoint has to send, or has sent, that its peer has
+// not acknowledged. Netstack does not tell, but it counts it.
+func unacknowledged(ep tcpip.Endpoint) int {
+	t, ok := ep.(*tcp.Endpoint)
+	if !ok {
+		return 0 // what is sent is gone
+	}
+	used := reflect.ValueOf(t).Elem().FieldByName("sndQueueInfo").FieldByName("SndBufUsed")
+	return max(0, int(used.Int()))
 }
 
 // Close implements linux.Endpoint.

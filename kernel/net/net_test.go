@@ -233,12 +233,24 @@ func TestCable(t *testing.T) {
 		for i := range data {
 			data[i] = byte(i * i / 3)
 		}
-		go c.sendAll(data)
+		c.sendAll(data[:1<<14])
+		if n, err := c.Queued(true); err != 0 || n > 1<<14 {
+			t.Errorf("%d bytes on the way, %v", n, err)
+		}
+		go c.sendAll(data[1<<14:])
 		if got := s.receiveAll(len(data)); string(got) != string(data) {
 			t.Error("other data came")
 		}
 		if (b.large > 0) != tso {
 			t.Errorf("%d frames to be cut", b.large)
+		}
+		for i := 0; ; i++ { // until the last acknowledgement
+			if n, err := c.Queued(true); err != 0 || i == 1000 {
+				t.Fatalf("%d bytes on the way, %v", n, err)
+			} else if n == 0 {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 		s.Close()
 		if err := c.await(func() (err errno.Errno) {

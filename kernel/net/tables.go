@@ -87,7 +87,7 @@ func (n *Network) sockets(b *strings.Builder, transport tcpip.TransportProtocolN
 		switch {
 		case transport == tcp.ProtocolNumber:
 			state = tcpStates[min(int(e.State()), len(tcpStates)-1)]
-			sent, _ = e.GetSockOptInt(tcpip.SendQueueSizeOption)
+			sent = unacknowledged(e)
 		case info.ID.RemotePort != 0:
 			state = 1
 		}

@@ -174,6 +174,8 @@ static void stream(void) {
 	printf("readable %#x\n", settled(x, POLLIN));
 	SHOW(ioctl(x, FIONREAD, &n));
 	printf("%d\n", n);
+	for (int i = 0; i < 1000 && !ioctl(c, TIOCOUTQ, &n) && n; i++) usleep(1000);
+	printf("on the way: %d\n", n);
 	SHOW(recv(x, buf, 2, MSG_PEEK));
 	SHOW(recv(x, buf, 2, 0));
 	SHOW(recv(x, buf, 2, MSG_TRUNC));
