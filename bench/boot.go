@@ -23,12 +23,12 @@ func (b *bench) machine(img string, cpus int) *vmm.Machine {
 
 // bootInstructions counts the guest's instructions from the start of the VM to
 // the end of p's first line, firmware included, with tools/icount.
-func (b *bench) bootInstructions(p program) (float64, string, error) {
-	return b.bootWith(p, vmm.Devices{})
+func (b *bench) bootInstructions(p program, cpus int) (float64, string, error) {
+	return b.bootWith(p, vmm.Devices{}, cpus)
 }
 
-// bootWith is bootInstructions of a VM with devices.
-func (b *bench) bootWith(p program, d vmm.Devices) (float64, string, error) {
+// bootWith is bootInstructions, of all CPUs, of a VM with devices.
+func (b *bench) bootWith(p program, d vmm.Devices, cpus int) (float64, string, error) {
 	q, err := qemu.New("tcg", "microvm", nil)
 	if err != nil {
 		return 0, "", skip(err.Error())
@@ -37,7 +37,7 @@ func (b *bench) bootWith(p program, d vmm.Devices) (float64, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	m := b.machine(img, 1)
+	m := b.machine(img, cpus)
 	m.Devices = d
 	cmd, err := q.Command(m, b.dir)
 	if err != nil {
@@ -78,7 +78,7 @@ func (b *bench) deviceInstructions(p program) (float64, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	return more(func() (float64, string, error) { return b.bootWith(p, d) }, func() (float64, string, error) { return b.bootInstructions(p) })
+	return more(func() (float64, string, error) { return b.bootWith(p, d, 1) }, func() (float64, string, error) { return b.bootInstructions(p, 1) })
 }
 
 func (b *bench) deviceExits(p program) (float64, string, error) {

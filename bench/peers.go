@@ -10,6 +10,7 @@ type cells [len(peers)]string
 // micro.c's operations.
 const (
 	bootGlibc     = "first line, C hello (glibc)"
+	bootGlibc4    = "first line, C hello (glibc), 4 CPUs, all of their instructions"
 	bootMusl      = "first line, C hello (musl)"
 	bootGo        = "first line, Go hello"
 	exitsGo       = "Firecracker: VM exits, Go hello"

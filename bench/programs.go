@@ -22,6 +22,7 @@ var (
 	helloGlibc = program{"hello-glibc", "gcc", "bench/hello/hello.c"}
 	helloMusl  = program{"hello-musl", "musl-gcc", "bench/hello/hello.c"}
 	helloGo    = program{"hello-go", "", "./examples/hello"}
+	spinC      = program{"spin", "gcc", "bench/hello/spin.c"}
 	asleepC    = program{"asleep-c", "gcc", "test/programs/c/asleep.c"}
 	asleepGo   = program{"asleep-go", "", "./bench/asleep"}
 	microC     = program{"micro", "gcc", "bench/micro/micro.c"}

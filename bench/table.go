@@ -34,7 +34,7 @@ func ours(r result) []string {
 	value, budget, holds := r.Why, "", ""
 	if r.Value != nil {
 		value = "**" + number(*r.Value) + "**"
-		if r.Unit == unitRatio {
+		if r.Unit == unitRatio || r.Unit == unitOfOne {
 			value = fmt.Sprintf("**%.2f**", *r.Value)
 		}
 	}
