@@ -75,7 +75,7 @@ echo '{"boot-source":{"kernel_image_path":"/box/gosv.elf","initrd_path":"/box/im
 	"machine-config":{"vcpu_count":1,"mem_size_mib":32},"cpu-config":"/box/cpu.json"}' >vm.json
 wait_for() { # wait_for FILE PATTERN
 	i=0
-	while ! grep -q "$2" $1 && [ $i -lt 300 ]; do i=$((i+1)); sleep 0.1; done
+	while ! grep -qs "$2" $1 && [ $i -lt 300 ]; do i=$((i+1)); sleep 0.1; done
 }
 $host serve vsock_1024 &
 sleep 1
