@@ -237,7 +237,7 @@ echo '{"boot-source":{"kernel_image_path":"/box/gosv.elf","initrd_path":"/box/im
 	"machine-config":{"vcpu_count":1,"mem_size_mib":32},"cpu-config":"/box/cpu.json"}' >vm.json
 wait_for() { # wait_for FILE COUNT PATTERN
 	i=0
-	while [ $(grep -c "$3" $1) -lt $2 ] && [ $i -lt 300 ]; do i=$((i+1)); sleep 0.1; done
+	while n=$(grep -cs "$3" $1); [ ${n:-0} -lt $2 ] && [ $i -lt 300 ]; do i=$((i+1)); sleep 0.1; done
 }
 firecracker --level Off --api-sock first --config-file vm.json >first.out 2>&1 &
 wait_for first.out 3 random

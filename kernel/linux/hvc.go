@@ -10,11 +10,10 @@ import (
 // hvc is the machine's console device as a file, /dev/hvc0, where it is not the
 // console: bytes go in and out as they are.
 type hvc struct {
-	port   console.Port
-	once   sync.Once
-	err    error // of its start
-	queue  Queue
-	reader sync.Mutex
+	port  console.Port
+	once  sync.Once
+	err   error // of its start
+	queue Queue
 }
 
 // AttachConsole gives the kernel the machine's console device.
