@@ -106,7 +106,8 @@ func (img *image) at(addr uint64) []byte {
 func (img *image) module() (*module, error) { return readModule(img.md, img.at) }
 
 // replace returns the image with other tables and without .typelink, the list of
-// types, unless package reflect is there to read it.
+// types, unless package reflect is there to read it. What the runtime would make of
+// constants when it starts is among them.
 func (img *image) replace(t tables, reflects bool) ([]byte, error) {
 	sections := img.file.Sections[img.tables:]
 	addr := sections[0].Addr
@@ -133,6 +134,14 @@ func (img *image) replace(t tables, reflects bool) ([]byte, error) {
 	}
 	le.PutUint64(b[16:], uint64(bytes.Count(t.files, []byte{0})))
 	le.PutUint64(md[mdFuncTab:], le.Uint64(md[mdFuncs:]))
+	data, bss, err := img.masks()
+	if err != nil {
+		return nil, err
+	}
+	put(data.bytes, 8, mdDataMask+8)
+	put(bss.bytes, 8, mdBSSMask+8)
+	le.PutUint32(md[mdDataMask:], uint32(data.bits))
+	le.PutUint32(md[mdBSSMask:], uint32(bss.bits))
 	put(t.funcData, 8, mdFuncData)
 	put(t.findFunc, 8, mdFindFunc)
 	end := len(b)
@@ -147,7 +156,15 @@ func (img *image) replace(t tables, reflects bool) ([]byte, error) {
 	if le.Uint64(md[mdItabLinks:]) != sections[2].Addr || le.Uint64(md[mdItabLinks+8:])*8 != sections[2].Size {
 		return nil, errors.New("the itabs are not where they should be")
 	}
+	itabsLen := len(itabs) / 8
+	table := img.itabTable(itabs)
+	if table != nil {
+		// The list is empty, but has the table in its capacity: see metal's useItabs.
+		itabs, itabsLen = table, 0
+	}
 	itabsAt := put(itabs, 8, mdItabLinks)
+	le.PutUint64(md[mdItabLinks+8:], uint64(itabsLen))
+	le.PutUint64(md[mdItabLinks+16:], uint64(len(itabs)/8))
 	if len(b) > len(old) {
 		return nil, fmt.Errorf("the function tables grew from %d to %d bytes", len(old), len(b))
 	}

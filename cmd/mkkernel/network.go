@@ -33,6 +33,7 @@ func trimNetwork(linked []byte) error {
 	if err := img.deferInits(m, early); err != nil {
 		return err
 	}
+	img.linkPointerTypes()
 	return img.dropEntropyBuffer()
 }
 
@@ -78,10 +79,13 @@ func (img *image) deferInits(m *module, early func(pkg string) bool) error {
 
 // unneeded says whether a function of those that initialize a package makes what the
 // kernel never uses: names of types for gVisor's checkpoints, an expression for traces
-// in gVisor's log, and all that only regular expressions read.
+// in gVisor's log, and all that only regular expressions read, as unicode's maps.
 func unneeded(f *function) bool {
-	const log = "gvisor.dev/gvisor/pkg/log.init"
-	if f.name == log || strings.HasPrefix(f.name, "regexp.") || strings.HasPrefix(f.name, "regexp/syntax.") || strings.HasPrefix(f.name, "unicode.map.init") {
+	switch f.name {
+	case "gvisor.dev/gvisor/pkg/log.init", "gvisor.dev/gvisor/pkg/state.init", "unicode.init":
+		return true
+	}
+	if strings.HasPrefix(f.name, "regexp.") || strings.HasPrefix(f.name, "regexp/syntax.") {
 		return true
 	}
 	return slices.ContainsFunc(f.files, func(name string) bool { return strings.HasSuffix(name, "_state_autogen.go") })

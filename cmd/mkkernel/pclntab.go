@@ -32,8 +32,16 @@ const (
 	mdMinPC       = 160
 	mdMaxPC       = 168
 	mdText        = 176
+	mdData        = 208
+	mdDataEnd     = 216
+	mdBSS         = 224
+	mdBSSEnd      = 232
 	mdNoPtrBSS    = 240
 	mdNoPtrBSSEnd = 248
+	mdGCData      = 280
+	mdGCBSS       = 288
+	mdTypes       = 296
+	mdTypesEnd    = 304
 	mdFuncData    = 320
 	mdEnd         = 328 // epclntab
 	mdTextSects   = 336
@@ -41,6 +49,8 @@ const (
 	mdItabLinks   = 384
 	mdPluginTable = 408
 	mdInitTasks   = 472
+	mdDataMask    = 544 // a bitvector: a length of 32 bits, a pointer
+	mdBSSMask     = 560
 )
 
 const (

@@ -85,6 +85,7 @@ func start() {
 	}
 	startCPUs(ap)
 	hideFuncs()
+	useItabs()
 	t.SP = runtimeStack()
 	t.IP = rt0
 	c.cur, t.cpu = t, c

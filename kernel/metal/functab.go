@@ -7,10 +7,12 @@ import "unsafe"
 // boot. mkkernel did that already, so the table has only its first and its last
 // entry until the check is over.
 
-// moduledata is runtime.moduledata up to ftab.
+// moduledata is runtime.moduledata up to itablinks.
 type moduledata struct {
-	_    [16]uintptr
-	ftab []functab
+	_         [16]uintptr
+	ftab      []functab
+	_         [29]uintptr
+	itablinks []uintptr
 }
 
 type functab struct{ _, _ uint32 }
@@ -34,4 +36,28 @@ func showFuncs() {
 	if allFuncs != nil {
 		firstmoduledata.ftab, allFuncs = allFuncs, nil
 	}
+}
+
+// itabTable is the runtime's hash table of itabs: their addresses behind two words, how
+// many there is room for and how many there are.
+//
+//go:linkname itabTable runtime.itabTable
+var itabTable uintptr
+
+// useItabs gives the runtime the table that mkkernel has made, if there are more itabs
+// than its first one has room for. They would be 100,000 instructions of a boot. The
+// runtime will add to it, so it is copied to memory that can be written.
+func useItabs() {
+	l := firstmoduledata.itablinks
+	n := uintptr(cap(l))
+	if n == uintptr(len(l)) {
+		return
+	}
+	base := nextVA
+	nextVA += (n*8 + 4095) &^ 4095
+	for p := base; p < nextVA; p += 4096 {
+		mapHeap(p)
+	}
+	copy(unsafe.Slice((*uintptr)(unsafe.Pointer(base)), n), l[:n])
+	itabTable = base
 }

@@ -29,6 +29,7 @@ const patience = 10 * time.Second
 // Start looks for devices and configures them, beside the caller. What needs them
 // waits: see configured.
 func (n *Network) Start(c Config) {
+	deepen()
 	n.config = c
 	go n.configure()
 }

@@ -53,7 +53,16 @@ const loopbackNIC = 1
 const defaultTTL = 64
 
 // up sets the network up, the first time.
-func (n *Network) up() { n.once.Do(n.start) }
+func (n *Network) up() {
+	n.once.Do(func() {
+		done := make(chan struct{})
+		go func() { // on a deep stack
+			n.start()
+			close(done)
+		}()
+		<-done
+	})
+}
 
 func (n *Network) start() {
 	initPackages(n.random)
