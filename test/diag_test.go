@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ func TestStrace(t *testing.T) {
 		t.Skip("SKIPPED: no strace here to compare with (Debian: apt-get install strace)")
 	}
 	hosts := write(t, t.TempDir(), "hosts", "127.0.0.1 localhost\n")
+	var onHost sync.Mutex
 	for name, c := range map[string]struct {
 		calls string // all for ""
 		prog  string
@@ -43,7 +45,9 @@ func TestStrace(t *testing.T) {
 				flag, filter = "--strace="+c.calls, "trace="+c.calls
 			}
 			hostFile, vmFile := filepath.Join(t.TempDir(), "strace"), filepath.Join(t.TempDir(), "strace")
+			onHost.Lock() // the programs use files of fixed names
 			host := runHost(t, options{}, "/bin/sh", append([]string{"-c", `exec strace -T -o "$0" -e "$@"`, hostFile, filter, c.prog}, c.args...)...)
+			onHost.Unlock()
 			vm := run(t, microvm, options{flags: []string{flag, "-o", vmFile, "-v", hosts + ":" + hosts}}, c.prog, c.args...)
 			if vm.stdout != host.stdout || vm.stderr != host.stderr || vm.code != host.code {
 				t.Errorf("in the VM: %v\non the host: %v", vm, host)

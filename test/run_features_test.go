@@ -106,7 +106,8 @@ func TestBootTiming(t *testing.T) {
 func TestVerbose(t *testing.T) {
 	t.Parallel()
 	r := run(t, microvm, options{flags: []string{"--verbose", "-c", "2", "-m", "64"}}, cProgram(t, musl, "hello"))
-	for _, want := range []string{`^gosv: running on QEMU \(microvm, tcg\)\n`, `\ngosv kernel: entered by PVH; CPUs: 2; memory: 6\d MiB, \d+ free; .* MHz by \w+\n$`} {
+	for _, want := range []string{`^gosv: running on QEMU \(microvm, tcg\)\n`, `\ngosv kernel: entered by PVH; CPUs: 2; memory: 6\d MiB, \d+ free; .* MHz by \w+\n`,
+		`\ngosv kernel: ACPI; I/O APIC at .*, GSI 24 to 47\n$`} {
 		if !regexp.MustCompile(want).MatchString(r.stderr) {
 			t.Errorf("no %s", want)
 		}
