@@ -21,7 +21,9 @@ static void on_signal(int sig) { signals[sig]++; }
 
 // got reads what there is at an end, and shows it.
 static void got(const char *what, int fd) {
-	usleep(20000); // Linux hands it over from a work queue
+	struct pollfd p = {fd, POLLIN, 0};
+	poll(&p, 1, 200); // Linux hands it over from a work queue,
+	usleep(10000);    // perhaps not all at once
 	int flags = fcntl(fd, F_GETFL);
 	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	errno = 0;
