@@ -35,6 +35,7 @@ type message struct {
 	files []*File // SCM_RIGHTS
 	from  ucred   // SCM_CREDENTIALS
 	given bool    // by the sender
+	none  bool    // nothing has come, not even an empty message: nobody sends any more
 }
 
 // noUser is who sent what nobody asked the sender of (overflowuid).
@@ -378,10 +379,20 @@ type msgHdr struct {
 	_          uint32
 }
 
-// copyInMsg reads the struct msghdr at addr, and makes its buffers u.
-func (t *Thread) copyInMsg(addr uintptr) (h msgHdr, u *userIO, err Errno) {
+// copyInMsg reads the struct msghdr at addr, and makes its buffers u. The address in it is
+// read to name, unless that is nil.
+func (t *Thread) copyInMsg(addr uintptr, name *[]byte) (h msgHdr, u *userIO, err Errno) {
 	if err = copyIn(t, &h, addr); err != 0 {
 		return h, nil, err
+	}
+	if h.name != 0 && int32(h.nameLen) < 0 {
+		return h, nil, EINVAL
+	}
+	if name != nil && h.name != 0 && h.nameLen != 0 {
+		*name = make([]byte, min(h.nameLen, sockAddrMost))
+		if err = t.CopyIn(*name, h.name); err != 0 {
+			return h, nil, err
+		}
 	}
 	if h.niov > maxIOV {
 		return h, nil, EMSGSIZE
@@ -400,30 +411,24 @@ func sysSendmsg(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func (t *Thread) sendMessage(f *File, s socket, addr, flags uintptr) (int, Errno) {
-	h, u, err := t.copyInMsg(addr)
+	m := message{Message: Message{Flags: flags}, from: t.ucred()}
+	h, u, err := t.copyInMsg(addr, &m.Addr)
 	if err != 0 {
 		return 0, err
 	}
-	m := message{userIO: u, Message: Message{Flags: flags}, from: t.ucred()}
-	if h.name != 0 && h.nameLen != 0 {
-		if m.Addr, err = t.copyInAddr(h.name, uintptr(h.nameLen)); err != 0 {
-			return 0, err
-		}
-	}
+	m.userIO = u
 	if x, ok := s.(*unixSocket); ok {
 		err = x.ready()
 	}
 	if err == 0 {
 		err = t.readControl(&m, h.control, h.controlLen)
 	}
+	n := 0
 	if err == 0 {
-		var n int
-		if n, err = u.result(s.send(t, f, &m)); err == 0 {
-			return n, 0
-		}
+		n, err = u.result(s.send(t, f, &m))
 	}
-	releaseAll(m.files)
-	return 0, err
+	releaseAll(m.files) // a stream takes none without a byte
+	return n, err
 }
 
 func sysRecvmsg(t *Thread, a *Args) (uintptr, Errno) {
@@ -436,20 +441,18 @@ func sysRecvmsg(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Errno) {
-	h, u, err := t.copyInMsg(addr)
+	h, u, err := t.copyInMsg(addr, nil)
 	if err != 0 {
 		return 0, err
 	}
 	m := message{userIO: u, Message: Message{Flags: flags &^ msgCtrunc}}
 	n, err := u.result(s.receive(t, f, &m))
-	defer releaseAll(m.files)
 	if err != 0 {
+		releaseAll(m.files)
 		return 0, err
 	}
-	passCred := s.common().is(soPasscred)
-	if h.controlLen, err = t.writeControl(&m, h.control, h.controlLen, passCred); err != 0 {
-		return 0, err
-	}
+	h.controlLen = t.writeControl(&m, h.control, h.controlLen, s.common().is(soPasscred) && !m.none)
+	releaseAll(m.files)
 	if h.name != 0 {
 		if err := t.CopyOut(h.name, m.Addr[:min(len(m.Addr), int(h.nameLen))]); err != 0 {
 			return 0, err
@@ -472,7 +475,11 @@ func sysSendmmsg(t *Thread, a *Args) (uintptr, Errno) {
 		return 0, EINVAL
 	}
 	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
-		return t.eachMessage(a, func(at uintptr) (int, Errno) { return t.sendMessage(f, s, at, uintptr(uint32(a.Arg4()))) })
+		n, err := t.eachMessage(a, func(at uintptr) (int, Errno) { return t.sendMessage(f, s, at, uintptr(uint32(a.Arg4()))) })
+		if n > 0 {
+			err = 0
+		}
+		return n, err
 	})
 }
 
@@ -490,7 +497,7 @@ func sysRecvmmsg(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, err
 		}
 		flags := uintptr(uint32(a.Arg4()))
-		return t.eachMessage(a, func(at uintptr) (int, Errno) {
+		n, err := t.eachMessage(a, func(at uintptr) (int, Errno) {
 			if at != a.Arg2() && deadline != never && metal.Now() >= deadline {
 				return 0, EAGAIN
 			}
@@ -500,11 +507,18 @@ func sysRecvmmsg(t *Thread, a *Args) (uintptr, Errno) {
 			}
 			return n, err
 		})
+		if n > 0 && err != 0 && err != EAGAIN { // the next call reports it
+			s.common().err.Store(uint32(err))
+		}
+		if n > 0 {
+			err = 0
+		}
+		return n, err
 	})
 }
 
 // eachMessage calls one for the headers of sendmmsg(2) or recvmmsg(2), up to the first
-// that fails, and returns how many did not.
+// that fails, and returns how many did not, and why it failed.
 func (t *Thread) eachMessage(a *Args, one func(at uintptr) (int, Errno)) (int, Errno) {
 	at := a.Arg2()
 	count := min(int(uint32(a.Arg3())), maxIOV)
@@ -515,9 +529,6 @@ func (t *Thread) eachMessage(a *Args, one func(at uintptr) (int, Errno)) (int, E
 			err = copyOut(t, at+unsafe.Offsetof(mmsgHdr{}.len), &size)
 		}
 		if err != 0 {
-			if i > 0 {
-				err = 0
-			}
 			return i, err
 		}
 		at += unsafe.Sizeof(mmsgHdr{})
@@ -603,28 +614,24 @@ func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
 }
 
 // writeControl writes what came with m into the n bytes at addr, makes descriptors of
-// its files, and returns how many bytes it wrote.
-func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done uintptr, err Errno) {
-	put := func(level, kind int32, data unsafe.Pointer, size uintptr) Errno {
+// its files, and returns how many bytes it wrote. What cannot be written is left out, as
+// Linux does it.
+func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done uintptr) {
+	put := func(level, kind int32, data unsafe.Pointer, size uintptr) {
 		if room := n - done - cmsgHdrSize; size > room { // a part of it comes
 			m.Flags |= msgCtrunc
 			size = room
 		}
 		h := cmsgHdr{cmsgHdrSize + size, level, kind}
-		if err := copyOut(t, addr+done, &h); err != 0 {
-			return err
+		if copyOut(t, addr+done, &h) == 0 && t.space.writeSome(addr+done+cmsgHdrSize, data, size) == size {
+			done = min(done+(h.len+7)&^7, n)
 		}
-		if t.space.writeSome(addr+done+cmsgHdrSize, data, size) != size {
-			return EFAULT
-		}
-		done = min(done+(h.len+7)&^7, n)
-		return 0
 	}
 	if passCred {
 		if n < cmsgHdrSize {
 			m.Flags |= msgCtrunc
-		} else if err := put(solSocket, scmCredentials, unsafe.Pointer(&m.from), unsafe.Sizeof(m.from)); err != 0 {
-			return 0, err
+		} else {
+			put(solSocket, scmCredentials, unsafe.Pointer(&m.from), unsafe.Sizeof(m.from))
 		}
 	}
 	for _, c := range m.Control {
@@ -632,12 +639,10 @@ func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done 
 			m.Flags |= msgCtrunc
 			break
 		}
-		if err := put(c.Level, c.Kind, unsafe.Pointer(&c.Data[0]), uintptr(len(c.Data))); err != 0 {
-			return 0, err
-		}
+		put(c.Level, c.Kind, unsafe.Pointer(&c.Data[0]), uintptr(len(c.Data)))
 	}
 	if len(m.files) == 0 {
-		return done, 0
+		return done
 	}
 	room := 0
 	if n > done+cmsgHdrSize {
@@ -651,15 +656,21 @@ func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done 
 			m.Flags |= msgCtrunc
 			break
 		}
-		fds = append(fds, int32(fd))
+		v := int32(fd)
+		if copyOut(t, addr+done+cmsgHdrSize+4*uintptr(len(fds)), &v) != 0 {
+			t.proc.files.take(fd).Release()
+			m.Flags |= msgCtrunc
+			break
+		}
+		fds = append(fds, v)
 	}
 	if len(m.files) > 0 {
 		m.Flags |= msgCtrunc
 	}
-	if len(fds) == 0 {
-		return done, 0
+	if len(fds) > 0 {
+		put(solSocket, scmRights, unsafe.Pointer(&fds[0]), uintptr(len(fds))*4)
 	}
-	return done, put(solSocket, scmRights, unsafe.Pointer(&fds[0]), uintptr(len(fds))*4)
+	return done
 }
 
 // Options of SOL_SOCKET (socket(7)).

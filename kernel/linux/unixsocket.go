@@ -41,11 +41,11 @@ type unixSocket struct {
 
 // parcel is a message, or a part of a stream.
 type parcel struct {
-	data  []byte // what has not been read of it
-	files []*File
-	from  ucred
-	addr  []byte // of the sender, nil if it has none
-	next  *parcel
+	data   []byte // what has not been read of it
+	files  []*File
+	from   ucred
+	sender *unixSocket
+	next   *parcel
 }
 
 const (
@@ -145,24 +145,25 @@ func (s *unixSocket) send(t *Thread, f *File, m *message) (int, Errno) {
 		}
 		return 0, EOPNOTSUPP
 	case m.Addr != nil && s.kind == sockDgram:
-		var err Errno
-		if peer, err = t.unixPeer(m.Addr, s.kind); err != 0 {
+		if _, _, err := unixAddr(m.Addr); err != 0 {
 			return 0, err
 		}
 	case peer == nil:
 		return 0, ENOTCONN
 	}
-	// Nobody asked for credentials, unless the peer may be one that is not accepted yet.
+	if s.kind == sockStream {
+		s.introduce(peer, m)
+		return s.sendStream(t, f, peer, m)
+	}
+	return s.sendPacket(t, f, peer, m)
+}
+
+// introduce leaves out who sends m if nobody asked for that, unless the peer may be one
+// that is not accepted yet.
+func (s *unixSocket) introduce(peer *unixSocket, m *message) {
 	if !m.given && !s.is(soPasscred) && !peer.is(soPasscred) && peer.ownName() == nil {
 		m.from = ucred{0, noUser, noUser}
 	}
-	if s.kind == sockStream {
-		return s.sendStream(t, f, peer, m)
-	}
-	if s.kind == sockDgram && !s.maySend(peer) {
-		return 0, EPERM
-	}
-	return s.sendPacket(t, f, peer, m)
 }
 
 // hasRoom says whether s may put something into the queue of its peer, whose lock is held.
@@ -182,11 +183,13 @@ func (s *unixSocket) broken(peer *unixSocket) bool {
 }
 
 func (s *unixSocket) sendStream(t *Thread, f *File, peer *unixSocket, m *message) (done int, err Errno) {
-	addr := s.ownName()
 	for {
-		broken, moved := false, 0
+		broken, moved, failed := false, 0, Errno(0)
 		err = s.await(t, f, &s.queue, m.Flags, soSndtimeo, func() bool {
 			if broken = s.broken(peer); broken || m.left == 0 {
+				return true
+			}
+			if failed = s.takeError(); failed != 0 {
 				return true
 			}
 			peer.mu.Lock()
@@ -194,15 +197,18 @@ func (s *unixSocket) sendStream(t *Thread, f *File, peer *unixSocket, m *message
 			if !s.hasRoom(peer) {
 				return false
 			}
-			moved = peer.append(m, addr)
+			moved = peer.append(m, s)
 			return true
 		})
 		done += moved
 		if moved > 0 {
 			peer.queue.Wake()
 		}
-		if broken {
+		switch {
+		case broken:
 			err = EPIPE
+		case failed != 0:
+			err = failed
 		}
 		if err != 0 || m.left == 0 || m.fault {
 			break
@@ -217,11 +223,11 @@ func (s *unixSocket) sendStream(t *Thread, f *File, peer *unixSocket, m *message
 	return done, err
 }
 
-// append adds bytes of a stream to what has come to s from addr.
-func (s *unixSocket) append(m *message, addr []byte) int {
+// append adds bytes of a stream to what has come to s from sender.
+func (s *unixSocket) append(m *message, sender *unixSocket) int {
 	p := s.last
-	if p == nil || len(p.files) > 0 || len(m.files) > 0 || p.from != m.from || len(p.data) == cap(p.data) {
-		p = &parcel{from: m.from, files: m.files, addr: addr}
+	if p == nil || len(p.files) > 0 || len(m.files) > 0 || p.from != m.from || cap(p.data)-len(p.data) < m.left {
+		p = &parcel{from: m.from, files: m.files, sender: sender}
 		if n := min(m.left, streamWrite); n >= streamPiece {
 			p.data = make([]byte, 0, n)
 		} else {
@@ -265,15 +271,15 @@ func (s *unixSocket) pop() {
 }
 
 func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message) (int, Errno) {
-	const spare = 32
-	n := m.left
-	if n > int(s.buffers[0].Load())-spare {
-		return 0, EMSGSIZE
-	}
 	if s.is(soPasscred) {
 		if err := s.autobind(t); err != 0 {
 			return 0, err
 		}
+	}
+	const spare = 32
+	n := m.left
+	if n > int(s.buffers[0].Load())-spare {
+		return 0, EMSGSIZE
 	}
 	if s.kind == sockDgram {
 		if err := s.takeError(); err != 0 {
@@ -286,10 +292,23 @@ func (s *unixSocket) sendPacket(t *Thread, f *File, peer *unixSocket, m *message
 	if shut {
 		return 0, EPIPE
 	}
-	p := &parcel{data: make([]byte, n), files: m.files, from: m.from, addr: s.ownName()}
+	p := &parcel{data: make([]byte, n), files: m.files, sender: s}
 	if m.Get(p.data) < n {
 		return 0, EFAULT
 	}
+	if s.kind == sockDgram {
+		if m.Addr != nil {
+			var err Errno
+			if peer, err = t.unixPeer(m.Addr, s.kind); err != 0 {
+				return 0, err
+			}
+		}
+		if !s.maySend(peer) {
+			return 0, EPERM
+		}
+	}
+	s.introduce(peer, m)
+	p.from = m.from
 	gone, broken := false, false
 	queue, pair := &s.queue, s.kind != sockDgram || peer.other() == s
 	if !pair {
@@ -372,6 +391,7 @@ func (s *unixSocket) receiveStream(t *Thread, f *File, m *message) (done int, er
 	m.Flags &^= msgTrunc // means nothing here
 	for {
 		ended := false
+		var sender *unixSocket
 		err = s.await(t, f, &s.queue, m.Flags, soRcvtimeo, func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -379,9 +399,13 @@ func (s *unixSocket) receiveStream(t *Thread, f *File, m *message) (done int, er
 				ended = s.shut&shutRead != 0 || s.err.Load() != 0
 				return ended
 			}
+			sender = s.first.sender
 			done += s.takeStream(m)
 			return true
 		})
+		if sender != nil {
+			m.Addr = sender.ownName()
+		}
 		if ended && done == 0 {
 			return 0, s.takeError()
 		}
@@ -399,11 +423,14 @@ func (s *unixSocket) receiveStream(t *Thread, f *File, m *message) (done int, er
 // takeStream moves bytes that have come to m: those of one sender, and up to the
 // end of what came with files.
 func (s *unixSocket) takeStream(m *message) (done int) {
-	m.from, m.Addr = s.first.from, s.first.addr
+	m.from = s.first.from
 	p := s.first
 	// Files come even to who has no room for a byte.
 	for first := true; p != nil && (p.from == m.from || !s.is(soPasscred)) && (m.left > 0 || first); first = false {
 		n := m.Put(p.data)
+		if m.fault { // a part that does not get there whole stays
+			break
+		}
 		done += n
 		files := p.files
 		if m.Flags&msgPeek != 0 {
@@ -420,7 +447,7 @@ func (s *unixSocket) takeStream(m *message) (done int) {
 			}
 			p = s.first
 		}
-		if files != nil || m.fault {
+		if files != nil {
 			break
 		}
 	}
@@ -453,10 +480,12 @@ func (s *unixSocket) receivePacket(t *Thread, f *File, m *message) (n int, err E
 		return 0, err
 	}
 	if p == nil {
+		m.none = true
+		m.Flags &^= msgTrunc
 		return 0, s.takeError()
 	}
 	s.taken(m)
-	m.from, m.files, m.Addr = p.from, p.files, p.addr
+	m.from, m.files, m.Addr = p.from, p.files, p.sender.ownName()
 	whole := len(p.data)
 	wanted := min(whole, m.left)
 	if n = m.Put(p.data[:wanted]); n < wanted {

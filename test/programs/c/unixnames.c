@@ -332,6 +332,8 @@ static void passing(void) {
 	SHOW(write(fd, "through", 7));
 	char buf[10];
 	SHOW(read(p[0], buf, 10));
+	SHOW(fcntl(p[0], F_SETFL, O_NONBLOCK));
+	SHOW(read(p[0], buf, 10)); // its other end is open, though the sender has closed it
 	close(c), close(x), close(s), close(fd), close(p[0]);
 }
 

@@ -83,7 +83,9 @@ type edge struct {
 	at   uintptr
 	size uintptr // 0: none
 	prot uintptr
-	text string
+
+	least uintptr // bytes that can be touched
+	text  string
 }
 
 func (e *edge) forbid() { e.protect(e.prot) }
@@ -102,8 +104,8 @@ func (g *world) place(n uintptr) (at uintptr) {
 	nth := g.drawnBuffers
 	g.drawnBuffers++
 	if g.edges && nth == g.edge.nth && n > 0 {
-		cut := min(pick(g.source, 0, 1, 4, 8, n/2, n-1, n, 4096), n)
 		e := &g.edge
+		cut := min(max(pick(g.source, 0, 1, 4, 8, n/2, n-1, n, 4096), e.least), n)
 		e.at = (at + cut + pageSize - 1) &^ (pageSize - 1)
 		e.size = max((n-cut+pageSize-1)&^(pageSize-1), pageSize)
 		e.prot = pick(g.source, uintptr(0), 0, unix.PROT_READ)
@@ -296,7 +298,16 @@ func in(g *world) (uintptr, string, after) {
 		at, text := g.wild()
 		return at, text, nil
 	}
+	g.writes()
 	return addr(g.buffer(sizes[len(sizes)-1])), "in", nil
+}
+
+// writes leaves a byte of each buffer that can be written to the last descriptor: a write
+// of nothing makes a file longer since 6.16.
+func (g *world) writes() {
+	if g.is(unix.S_IFREG) {
+		g.edge.least = 1
+	}
 }
 
 func out(g *world) (uintptr, string, after) {
@@ -359,6 +370,9 @@ func vector(fills bool, lens ...int) arg {
 		able := g.able(access)
 		if !able { // the error that comes first has changed
 			g.edge.nth = -1
+		}
+		if !fills {
+			g.writes()
 		}
 		if able && g.oneIn(40) {
 			at, text := g.wild()

@@ -117,12 +117,36 @@ func (g *world) control(b []byte) (n int, text string) {
 	return n, text
 }
 
-// fill makes h the header of a message: its parts, and room for what comes with it.
-func (g *world) fill(h *unix.Msghdr, sends bool, parts int) (text string, show func(r uintptr) string) {
+// packets says whether the last descriptor is a socket that keeps messages apart and is
+// connected. What is sent to one is never empty: since 6.16 an empty message that nobody
+// has read is not noticed when its socket is closed.
+func (g *world) packets() bool {
+	kind, err := unix.GetsockoptInt(g.last, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil && kind == unix.SOCK_SEQPACKET
+}
+
+// sent is the length of what is sent to the last descriptor.
+func sent(list ...int) arg {
+	return func(g *world) (uintptr, string, after) {
+		v := pick(g.source, list...)
+		if v == 0 && g.packets() {
+			v = 1
+		}
+		return uintptr(v), fmt.Sprint(v), nil
+	}
+}
+
+// fill makes h the header of a message: its parts, of which the first has least bytes or
+// more, and room for what comes with it.
+func (g *world) fill(h *unix.Msghdr, sends bool, parts, least int) (text string, show func(r uintptr) string) {
+	parts = max(parts, least)
 	iov := g.buffer(16 * max(parts, 1))
 	var all [][]byte
 	for i := range parts {
 		n := pick(g.source, 0, 1, 7, 100, 1000)
+		if i == 0 {
+			n = max(n, least)
+		}
 		b := g.buffer(n)
 		all = append(all, b)
 		*(*unix.Iovec)(unsafe.Pointer(&iov[16*i])) = unix.Iovec{Base: (*byte)(ptr(addr(b))), Len: uint64(n)}
@@ -191,6 +215,14 @@ func (g *world) came(b []byte) (text string) {
 	return text
 }
 
+// leastSent is how many bytes a message to the last descriptor has at least.
+func (g *world) leastSent(sends bool) int {
+	if sends && g.packets() {
+		return 1
+	}
+	return 0
+}
+
 // header is a struct msghdr.
 func header(sends bool) arg {
 	return func(g *world) (uintptr, string, after) {
@@ -199,7 +231,7 @@ func header(sends bool) arg {
 			return at, text, nil
 		}
 		b := g.buffer(int(unsafe.Sizeof(unix.Msghdr{})))
-		text, show := g.fill((*unix.Msghdr)(unsafe.Pointer(&b[0])), sends, g.n(4))
+		text, show := g.fill((*unix.Msghdr)(unsafe.Pointer(&b[0])), sends, g.n(4), g.leastSent(sends))
 		return addr(b), text, show
 	}
 }
@@ -214,8 +246,9 @@ func headers(sends bool) arg {
 		}
 		b := g.buffer(2 * int(unsafe.Sizeof(mmsghdr{})))
 		h := (*[2]mmsghdr)(unsafe.Pointer(&b[0]))
-		text1, show1 := g.fill(&h[0].h, sends, g.n(3))
-		text2, show2 := g.fill(&h[1].h, sends, g.n(3))
+		least := g.leastSent(sends)
+		text1, show1 := g.fill(&h[0].h, sends, g.n(3), least)
+		text2, show2 := g.fill(&h[1].h, sends, g.n(3), least)
 		return addr(b), text1 + ", " + text2, func(r uintptr) (text string) {
 			if r > 0 {
 				text = fmt.Sprint(" ", h[0].n, show1(uintptr(h[0].n)))
@@ -259,8 +292,8 @@ var socketCalls = []call{
 	{"socket", unix.SYS_SOCKET, []arg{val(unix.AF_UNIX, unix.AF_UNIX, 46, -1), kinds, val(0, 0, 7)}, newFD},
 	{"pipe2", unix.SYS_PIPE2, []arg{twoFDs, val(unix.O_NONBLOCK)}, number},
 	{"connect", unix.SYS_CONNECT, []arg{fd, socketAddress, val(2, 9, 110, 110, 1, 0, 111, 128, 129, -1)}, number},
-	{"sendto", unix.SYS_SENDTO, []arg{fd, in, val(0, 1, 100, 4096), sendFlags, orNull(socketAddress), val(110, 110, 2, -1)}, number},
-	{"sendto", unix.SYS_SENDTO, []arg{fd, in, val(0, 1, 100, 1000), sendFlags, val(0), val(0)}, number},
+	{"sendto", unix.SYS_SENDTO, []arg{fd, in, sent(0, 1, 100, 4096), sendFlags, orNull(socketAddress), val(110, 110, 2, -1)}, number},
+	{"sendto", unix.SYS_SENDTO, []arg{fd, in, sent(0, 1, 100, 1000), sendFlags, val(0), val(0)}, number},
 	{"recvfrom", unix.SYS_RECVFROM, []arg{fd, out, val(0, 1, 100, 4096), receiveFlags, roomFor, roomOut}, number},
 	{"recvfrom", unix.SYS_RECVFROM, []arg{fd, out, val(50, 4096), receiveFlags, val(0), val(0)}, number},
 	{"sendmsg", unix.SYS_SENDMSG, []arg{fd, header(true), sendFlags}, number},
@@ -272,7 +305,7 @@ var socketCalls = []call{
 	{"sendmmsg", unix.SYS_SENDMMSG, []arg{fd, headers(true), val(0, 1, 2), sendFlags}, number},
 	{"recvmmsg", unix.SYS_RECVMMSG, []arg{fd, headers(false), val(0, 1, 2), receiveFlags, val(0)}, number},
 	{"read", unix.SYS_READ, []arg{fd, out, length}, number},
-	{"write", unix.SYS_WRITE, []arg{fd, in, val(0, 1, 7, 100, 1000)}, number},
+	{"write", unix.SYS_WRITE, []arg{fd, in, sent(0, 1, 7, 100, 1000)}, number},
 	{"readv", unix.SYS_READV, []arg{fd, vector(true, 8, 100, 4096), val(1, 4)}, number},
 	{"writev", unix.SYS_WRITEV, []arg{fd, vector(false, 0, 1, 8), val(1, 4)}, number},
 	{"shutdown", unix.SYS_SHUTDOWN, []arg{connected, val(0, 1, 2, 3, -1)}, number},
