@@ -63,23 +63,22 @@ func (n *Network) configure() {
 		}
 		if err := n.addLink(e.link, packetsocket.New(e)); err != nil {
 			n.config.Log("network: " + e.link.name + ": " + err.String())
-			continue
-		}
-		if i == 0 && n.config.Static != "" {
+		} else if i == 0 && n.config.Static != "" {
 			if err := e.static(n.config.Static); err != nil {
 				n.config.Log("network: gosv.ip=" + n.config.Static + ": " + err.Error())
 			}
-			continue
+		} else {
+			client := &dhcpClient{dev: e, hostName: n.config.HostName, replies: make(chan dhcpMessage, 4)}
+			waiting++
+			told := false
+			go client.run(func() {
+				if !told {
+					told = true
+					ready <- struct{}{}
+				}
+			})
 		}
-		client := &dhcpClient{dev: e, hostName: n.config.HostName, replies: make(chan dhcpMessage, 4)}
-		waiting++
-		told := false
-		go client.run(func() {
-			if !told {
-				told = true
-				ready <- struct{}{}
-			}
-		})
+		close(e.begun)
 	}
 	close(n.isAttached)
 	if waiting > 0 { // the first that is configured will do
@@ -120,6 +119,9 @@ func (e *device) static(s string) error {
 			if err := n.addAddress(e.link.index, a); err != nil {
 				return fmt.Errorf("%s: %s", word, err)
 			}
+			if p.Addr().Is4() {
+				e.announce(a.Address)
+			}
 		} else if a, err := netip.ParseAddr(word); err == nil {
 			e.route(tcpip.AddrFromSlice(a.AsSlice()))
 		} else {
@@ -157,6 +159,7 @@ func (e *device) use(m *dhcpMessage) {
 		e.net.config.Log("network: " + a.String() + ": " + err.String())
 		return
 	}
+	e.announce(a.Address)
 	if len(m.routers) > 0 {
 		e.route(tcpip.AddrFrom4(m.routers[0]))
 	}

@@ -25,6 +25,7 @@ type device struct {
 	link  *link
 	lease tcpip.AddressWithPrefix // from a DHCP server; its client's business
 
+	begun      chan struct{} // closed when there is somebody for what is received
 	dispatcher atomic.Pointer[stack.NetworkDispatcher]
 	dhcp       atomic.Pointer[dhcpClient] // gets its packets past netstack, which has no address yet
 
@@ -38,7 +39,7 @@ type device struct {
 
 func newDevice(n *Network, d nic.Device) *device {
 	mac := d.MAC()
-	e := &device{net: n, dev: d, mac: tcpip.LinkAddress(mac[:])}
+	e := &device{net: n, dev: d, mac: tcpip.LinkAddress(mac[:]), begun: make(chan struct{})}
 	e.mtu.Store(uint32(d.MTU()))
 	e.gro.Init(true)
 	return e
@@ -132,8 +133,26 @@ func (e *device) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 	return n, nil
 }
 
-// Receive implements nic.Handler.
+// announce tells everybody on the network whose address a is (RFC 5227 section 2.3): who asked
+// before the device was up, as QEMU's user network does for a client of the host's, need not
+// ask again, which it would after seconds.
+func (e *device) announce(a tcpip.Address) {
+	b := make([]byte, header.EthernetMinimumSize+header.ARPSize)
+	header.Ethernet(b).Encode(&header.EthernetFields{SrcAddr: e.mac, DstAddr: header.EthernetBroadcastAddress, Type: header.ARPProtocolNumber})
+	h := header.ARP(b[header.EthernetMinimumSize:])
+	h.SetIPv4OverEthernet()
+	h.SetOp(header.ARPRequest)
+	copy(h.HardwareAddressSender(), e.mac)
+	copy(h.ProtocolAddressSender(), a.AsSlice())
+	copy(h.ProtocolAddressTarget(), a.AsSlice())
+	e.dev.Send([]nic.Frame{{Parts: [][]byte{b}}})
+}
+
+// Receive implements nic.Handler. What comes while the device is being set up is kept: a
+// client of the host's may be there already, and who asked for an address asks again
+// only after seconds.
 func (e *device) Receive(frames []nic.Frame) {
+	<-e.begun
 	d := e.dispatcher.Load()
 	if d == nil {
 		return

@@ -6,6 +6,7 @@ package net
 import (
 	"sync"
 
+	"gvisor.dev/gvisor/pkg/rand"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/loopback"
@@ -74,7 +75,7 @@ func (n *Network) start() {
 		NDPDisp:          ndp{n},
 	})
 	n.stack = stack.New(stack.Options{
-		NetworkProtocols:         []stack.NetworkProtocolFactory{ipv4.NewProtocol, version6, arp.NewProtocol},
+		NetworkProtocols:         []stack.NetworkProtocolFactory{n.newIPv4, version6, arp.NewProtocol},
 		TransportProtocols:       []stack.TransportProtocolFactory{tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		RawFactory:               raw.EndpointFactory{},
 		Clock:                    clock{},
@@ -87,6 +88,15 @@ func (n *Network) start() {
 	n.addLink(&link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback | iffRunning | iffLowerUp}, loopback.New())
 	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: loopback4, PrefixLen: 8})
 	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128})
+}
+
+// newIPv4 makes IPv4, whose table of first identifications is 8 KiB of random numbers. They
+// need not be the kernel's best, which cost nine instructions a byte.
+func (n *Network) newIPv4(s *stack.Stack) stack.NetworkProtocol {
+	q := quick(n.random.Uint64())
+	rand.Reader = &q
+	defer func() { rand.Reader = n.random }()
+	return ipv4.NewProtocol(s)
 }
 
 // tune sets what Linux has other defaults for.
@@ -128,6 +138,28 @@ func (r random) Uint64() uint64 {
 	var b [8]byte
 	r(b[:])
 	return le.Uint64(b[:])
+}
+
+// quick is the random numbers of a generator that is not for secrets: Marsaglia's
+// xorshift64.
+type quick uint64
+
+func (q *quick) Read(p []byte) (int, error) {
+	x := uint64(*q) | 1
+	for at := 0; at < len(p); at += 8 {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		if b := p[at:]; len(b) >= 8 {
+			le.PutUint64(b, x)
+		} else {
+			for i := range b {
+				b[i] = byte(x >> (i * 8))
+			}
+		}
+	}
+	*q = quick(x)
+	return len(p), nil
 }
 
 func (r random) Int63() int64 { return int64(r.Uint64() >> 1) }

@@ -46,6 +46,7 @@ const (
 	pageSize   = 4096
 	chunkPages = 16  // that memory is taken in
 	mostPages  = 256 // of frames that are sent
+	fewBuffers = 32  // for received frames, at first
 	batch      = 32  // frames that are handed over at once
 	patience   = 1e9 // ns until a device that takes no frames is not waited for
 
@@ -200,6 +201,9 @@ func signal(c chan struct{}) {
 
 // receiver is where frames come in.
 type receiver struct {
+	size       int // of a buffer, in bytes
+	made, most int // buffers
+
 	mu   sync.Mutex // of what follows
 	q    *virtio.Queue
 	come []used // in order
@@ -223,43 +227,52 @@ type rxBuffer struct {
 	whole []byte           // with the header
 }
 
-// fill gives the device buffers: a 64th of the memory that is free.
+// fill gives the device its first buffers. There come to be more, at most a 64th of the
+// memory that is free now, when many are in use at once.
 func (n *Device) fill() error {
 	r := &n.rx
-	size := pageSize
+	r.size = pageSize
 	if !n.mergeable {
-		size = 2048
-		for size < longHeader+n.mtu+ethernetHeader+vlanTag {
-			size *= 2
+		r.size = 2048
+		for r.size < longHeader+n.mtu+ethernetHeader+vlanTag {
+			r.size *= 2
 		}
 	}
-	const least, share = 32, 64
+	const share = 64
 	free, _ := metal.FreeMemory()
-	count := min(max(int(free/share)/size, least), r.q.Size()/2)
-	m := n.dev.Memory()
-	var list []used
-	for made := 0; made < count; {
-		chunk := max(chunkPages*pageSize, size)
-		p, err := m.Alloc(chunk)
-		if err != nil {
-			if made > 0 && size <= pageSize {
-				break
-			}
-			return errMemory
-		}
-		for at := 0; at+size <= chunk && made < count; at += size {
-			b := &rxBuffer{whole: p.Bytes[at : at+size : at+size]}
-			if n.mergeable {
-				b.in[0] = p.Buffer(at, size)
-			} else { // legacy devices want the header by itself
-				b.in = [2]virtio.Buffer{p.Buffer(at, n.headerLen), p.Buffer(at+n.headerLen, size-n.headerLen)}
-			}
-			list = append(list, used{rxBuffer: b})
-			made++
-		}
+	r.most = min(max(int(free/share)/r.size, fewBuffers), r.q.Size()/2)
+	list := n.buffers(min(fewBuffers, r.most))
+	if len(list) == 0 {
+		return errMemory
 	}
 	n.add(list)
 	return nil
+}
+
+// buffers makes count buffers, or as many as there is memory for.
+func (n *Device) buffers(count int) (list []used) {
+	r := &n.rx
+	m := n.dev.Memory()
+	made := make([]rxBuffer, count)
+	for len(list) < count {
+		chunk := max(chunkPages*pageSize, r.size)
+		p, err := m.Alloc(chunk)
+		if err != nil {
+			break
+		}
+		for at := 0; at+r.size <= chunk && len(list) < count; at += r.size {
+			b := &made[len(list)]
+			b.whole = p.Bytes[at : at+r.size : at+r.size]
+			if n.mergeable {
+				b.in[0] = p.Buffer(at, r.size)
+			} else { // legacy devices want the header by itself
+				b.in = [2]virtio.Buffer{p.Buffer(at, n.headerLen), p.Buffer(at+n.headerLen, r.size-n.headerLen)}
+			}
+			list = append(list, used{rxBuffer: b})
+		}
+	}
+	r.made += len(list)
+	return list
 }
 
 // give gives the device buffers.
@@ -343,6 +356,13 @@ func (n *Device) collect() (any bool) {
 			n.handler.Receive(r.frames)
 		}
 		n.give(r.used[first:r.at])
+	}
+	if len(r.used) > r.made/4 && r.made < r.most {
+		more := n.buffers(min(r.made, r.most-r.made))
+		n.give(more)
+		if len(more) == 0 { // there is no memory
+			r.most = r.made
+		}
 	}
 	return true
 }
