@@ -12,6 +12,7 @@ int main(int argc, char **argv) {
 	fflush(stdout);
 	if (!strcmp(argv[1], "exit")) return n;
 	if (!strcmp(argv[1], "_exit")) _exit(n);
+	signal(n, SIG_DFL); // whoever started us may ignore some
 	if (!strcmp(argv[1], "signal")) kill(getpid(), n);
 	if (!strcmp(argv[1], "raise")) raise(n);
 	if (!strcmp(argv[1], "null")) *(volatile int *)(long)n = 1;
