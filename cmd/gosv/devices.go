@@ -146,20 +146,6 @@ func lockDisks(disks []vmm.Disk) (release func(), err error) {
 	return release, nil
 }
 
-// checkPorts says which of the ports of the host cannot be had, for a VMM that
-// would open them itself and say it worse.
-func checkPorts(n *vmm.Net) error {
-	if n == nil {
-		return nil
-	}
-	for _, f := range n.Forwards {
-		if err := f.Check(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // netnsCommand is what gosv starts a VMM behind that gets its network from us.
 func netnsCommand() *cobra.Command {
 	return &cobra.Command{

@@ -165,6 +165,7 @@ func (f *runFlags) run(args []string) error {
 		m.Debugger = filepath.Join(dir, "gdb")
 	}
 	token := rand.Text()[:4]
+	m.Devices.Wire = !f.dryRun // by hand, there is nobody at the other end
 	m.CmdLine = f.cmdline(token, tty)
 	if n := devices.Nets; len(n) > 0 && n[0].Address != "" {
 		m.CmdLine += " gosv.ip=" + n[0].Address
@@ -275,19 +276,22 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 	return res, err
 }
 
-// wire opens the ports of the user-mode network, if that is ours, and puts
-// ourselves before the VMM.
+// wire opens the ports of the user-mode network, if the VMM wants ours, and puts
+// ourselves before the VMM where it needs a TAP device for that.
 func (f *runFlags) wire(c *vmm.Command, d *vmm.Devices) (*network.Wire, error) {
 	n := d.UserNet()
-	if n == nil || !c.OwnNetwork {
-		return nil, checkPorts(n)
+	switch {
+	case c.Stream:
+		return network.NewWire(n.Forwards, true)
+	case !c.OwnNetwork:
+		return nil, nil
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	c.Argv = append([]string{self, "netns"}, c.Argv...)
-	return network.NewWire(n.Forwards)
+	return network.NewWire(n.Forwards, false)
 }
 
 func (f *runFlags) note(format string, args ...any) {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,19 +21,28 @@ const wireFD = 3
 
 // Wire is a user-mode network that waits for its VMM.
 type Wire struct {
+	stream       bool // it is one, of frames; else the VMM wants a TAP device
 	ours, theirs *os.File
 	forwards     []Forward
 	listeners    []closer
 }
 
+// StreamFD is the VMM's descriptor of a wire that is a stream.
+const StreamFD = wireFD
+
 // NewWire returns a wire with these ports of the host open; a port that cannot
-// be had is an error.
-func NewWire(forwards []Forward) (*Wire, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+// be had is an error. It is a stream of frames at the VMM's descriptor StreamFD, or
+// else a TAP device.
+func NewWire(forwards []Forward, stream bool) (*Wire, error) {
+	kind := unix.SOCK_SEQPACKET
+	if stream {
+		kind = unix.SOCK_STREAM
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("user-mode network: %w", err)
 	}
-	w := &Wire{ours: os.NewFile(uintptr(pair[0]), "wire"), theirs: os.NewFile(uintptr(pair[1]), "wire"), forwards: forwards}
+	w := &Wire{stream: stream, ours: os.NewFile(uintptr(pair[0]), "wire"), theirs: os.NewFile(uintptr(pair[1]), "wire"), forwards: forwards}
 	for _, f := range forwards {
 		l, err := f.listen()
 		if err != nil {
@@ -53,10 +63,14 @@ func (w *Wire) Close() {
 	}
 }
 
-// Attach makes cmd, which calls Enter first, start in a network namespace of
-// its own. Without root that takes a user namespace, too.
+// Attach gives cmd its end of the wire. For a TAP device cmd is to call Enter
+// first: it starts in a network namespace of its own. Without root that takes a
+// user namespace, too.
 func (w *Wire) Attach(cmd *exec.Cmd) {
 	cmd.ExtraFiles = []*os.File{w.theirs} // descriptor wireFD
+	if w.stream {
+		return
+	}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -69,15 +83,60 @@ func (w *Wire) Attach(cmd *exec.Cmd) {
 	}
 }
 
-// Connect waits for what Enter hands over, and serves the guest from then on.
-// Its error is what went wrong there, or nothing if the process just ended.
+// Connect serves the guest from when the VMM has its end. Its error is what
+// went wrong there.
 func (w *Wire) Connect() (*User, error) {
 	w.theirs.Close()
 	defer w.ours.Close()
+	if w.stream {
+		return w.connectStream()
+	}
+	fd, err := w.packetSocket()
+	if err != nil {
+		return nil, err
+	}
+	link, err := onTAP(fd)
+	if err != nil {
+		return nil, err
+	}
+	u, err := newUser(link)
+	if err != nil {
+		return nil, err
+	}
+	w.serve(u)
+	return u, nil
+}
+
+func (w *Wire) connectStream() (*User, error) {
+	conn, err := net.FileConn(w.ours)
+	if err != nil {
+		return nil, fmt.Errorf("user-mode network: %w", err)
+	}
+	link, f := newFrames(conn)
+	u, err := newUser(link)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	context.AfterFunc(u.ctx, func() { conn.Close() })
+	u.open.Go(f.serve)
+	w.serve(u)
+	return u, nil
+}
+
+// serve leads the ports of the host to the guest.
+func (w *Wire) serve(u *User) {
+	for i, l := range w.listeners {
+		u.open.Go(func() { u.serve(w.forwards[i], l) })
+	}
+}
+
+// packetSocket is what Enter hands over.
+func (w *Wire) packetSocket() (fd int, err error) {
 	text, oob := make([]byte, 512), make([]byte, unix.CmsgSpace(4))
 	raw, err := w.ours.SyscallConn()
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	var n, oobn int
 	var rerr error
@@ -85,32 +144,25 @@ func (w *Wire) Connect() (*User, error) {
 		n, oobn, _, _, rerr = unix.Recvmsg(int(fd), text, oob, unix.MSG_CMSG_CLOEXEC)
 		return rerr != unix.EAGAIN
 	}); err != nil {
-		return nil, err
+		return 0, err
 	}
 	switch {
 	case rerr != nil:
-		return nil, fmt.Errorf("user-mode network: %w", rerr)
+		return 0, fmt.Errorf("user-mode network: %w", rerr)
 	case oobn == 0 && n == 0:
-		return nil, errors.New("user-mode network: the VMM ended before it had a network")
+		return 0, errors.New("user-mode network: the VMM ended before it had a network")
 	case oobn == 0:
-		return nil, errors.New(string(text[:n]))
+		return 0, errors.New(string(text[:n]))
 	}
 	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	u, err := newUser(fds[0])
-	if err != nil {
-		return nil, err
-	}
-	for i, l := range w.listeners {
-		u.open.Go(func() { u.serve(w.forwards[i], l) })
-	}
-	return u, nil
+	return fds[0], nil
 }
 
 // Enter is called in the namespace that Attach made: it makes the TAP device,
@@ -209,7 +261,7 @@ func Check() error {
 	if err != nil {
 		return err
 	}
-	w, err := NewWire(nil)
+	w, err := NewWire(nil, false)
 	if err != nil {
 		return err
 	}

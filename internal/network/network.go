@@ -79,15 +79,6 @@ func (f Forward) String() string {
 	return f.Host.String() + " to " + strconv.Itoa(int(f.Guest)) + "/" + f.Network
 }
 
-// Check says whether the port of the host can be had.
-func (f Forward) Check() error {
-	l, err := f.listen()
-	if err != nil {
-		return err
-	}
-	return l.Close()
-}
-
 // closer is a net.Listener or a net.PacketConn.
 type closer interface{ Close() error }
 

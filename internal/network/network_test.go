@@ -69,7 +69,7 @@ func TestPortInUse(t *testing.T) {
 	}
 	defer l.Close()
 	f := Forward{"tcp", l.Addr().(*net.TCPAddr).AddrPort(), 80}
-	if _, err := NewWire([]Forward{f}); !errors.Is(err, unix.EADDRINUSE) {
+	if _, err := NewWire([]Forward{f}, false); !errors.Is(err, unix.EADDRINUSE) {
 		t.Error(err)
 	}
 }
@@ -77,7 +77,7 @@ func TestPortInUse(t *testing.T) {
 // connect starts a guest that does as told and returns its network.
 func connect(t *testing.T, what string, forwards ...Forward) (*User, *exec.Cmd) {
 	t.Helper()
-	w, err := NewWire(forwards)
+	w, err := NewWire(forwards, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,9 +40,9 @@ type User struct {
 	reached  atomic.Bool // the guest has accepted a connection
 }
 
-// newUser serves the guest at the other end of fd: a packet socket of the VMM's
-// TAP device, with virtio-net headers. It owns fd.
-func newUser(fd int) (*User, error) {
+// onTAP is the link to the guest at the other end of fd: a packet socket of the
+// VMM's TAP device, with virtio-net headers. It owns fd.
+func onTAP(fd int) (stack.LinkEndpoint, error) {
 	link, err := fdbased.New(&fdbased.Options{
 		FDs:                []int{fd},
 		MTU:                MTU,
@@ -55,6 +55,11 @@ func newUser(fd int) (*User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("user-mode network: %w", err)
 	}
+	return link, nil
+}
+
+// newUser serves the guest at the other end of link.
+func newUser(link stack.LinkEndpoint) (*User, error) {
 	u := &User{resolver: hostResolver()}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.stack = stack.New(stack.Options{

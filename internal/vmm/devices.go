@@ -19,6 +19,7 @@ type Devices struct {
 	Vsock   *Vsock
 	RNG     bool
 	Console bool // a virtio console, at the VMM's descriptor ConsoleFD: see Run.Console
+	Wire    bool // a user-mode network is to be ours (package network), not the VMM's
 	Balloon bool // with free page reporting: memory the guest does not use goes back to the host
 }
 

@@ -40,6 +40,9 @@ type VMM interface {
 type Command struct {
 	Argv []string
 
+	// Stream says that the VMM wants a network.Wire that is a stream.
+	Stream bool
+
 	// OwnNetwork says that the VMM has no user-mode network: it is to run
 	// behind network.Enter, with a network.Wire to us.
 	OwnNetwork bool

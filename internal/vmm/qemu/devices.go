@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gosv/internal/network"
 	"gosv/internal/vmm"
 )
 
@@ -41,6 +42,10 @@ func (q *QEMU) devices(argv []string, m *vmm.Machine) []string {
 	for i, n := range d.Nets {
 		id := "net" + strconv.Itoa(i)
 		netdev := "user,id=" + id
+		if n.TAP == "" && d.Wire {
+			netdev = "socket,id=" + id + ",fd=" + strconv.Itoa(network.StreamFD)
+			n.Forwards = nil // lead through us
+		}
 		for _, f := range n.Forwards {
 			netdev += fmt.Sprintf(",hostfwd=%s:%s-:%d", f.Network, f.Host, f.Guest)
 		}

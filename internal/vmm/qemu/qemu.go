@@ -52,5 +52,6 @@ func (q *QEMU) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 		argv = append(argv, "-S", "-chardev", "socket,id=gdb,server=on,wait=off,path="+m.Debugger, "-gdb", "chardev:gdb")
 	}
 	argv = q.devices(argv, m)
-	return vmm.Command{Argv: append(argv, q.Extra...)}, nil
+	stream := m.Devices.Wire && m.Devices.UserNet() != nil
+	return vmm.Command{Argv: append(argv, q.Extra...), Stream: stream}, nil
 }
