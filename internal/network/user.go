@@ -252,16 +252,15 @@ func (u *User) serve(f Forward, l closer) {
 // accepted a first one, it may not listen yet: it is asked again for a while.
 func (u *User) inTCP(c *net.TCPConn, to tcpip.FullAddress) {
 	const patience, again = 10 * time.Second, 2 * time.Millisecond
-	ctx, cancel := context.WithTimeout(u.ctx, patience)
-	defer cancel()
-	for {
-		g, err := gonet.DialContextTCP(ctx, u.stack, to, ipv4.ProtocolNumber)
+	for begin := time.Now(); ; {
+		// A guest that is busy may let SYNs drop for as long as TCP sends them anew.
+		g, err := gonet.DialContextTCP(u.ctx, u.stack, to, ipv4.ProtocolNumber)
 		if err == nil {
 			u.reached.Store(true)
 			u.pump(c, g)
 			return
 		}
-		if u.reached.Load() || ctx.Err() != nil {
+		if u.reached.Load() || u.ctx.Err() != nil || time.Since(begin) > patience {
 			c.SetLinger(0) // a reset, as the guest itself would have answered
 			c.Close()
 			return
