@@ -79,10 +79,11 @@ func (img *image) deferInits(m *module, early func(pkg string) bool) error {
 
 // unneeded says whether a function of those that initialize a package makes what the
 // kernel never uses: names of types for gVisor's checkpoints, an expression for traces
-// in gVisor's log, and all that only regular expressions read, as unicode's maps.
+// in gVisor's log, what the standard library's resolver needs, and all that only regular
+// expressions read, as unicode's maps.
 func unneeded(f *function) bool {
 	switch f.name {
-	case "gvisor.dev/gvisor/pkg/log.init", "gvisor.dev/gvisor/pkg/state.init", "unicode.init":
+	case "gvisor.dev/gvisor/pkg/log.init", "gvisor.dev/gvisor/pkg/state.init", "unicode.init", "vendor/golang.org/x/net/dns/dnsmessage.init":
 		return true
 	}
 	if strings.HasPrefix(f.name, "regexp.") || strings.HasPrefix(f.name, "regexp/syntax.") {

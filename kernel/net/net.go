@@ -57,10 +57,12 @@ const defaultTTL = 64
 func (n *Network) up() {
 	n.once.Do(func() {
 		done := make(chan struct{})
-		go func() { // on a deep stack
+		startingStackSize = deepestStack
+		go func() {
 			n.start()
 			close(done)
 		}()
+		startingStackSize = deepStack
 		<-done
 	})
 }
@@ -145,18 +147,15 @@ func (r random) Uint64() uint64 {
 type quick uint64
 
 func (q *quick) Read(p []byte) (int, error) {
-	x := uint64(*q) | 1
-	for at := 0; at < len(p); at += 8 {
+	x, b := uint64(*q)|1, p
+	for ; len(b) >= 8; b = b[8:] {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17
-		if b := p[at:]; len(b) >= 8 {
-			le.PutUint64(b, x)
-		} else {
-			for i := range b {
-				b[i] = byte(x >> (i * 8))
-			}
-		}
+		le.PutUint64(b, x)
+	}
+	for i := range b {
+		b[i] = byte(x >> (i*8 + 3))
 	}
 	*q = quick(x)
 	return len(p), nil

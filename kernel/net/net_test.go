@@ -547,3 +547,48 @@ func to(frame []byte, addr [4]byte) []byte {
 	copy(frame[30:], addr[:])
 	return frame
 }
+
+// early is a cable that something waits at when it is plugged in.
+type early struct {
+	*cable
+	frame []byte
+}
+
+func (e early) Start(h nic.Handler) error {
+	e.cable.Start(h)
+	e.receive(nic.Frame{Parts: [][]byte{e.frame}})
+	return nil
+}
+
+// TestEarly: who asks for the address before the device has it gets an answer, and everybody
+// is told.
+func TestEarly(t *testing.T) {
+	arp := func(to string, op header.ARPOp, mac, ip, target string) []byte {
+		b := make([]byte, header.EthernetMinimumSize+header.ARPSize)
+		header.Ethernet(b).Encode(&header.EthernetFields{SrcAddr: tcpip.LinkAddress(mac), DstAddr: tcpip.LinkAddress(to), Type: header.ARPProtocolNumber})
+		h := header.ARP(b[header.EthernetMinimumSize:])
+		h.SetIPv4OverEthernet()
+		h.SetOp(op)
+		copy(h.HardwareAddressSender(), mac)
+		copy(h.ProtocolAddressSender(), ip)
+		copy(h.ProtocolAddressTarget(), target)
+		return b
+	}
+	const all, him, me = "\xff\xff\xff\xff\xff\xff", "\x02\x00\x00\x00\x00\x02", "\x02\x00\x00\x00\x00\x01"
+	const hisIP, myIP = "\x0a\x00\x00\x02", "\x0a\x00\x00\x01"
+	c := newCable(1)
+	sent := make(chan []byte, 16)
+	c.send = func(f nic.Frame) {
+		if b := f.Parts[0]; header.Ethernet(b).Type() == header.ARPProtocolNumber {
+			sent <- b
+		}
+	}
+	start(t, "10.0.0.1/24", early{c, arp(all, header.ARPRequest, him, hisIP, myIP)})
+	reply := arp(him, header.ARPReply, me, myIP, hisIP)
+	copy(header.ARP(reply[header.EthernetMinimumSize:]).HardwareAddressTarget(), him)
+	for _, want := range [][]byte{arp(all, header.ARPRequest, me, myIP, myIP), reply} {
+		if b := <-sent; !bytes.Equal(b, want) {
+			t.Errorf("sent % x, want % x", b, want)
+		}
+	}
+}

@@ -9,8 +9,9 @@ import (
 // than goroutines start with. To grow it where netstack is deep, step by step and with
 // a look at the pointers of each frame, costs some 50,000 instructions each time.
 const (
-	deepStack = 16 << 10
-	spare     = 16 // goroutines until the first answer of a server, about
+	deepStack    = 16 << 10
+	deepestStack = 32 << 10 // for netstack's own start
+	spare        = 11       // goroutines that a server comes to have until its first answer
 )
 
 // startingStackSize is what goroutines start with that run on what is left of one that has
