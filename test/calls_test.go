@@ -18,7 +18,7 @@ var (
 // callFamilies are the families of test/programs/calls.
 var callFamilies = []string{"files", "pipes", "memory", "signals", "process", "watches", "timers", "signalfds",
 	"locks", "futexes", "maps", "epolls", "directories", "roots", "edges-files", "edges-pipes", "edges-process", "edges-others",
-	"sockets", "edges-sockets"}
+	"ptys", "sockets", "edges-sockets"}
 
 // calls runs the program calls in a VM and on the host, each in an empty
 // directory of a tmpfs.

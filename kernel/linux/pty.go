@@ -36,6 +36,7 @@ type pty struct {
 	slaves   int    // open
 	opened   bool   // a slave ever was, and none has gone since the last
 	noMaster bool
+	alone    bool // TIOCEXCL for the master
 
 	out Queue // of the master
 }
@@ -128,6 +129,10 @@ func (t *Thread) openSlave(d device, number uint32, flags uint32) (object, Errno
 		p.mu.Unlock()
 		return nil, EIO
 	}
+	if p.excl && p.slaves > 0 && !t.can(capSysAdmin) {
+		p.mu.Unlock()
+		return nil, EBUSY
+	}
 	p.slaves++
 	p.opened = true
 	p.mu.Unlock()
@@ -167,8 +172,8 @@ func (p *pty) flushed(status byte) {
 }
 
 func (p *pty) flushLocked(status byte) {
-	if status&ptyFlushWrite != 0 {
-		p.shown = nil
+	if status&ptyFlushWrite != 0 { // but for what the master's own queue has
+		p.shown = p.shown[:min(len(p.shown), maxInput-1)]
 	}
 	if p.packets {
 		p.status |= status
@@ -193,8 +198,11 @@ func (m *ptyMaster) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 				n = u.Put([]byte{0})
 			}
 			k := u.Put(p.shown)
-			p.shown = p.shown[k:]
 			n += k
+			if u.fault {
+				k = min((k+ttyChunk)&^(ttyChunk-1), len(p.shown))
+			}
+			p.shown = p.shown[k:]
 		default:
 			broken = p.opened && p.slaves == 0
 			return broken
@@ -262,10 +270,10 @@ func (m *ptyMaster) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno)
 		}
 		p.mu.Lock()
 		if set {
-			*b = v != 0
-			if b == &p.packets {
+			if b == &p.packets && !*b {
 				p.status = 0
 			}
+			*b = v != 0
 		} else if *b {
 			v = 1
 		}
@@ -289,6 +297,29 @@ func (m *ptyMaster) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno)
 		return flag(&p.packets, false)
 	case tiocGPtPeer:
 		return t.openPeer(p, uint32(arg))
+	case tcFlsh:
+		if arg > 2 {
+			return 0, EINVAL
+		}
+		if arg != 1 { // its own input
+			p.mu.Lock()
+			p.shown = nil
+			p.mu.Unlock()
+			p.queue.Wake()
+		}
+		return 0, 0
+	case tiocGPgrp, tiocGSID: // the terminal's, whoever asks
+		p.mu.Lock()
+		proc, id := p.proc, int32(0)
+		p.mu.Unlock()
+		if proc != nil {
+			id = int32(proc.pid)
+		} else if req == tiocGSID {
+			return 0, ENOTTY
+		}
+		return 0, copyOut(t, arg, &id)
+	case tiocExcl, tiocNXcl, tiocGExcl:
+		return p.exclusive(t, &p.alone, req, arg)
 	case fioNRead:
 		p.mu.Lock()
 		n := int32(len(p.shown))
@@ -310,6 +341,7 @@ func (t *Thread) openPeer(p *pty, flags uint32) (uintptr, Errno) {
 	if err != 0 {
 		return 0, err
 	}
+	f.flags.And(^uint32(oLarge) | flags)
 	return t.install(f, 0, flags&oCloexec != 0)
 }
 

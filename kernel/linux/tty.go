@@ -18,11 +18,9 @@ type terminal struct {
 	there bool     // of the console: gosv run has a terminal
 	set   termios2
 	flow
+	discipline
 	size  winsize
-	next  bool     // the next key stands for itself
-	line  []byte   // being edited
-	lines [][]byte // complete; an empty one is an end of file
-	raw   []byte   // input in non-canonical mode
+	excl  bool // TIOCEXCL: it cannot be opened again
 	queue Queue
 }
 
@@ -40,14 +38,24 @@ type winsize [4]uint16
 
 // Bits of termios (asm-generic/termbits.h), and indexes of its characters.
 const (
-	iIgnCR = 0o200
-	iCRNL  = 0o400
-	iNLCR  = 0o100
-	iXON   = 0o2000
-	iUTF8  = 0o40000
+	iParMrk = 0o10
+	iStrip  = 0o40
+	iNLCR   = 0o100
+	iIgnCR  = 0o200
+	iCRNL   = 0o400
+	iUCLC   = 0o1000
+	iXON    = 0o2000
+	iUTF8   = 0o40000
 
-	oPost = 0o1
-	oNLCR = 0o4
+	oPost  = 0o1
+	oLCUC  = 0o2
+	oNLCR  = 0o4
+	oCRNL  = 0o10
+	oNoCR  = 0o20
+	oNLRet = 0o40
+	oTabs  = 0o14000 // XTABS
+
+	cLocal = 0o4000
 
 	lISig    = 0o1
 	lICanon  = 0o2
@@ -134,42 +142,28 @@ const maxInput = 4096 // MAX_CANON and then some: bytes that nobody has read
 func (y *terminal) inputRoom() int {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	n := len(y.raw) + len(y.line)
-	for _, l := range y.lines {
-		n += len(l)
-	}
-	if len(y.lines) == 0 && y.set.lflag&lICanon != 0 {
+	if y.canon == 0 && y.set.lflag&lICanon != 0 {
 		return maxInput
 	}
-	return maxInput - n
+	return maxInput - len(y.in)
 }
 
 // Input implements console.Receiver: the line discipline.
 func (y *terminal) Input(p []byte) {
-	var echo []byte
 	y.mu.Lock()
 	wasStopped := y.stopped
 	var signals [4]int
 	n := 0
 	for _, c := range p {
-		var sig int
-		if echo, sig = y.key(c, echo); sig != 0 && n < len(signals) {
+		if sig := y.key(c); sig != 0 && n < len(signals) {
 			signals[n] = sig
 			n++
 		}
 	}
-	post := y.set.oflag&(oPost|oNLCR) == oPost|oNLCR
-	readable := len(y.lines) > 0 || len(y.raw) > 0
-	if post {
-		echo = newlines(nil, echo)
-	}
-	if flows := wasStopped != y.stopped; wasStopped || y.stopped {
-		if len(y.held) < maxInput {
-			y.held = append(y.held, echo...)
-		}
-		if echo = nil; flows {
-			defer y.flowed()
-		}
+	readable := y.available(1)
+	echo := y.echoed()
+	if wasStopped != y.stopped {
+		defer y.flowed()
 	}
 	y.mu.Unlock()
 	for _, sig := range signals[:n] {
@@ -179,128 +173,6 @@ func (y *terminal) Input(p []byte) {
 		y.queue.WakeFor(pollIn | pollRdNorm)
 	}
 	y.emit(echo)
-}
-
-// key takes a byte that was typed; it returns what to show, and a signal to send.
-func (y *terminal) key(c byte, echo []byte) ([]byte, int) {
-	s := &y.set
-	if y.next {
-		y.next = false
-		if len(y.line) < maxInput-1 {
-			y.line = append(y.line, c)
-		}
-		return y.show(echo, c), 0
-	}
-	if y.flowKey(c) {
-		return echo, 0
-	}
-	if s.lflag&lISig != 0 && c != 0 {
-		for _, k := range [...]struct{ cc, sig int }{{vIntr, SIGINT}, {vQuit, SIGQUIT}, {vSusp, SIGTSTP}} {
-			if c == s.cc[k.cc] {
-				if s.lflag&lNoFlsh == 0 {
-					y.line, y.lines, y.raw, echo = nil, nil, nil, nil
-					if y.pty != nil {
-						y.pty.shown = nil
-						y.pty.flushLocked(ptyFlushRead)
-					}
-				}
-				if s.iflag&iXON != 0 {
-					y.start()
-				}
-				return y.show(echo, c), k.sig
-			}
-		}
-	}
-	switch {
-	case c == '\r' && s.iflag&iIgnCR != 0:
-		return echo, 0
-	case c == '\r' && s.iflag&iCRNL != 0:
-		c = '\n'
-	case c == '\n' && s.iflag&iNLCR != 0:
-		c = '\r'
-	}
-	if s.lflag&lICanon == 0 {
-		if len(y.raw) < maxInput {
-			y.raw = append(y.raw, c)
-		}
-		return y.show(echo, c), 0
-	}
-	is := func(k int) bool { return c != 0 && c == s.cc[k] }
-	switch {
-	case is(vLNext) && s.lflag&lIExten != 0:
-		y.next = true
-		if s.lflag&(lEcho|lEchoCtl) == lEcho|lEchoCtl {
-			echo = append(echo, "^\b"...)
-		}
-	case is(vErase):
-		echo = y.erase(echo, 1)
-	case is(vKill):
-		echo = y.erase(echo, len(y.line))
-	case is(vWErase):
-		n := len(y.line)
-		for n > 0 && y.line[n-1] == ' ' {
-			n--
-		}
-		for n > 0 && y.line[n-1] != ' ' {
-			n--
-		}
-		echo = y.erase(echo, len(y.line)-n)
-	case is(vEOF):
-		y.lines = append(y.lines, y.line)
-		y.line = nil
-	case c == '\n' || is(vEOL) || is(vEOL2):
-		if s.lflag&lEcho != 0 || s.lflag&lEchoNL != 0 && c == '\n' {
-			echo = append(echo, c)
-		}
-		y.lines = append(y.lines, append(y.line, c))
-		y.line = nil
-	case len(y.line) < maxInput-1:
-		y.line = append(y.line, c)
-		echo = y.show(echo, c)
-	}
-	return echo, 0
-}
-
-// show appends what an echoed key looks like.
-func (y *terminal) show(echo []byte, c byte) []byte {
-	switch {
-	case y.set.lflag&lEcho == 0:
-		return echo
-	case y.set.lflag&lEchoCtl != 0 && (c < ' ' || c == 127) && c != '\n' && c != '\t':
-		return append(echo, '^', c^0x40)
-	}
-	return append(echo, c)
-}
-
-// erase takes the last n bytes off the line, and off the screen.
-func (y *terminal) erase(echo []byte, n int) []byte {
-	for ; n > 0 && len(y.line) > 0; n-- {
-		c := y.line[len(y.line)-1]
-		y.line = y.line[:len(y.line)-1]
-		if y.set.iflag&iUTF8 != 0 && c&0xc0 == 0x80 {
-			if len(y.line) > 0 {
-				n++ // the rest of the character too
-			}
-			continue
-		}
-		if y.set.lflag&(lEcho|lEchoE) == lEcho|lEchoE {
-			echo = append(echo, "\b \b"...)
-			if c < ' ' && y.set.lflag&lEchoCtl != 0 {
-				echo = append(echo, "\b \b"...)
-			}
-		}
-	}
-	return echo
-}
-
-func newlines(b, p []byte) []byte {
-	for _, c := range p {
-		if c == '\n' {
-			b = append(b, '\r')
-		}
-		b = append(b, c)
-	}
-	return b
 }
 
 func (y *terminal) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
@@ -316,28 +188,20 @@ func (y *terminal) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 	ready := func() bool {
 		y.mu.Lock()
 		defer y.mu.Unlock()
-		if y.set.lflag&lICanon == 0 {
-			if least := int(y.set.cc[vMin]); len(y.raw) < min(least, u.left) || len(y.raw) == 0 && (least > 0 || deadline != never) {
-				if len(y.raw) > 0 || !y.hungUp() {
-					return false
-				}
-			}
-			n = u.Put(y.raw)
-			y.raw = y.raw[n:]
+		if y.hungUp() { // what nobody has read is lost
 			return true
 		}
-		if len(y.lines) == 0 {
-			return y.hungUp()
+		if y.set.lflag&lICanon == 0 {
+			least := int(y.set.cc[vMin])
+			switch {
+			case len(y.in) == 0 && (least > 0 || deadline != never),
+				len(y.in) < min(least, u.left) && !f.nonblock(): // all of it, or for who does not wait some
+				return false
+			}
+		} else if y.canon == 0 {
+			return false
 		}
-		l := y.lines[0]
-		if len(l) > 0 {
-			n = u.Put(l)
-		}
-		if n == len(l) {
-			y.lines = y.lines[1:]
-		} else {
-			y.lines[0] = l[n:]
-		}
+		n = y.readInput(u)
 		return true
 	}
 	if ready() {
@@ -353,18 +217,15 @@ func (y *terminal) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 }
 
 func (y *terminal) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
-	y.mu.Lock()
-	post := y.set.oflag&(oPost|oNLCR) == oPost|oNLCR
-	y.mu.Unlock()
 	var buf [512]byte
-	var out [2 * len(buf)]byte
+	var few [2 * len(buf)]byte
 	for u.left > 0 && !u.fault {
 		gone := false
 		if err = t.block(f, &y.queue, func() bool {
 			y.mu.Lock()
 			defer y.mu.Unlock()
 			gone = y.hungUp()
-			return gone || !y.full(len(out))
+			return gone || !y.full(len(few))
 		}); err != 0 {
 			break
 		}
@@ -374,10 +235,13 @@ func (y *terminal) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
 		}
 		p := buf[:u.Get(buf[:])]
 		done += len(p)
-		if post {
-			p = newlines(out[:0], p)
+		out := few[:0]
+		y.mu.Lock()
+		for _, c := range p {
+			out = y.output(out, c)
 		}
-		y.emit(p)
+		y.mu.Unlock()
+		y.emit(out)
 	}
 	if done > 0 {
 		err = 0
@@ -401,7 +265,7 @@ func (y *terminal) poll(*File) (uint32, *Queue) {
 	if y.set.cc[vTime] == 0 {
 		least = max(int(y.set.cc[vMin]), 1)
 	}
-	if y.set.lflag&lICanon != 0 && len(y.lines) > 0 || y.set.lflag&lICanon == 0 && len(y.raw) >= least {
+	if y.available(least) {
 		ready |= pollIn | pollRdNorm
 	}
 	if y.hungUp() {
@@ -422,12 +286,14 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 	const (
 		tcGetS, tcSetS, tcSetSW, tcSetSF = 0x5401, 0x5402, 0x5403, 0x5404
 		tcGetS2, tcSetS2, tcSetSF2       = 0x802c542a, 0x402c542b, 0x402c542d
-		tcSBrk, tcXOnC, tcFlsh           = 0x5409, 0x540a, 0x540b
+		tcSBrk, tcXOnC                   = 0x5409, 0x540a
 		tcOFlush, tcIOFlush              = 1, 2
 		tiocSCTTY, tiocNOTTY             = 0x540e, 0x5422
-		tiocGPgrp, tiocSPgrp, tiocGSID   = 0x540f, 0x5410, 0x5429
+		tiocSPgrp                        = 0x5410
 		tiocOutQ                         = 0x5411
+		tiocGetD                         = 0x5424
 		tiocGWinSz, tiocSWinSz           = 0x5413, 0x5414
+		tiocGSoftCar, tiocSSoftCar       = 0x5419, 0x541a
 	)
 	y.mu.Lock()
 	gone := y.hungUp()
@@ -466,19 +332,12 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 		s.setSpeeds()
 		y.mu.Lock()
 		y.change(&y.set, &s)
-		if was, is := y.set.lflag&lICanon, s.lflag&lICanon; was != is { // what was typed is not lost
-			if is == 0 {
-				for _, l := range y.lines {
-					y.raw = append(y.raw, l...)
-				}
-				y.raw = append(y.raw, y.line...)
-				y.lines, y.line = nil, nil
-			} else if len(y.raw) > 0 {
-				y.lines, y.raw = append(y.lines, y.raw), nil
-			}
-		}
 		if req == tcSetSF {
-			y.line, y.lines, y.raw = nil, nil, nil
+			y.forget()
+			y.tellMaster(ptyFlushRead, 0)
+		}
+		if was, is := y.set.lflag&lICanon, s.lflag&lICanon; was != is { // what was typed is not lost
+			y.switched(is != 0)
 		}
 		y.set = s
 		y.mu.Unlock()
@@ -490,7 +349,7 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 		}
 		y.mu.Lock()
 		if arg != tcOFlush {
-			y.line, y.lines, y.raw = nil, nil, nil
+			y.forget()
 		}
 		y.mu.Unlock()
 		if y.pty != nil {
@@ -530,20 +389,32 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 			return 0, 0
 		}
 		return 0, copyOut(t, arg, &id)
-	case tiocOutQ:
+	case tiocOutQ, tiocGetD: // nothing waits, and the line discipline is N_TTY, 0
 		var n int32
 		return 0, copyOut(t, arg, &n)
 	case fioNRead:
 		y.mu.Lock()
-		n := int32(len(y.raw))
-		if y.set.lflag&lICanon != 0 {
-			n = 0
-			if len(y.lines) > 0 {
-				n = int32(len(y.lines[0]))
-			}
-		}
+		n := int32(y.readable())
 		y.mu.Unlock()
 		return 0, copyOut(t, arg, &n)
+	case tiocExcl, tiocNXcl, tiocGExcl:
+		return y.exclusive(t, &y.excl, req, arg)
+	case tiocGSoftCar:
+		y.mu.Lock()
+		n := int32(y.set.cflag & cLocal / cLocal)
+		y.mu.Unlock()
+		return 0, copyOut(t, arg, &n)
+	case tiocSSoftCar:
+		var n int32
+		if err := copyIn(t, &n, arg); err != 0 {
+			return 0, err
+		}
+		y.mu.Lock()
+		if y.set.cflag &^= cLocal; n != 0 {
+			y.set.cflag |= cLocal
+		}
+		y.mu.Unlock()
+		return 0, 0
 	case tiocGWinSz:
 		y.mu.Lock()
 		w := y.size
@@ -564,4 +435,29 @@ func (y *terminal) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) 
 		return 0, 0
 	}
 	return 0, ENOTTY
+}
+
+// Requests that the master of a pty answers otherwise (ioctl_tty(2)).
+const (
+	tcFlsh                        = 0x540b
+	tiocGPgrp, tiocGSID           = 0x540f, 0x5429
+	tiocExcl, tiocNXcl, tiocGExcl = 0x540c, 0x540d, 0x80045440
+)
+
+// exclusive sets or tells whether one end of a terminal may be opened again only by who
+// has CAP_SYS_ADMIN.
+func (y *terminal) exclusive(t *Thread, excl *bool, req, arg uintptr) (uintptr, Errno) {
+	y.mu.Lock()
+	if req != tiocGExcl {
+		*excl = req == tiocExcl
+	}
+	is := int32(0)
+	if *excl {
+		is = 1
+	}
+	y.mu.Unlock()
+	if req != tiocGExcl {
+		return 0, 0
+	}
+	return 0, copyOut(t, arg, &is)
 }

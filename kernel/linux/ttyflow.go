@@ -18,8 +18,7 @@ const (
 // flow is the state of a terminal's output, under its mu.
 type flow struct {
 	stopped bool
-	byCall  bool   // TCOOFF did it: no key starts it again
-	held    []byte // echo that waits
+	byCall  bool // TCOOFF did it: no key starts it again
 }
 
 // stop and start change whether y's output is stopped; y.mu is held.
@@ -47,10 +46,7 @@ func (y *terminal) tellMaster(set, clear byte) {
 // flowed shows what was held back if y has been started, and tells those who wait.
 func (y *terminal) flowed() {
 	y.mu.Lock()
-	var held []byte
-	if !y.stopped {
-		held, y.held = y.held, nil
-	}
+	held := y.echoed()
 	y.mu.Unlock()
 	y.emit(held)
 	y.queue.Wake()

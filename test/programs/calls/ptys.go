@@ -36,8 +36,15 @@ func (g *world) peer(fd int) int {
 // settle waits until what was written to fd has arrived, and what that has echoed.
 func (g *world) settle(fd int) {
 	for _, fd := range []int{g.peer(fd), fd} {
-		if fd >= 0 {
+		// A poll does not wait for the rest of what has arrived in part.
+		for last := 0; fd >= 0; {
 			unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			now, _ := unix.IoctlGetInt(fd, unix.TIOCINQ)
+			if now == last {
+				break
+			}
+			last = now
+			unix.Nanosleep(&unix.Timespec{Nsec: 50_000}, nil)
 		}
 	}
 }
@@ -57,6 +64,9 @@ func typed(g *world) (uintptr, string, after) {
 		drained += g.drain(fd)
 	}
 	g.typed = uintptr(len(text))
+	if _, err := unix.IoctlGetTermios(last, unix.TCGETS); err == nil && g.peer(last) < 0 {
+		g.typed = 0 // nobody could wait until it has arrived
+	}
 	return addr(b), fmt.Sprintf("%q%s", text, drained), func(uintptr) string { g.settle(last); return "" }
 }
 
