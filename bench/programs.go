@@ -48,12 +48,16 @@ func (b *bench) image(p program) (string, error) {
 	return img, err
 }
 
-// compile returns the path of a C program's static executable.
+// compile returns the path of a program's static executable.
 func (b *bench) compile(p program) (string, error) {
+	bin := filepath.Join(b.dir, p.name)
+	if p.compiler == "" {
+		_, err := command("env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", bin, p.source)
+		return bin, err
+	}
 	if _, err := exec.LookPath(p.compiler); err != nil {
 		return "", skip("no " + p.compiler + " (Debian: apt-get install gcc libc6-dev musl-tools)")
 	}
-	bin := filepath.Join(b.dir, p.name)
 	_, err := command(p.compiler, "-static", "-O2", "-o", bin, p.source)
 	return bin, err
 }

@@ -99,6 +99,11 @@ func rows() []row {
 		measure: func(b *bench) (float64, string, error) { return b.diskExits(false) },
 		linux:   func(b *bench) (float64, string, error) { return b.diskExits(true) },
 	})
+	list = append(list, row{
+		name: "web server: a request, 64 connections that are kept", unit: unitInstructions,
+		measure: func(b *bench) (float64, string, error) { return b.request(false) },
+		linux:   func(b *bench) (float64, string, error) { return b.request(true) },
+	})
 	return append(list, row{
 		name: "vsock, exits of a round trip", unit: unitExits,
 		measure: func(b *bench) (float64, string, error) { return b.vsockExits(false) },

@@ -1,4 +1,5 @@
-// web is a web server that has served its purpose with the first request.
+// web is a web server that has served its purpose with so many requests as its argument
+// says, or the first one. It tells when half of them are answered, and all.
 package main
 
 import (
@@ -7,9 +8,21 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
 )
 
 func main() {
+	all := int64(1)
+	if len(os.Args) > 1 {
+		n, err := strconv.ParseInt(os.Args[1], 10, 64)
+		if err != nil {
+			log.Fatal(err)
+		}
+		all = n
+	}
+	var done atomic.Int64
 	l, err := net.Listen("tcp", ":80")
 	if err != nil {
 		log.Fatal(err)
@@ -18,9 +31,15 @@ func main() {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "answer\n") }),
 		// The state changes to idle when the response is on its way.
 		ConnState: func(c net.Conn, s http.ConnState) {
-			if s == http.StateIdle {
+			if s != http.StateIdle {
+				return
+			}
+			switch n := done.Add(1); n {
+			case all:
 				fmt.Println("answered")
 				l.Close()
+			case all / 2:
+				fmt.Println("half")
 			}
 		},
 	}
