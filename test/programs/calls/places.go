@@ -127,10 +127,17 @@ func inOrder(g *world) (uintptr, string, after) {
 	}
 }
 
-// interest is an event to wait for; EPOLLEXCLUSIVE has its own conditions.
+// interest is an event to wait for, and lone one that wakes only one of those that wait.
 var interest = given(func(g *world, v *unix.EpollEvent) string {
 	v.Events = uint32(pick(g.source, unix.EPOLLIN, unix.EPOLLIN, unix.EPOLLOUT, unix.EPOLLIN|unix.EPOLLOUT, 0)) |
 		uint32(pick(g.source, 0, 0, unix.EPOLLET, unix.EPOLLONESHOT, unix.EPOLLET|unix.EPOLLONESHOT, unix.EPOLLRDHUP, unix.EPOLLWAKEUP))
+	v.Fd = int32(g.n(100))
+	return fmt.Sprintf("{%#x %d}", v.Events, v.Fd)
+})
+
+var lone = given(func(g *world, v *unix.EpollEvent) string {
+	v.Events = unix.EPOLLEXCLUSIVE | uint32(pick(g.source, unix.EPOLLIN, unix.EPOLLIN, unix.EPOLLOUT, unix.EPOLLIN|unix.EPOLLOUT, 0)) |
+		uint32(pick(g.source, 0, 0, unix.EPOLLET, unix.EPOLLWAKEUP, unix.EPOLLERR, unix.EPOLLHUP, unix.EPOLLONESHOT, unix.EPOLLRDHUP, unix.EPOLLPRI))
 	v.Fd = int32(g.n(100))
 	return fmt.Sprintf("{%#x %d}", v.Events, v.Fd)
 })
@@ -157,6 +164,8 @@ var epollCalls = []call{
 	{"poll", unix.SYS_POLL, []arg{polled, val(4), val(0)}, number},
 	{"dup", unix.SYS_DUP, []arg{fd}, newFD},
 	{"close", unix.SYS_CLOSE, []arg{fd}, oldFD},
+	{"epoll_ctl", unix.SYS_EPOLL_CTL, []arg{fd, val(unix.EPOLL_CTL_ADD), fd, lone}, number},
+	{"epoll_ctl", unix.SYS_EPOLL_CTL, []arg{fd, val(unix.EPOLL_CTL_ADD, unix.EPOLL_CTL_MOD, unix.EPOLL_CTL_DEL, 9), fd, lone}, number},
 }
 
 // shortNames are one byte long, so that their entries of a directory are of one size.

@@ -285,6 +285,43 @@ func futexWorld(g *world) {
 
 const futexPrivate, futexRealtime = 128, 256
 
+// piLock is a futex with priority inheritance, which now is free, ours or somebody's whom
+// there is not. A thread's number is not told.
+func piLock(g *world) (uintptr, string, after) {
+	at := g.area + 16
+	if g.oneIn(8) {
+		at = pick(g.source, g.area+18, g.area+2*pageSize, g.area+3*pageSize, 0, 1<<47)
+		return at, fmt.Sprintf("%#x", at), nil
+	}
+	v := (*uint32)(ptr(at))
+	const waiters, died, nobody = 1 << 31, 1 << 30, 1<<22 + 1
+	tid := uint32(unix.Gettid())
+	switch g.n(8) {
+	case 0:
+		*v = 0
+	case 1:
+		*v = tid
+	case 2:
+		*v = nobody
+	case 3:
+		*v |= died
+	case 4:
+		*v = waiters
+	}
+	show := func() string {
+		text := fmt.Sprintf("%#x", *v&^(1<<30-1))
+		switch *v & (1<<30 - 1) {
+		case 0:
+		case tid:
+			text += " self"
+		default:
+			text += " nobody"
+		}
+		return text
+	}
+	return at, show(), func(uintptr) string { return " " + show() }
+}
+
 func futexOps(ops ...int) arg {
 	list := slices.Clone(ops)
 	for _, op := range ops {
@@ -303,6 +340,11 @@ var futexCalls = []call{
 	{"futex nothing", unix.SYS_FUTEX, []arg{word, val(2, 14, 127, 128|14, -1, 99), val(0), val(0), val(0), val(0)}, number},
 	{"set_robust_list", unix.SYS_SET_ROBUST_LIST, []arg{val(0, 8), val(24, 24, 0, 23, -1)}, number},
 	{"get_robust_list", unix.SYS_GET_ROBUST_LIST, []arg{val(0, 0, 1<<22+1, -1), filled(func(v *uint64) string { return fmt.Sprint(*v) }), filled(func(v *uint64) string { return fmt.Sprint(*v) })}, number},
+	{"futex lock_pi", unix.SYS_FUTEX, []arg{piLock, futexOps(8, 6, 13), val(0, 7), noTime, val(0), val(0)}, number},
+	{"futex unlock_pi", unix.SYS_FUTEX, []arg{piLock, futexOps(7), val(0, 7), val(0), val(0), val(0)}, number},
+	{"futex unlock_pi", unix.SYS_FUTEX, []arg{piLock, val(7, 7|futexPrivate), val(0), val(0), val(0), val(0)}, number},
+	{"futex requeue_pi", unix.SYS_FUTEX, []arg{word, futexOps(12), val(1, 1, 0, 2, -1), val(0, 1, -1), piLock, val(0, 5, 1)}, number},
+	{"futex wait_requeue_pi", unix.SYS_FUTEX, []arg{word, futexOps(11), val(0, 5, 1), noTime, piLock, val(0, 1, 1<<31)}, number},
 }
 
 // wakeOp is what FUTEX_WAKE_OP does (man 2 futex).
