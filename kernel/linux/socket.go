@@ -460,7 +460,11 @@ func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Er
 		h.nameLen = uint32(len(m.Addr))
 	}
 	h.flags = uint32(m.Flags&(msgTrunc|msgCtrunc|msgErrqueue)) | uint32(flags&msgCmsgCloexec)
-	return n, copyOut(t, addr, &h)
+	size := unsafe.Offsetof(h.flags) + unsafe.Sizeof(h.flags) // what lies behind need not be writable
+	if t.space.writeSome(addr, unsafe.Pointer(&h), size) != size {
+		return 0, EFAULT
+	}
+	return n, 0
 }
 
 // mmsgHdr is struct mmsghdr.
