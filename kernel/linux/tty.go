@@ -145,7 +145,7 @@ func (y *terminal) inputRoom() int {
 	if y.canon == 0 && y.set.lflag&lICanon != 0 {
 		return maxInput
 	}
-	return maxInput - len(y.in)
+	return maxInput - 1 - len(y.in) // put leaves the last place empty
 }
 
 // Input implements console.Receiver: the line discipline.

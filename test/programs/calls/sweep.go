@@ -32,16 +32,22 @@ var kept = map[string]int{
 	"chroot":            -1,
 	"prlimit64":         1,  // limits that bind
 	"fallocate":         -1, // all the memory there is
-	"rt_sigtimedwait":   2,  // would wait
-	"ppoll":             2,
-	"poll":              2,
-	"epoll_wait":        3,
-	"epoll_pwait":       3,
-	"epoll_pwait2":      3,
-	"nanosleep":         0,
-	"clock_nanosleep":   2,
-	"futex":             3,
-	"futex wait":        3,
+
+	"futex lock_pi":         -1, // would wait, and the word could not be written
+	"futex unlock_pi":       -1,
+	"futex requeue_pi":      -1,
+	"futex wait_requeue_pi": -1,
+
+	"rt_sigtimedwait": 2, // would wait
+	"ppoll":           2,
+	"poll":            2,
+	"epoll_wait":      3,
+	"epoll_pwait":     3,
+	"epoll_pwait2":    3,
+	"nanosleep":       0,
+	"clock_nanosleep": 2,
+	"futex":           3,
+	"futex wait":      3,
 }
 
 // ends are descriptors of all kinds.
