@@ -1,11 +1,6 @@
 package linux
 
-import (
-	"strconv"
-
-	"gosv/kernel/fs"
-	"gosv/kernel/nic"
-)
+import "gosv/kernel/nic"
 
 // Network is the protocols behind sockets that are not of AF_UNIX: package net has
 // them, in the kernel that is linked with it. What it takes and gives has the form of
@@ -81,16 +76,15 @@ type Control struct {
 // netSocket is a socket on the network.
 type netSocket struct {
 	socketCommon
-	ino   uint64
 	queue Queue
 	net   Network
 	end   Endpoint
 }
 
 func newNetSocket(n Network, family, kind, protocol int32) *netSocket {
-	s := &netSocket{ino: newSocketIno(), net: n}
+	s := &netSocket{net: n}
 	s.network = true
-	s.family, s.kind, s.protocol = family, kind, protocol
+	s.init(family, kind, protocol)
 	return s
 }
 
@@ -114,9 +108,7 @@ func (t *Thread) netSocket(family, kind, protocol int32) (socket, Errno) {
 	return s, 0
 }
 
-func (s *netSocket) name() string  { return "socket:[" + strconv.FormatUint(s.ino, 10) + "]" }
-func (s *netSocket) attr() fs.Attr { return socketAttr(s.ino) }
-func (s *netSocket) close(*File)   { s.end.Close() }
+func (s *netSocket) close(*File) { s.end.Close() }
 
 func (s *netSocket) poll(*File) (uint32, *Queue) {
 	ready := s.end.Ready()

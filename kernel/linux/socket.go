@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"strconv"
 	"sync/atomic"
 	"unsafe"
 
@@ -51,6 +52,7 @@ type ucred struct {
 type socketCommon struct {
 	family, kind, protocol int32
 	network                bool // it is a netSocket
+	ino                    uint64
 
 	err      atomic.Uint32 // SO_ERROR: reported once
 	receives atomic.Uint64 // SO_RCVTIMEO in ns, 0: none
@@ -60,7 +62,21 @@ type socketCommon struct {
 	peerCred ucred // SO_PEERCRED; pid 0: it has no peer
 }
 
+// init makes c that of a new socket.
+func (c *socketCommon) init(family, kind, protocol int32) {
+	c.family, c.kind, c.protocol, c.ino = family, kind, protocol, newSocketIno()
+}
+
+// defaultBuffers sets the sizes that a socket has whose bytes are counted here.
+func (c *socketCommon) defaultBuffers() {
+	for i := range c.buffers {
+		c.buffers[i].Store(defaultSockBuf)
+	}
+}
+
 func (c *socketCommon) common() *socketCommon { return c }
+func (c *socketCommon) name() string          { return "socket:[" + strconv.FormatUint(c.ino, 10) + "]" }
+func (c *socketCommon) attr() fs.Attr         { return socketAttr(c.ino) }
 
 func (*socketCommon) getOption(*Thread, int32, uintptr, int) ([]byte, Errno) {
 	return nil, EOPNOTSUPP

@@ -2,16 +2,12 @@ package linux
 
 import (
 	"slices"
-	"strconv"
 	"sync"
-
-	"gosv/kernel/fs"
 )
 
 // unixSocket is a unix(7) socket.
 type unixSocket struct {
 	socketCommon
-	ino   uint64
 	queue Queue // woken when something comes, goes or ends here or at the peer
 
 	room Queue // woken when there is room in the queue of those that came, or of connections
@@ -75,16 +71,11 @@ func unixKind(kind, protocol int32) (int32, Errno) {
 }
 
 func newUnixSocket(kind int32) *unixSocket {
-	s := &unixSocket{ino: newSocketIno()}
-	s.family, s.kind = afUnix, kind
-	for i := range s.buffers {
-		s.buffers[i].Store(defaultSockBuf)
-	}
+	s := new(unixSocket)
+	s.init(afUnix, kind, 0)
+	s.defaultBuffers()
 	return s
 }
-
-func (s *unixSocket) name() string  { return "socket:[" + strconv.FormatUint(s.ino, 10) + "]" }
-func (s *unixSocket) attr() fs.Attr { return socketAttr(s.ino) }
 
 func (s *unixSocket) address(peer bool) ([]byte, Errno) {
 	if peer {

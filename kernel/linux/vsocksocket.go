@@ -1,10 +1,8 @@
 package linux
 
 import (
-	"strconv"
 	"sync"
 
-	"gosv/kernel/fs"
 	"gosv/kernel/gotimer"
 	"gosv/kernel/metal"
 	"gosv/kernel/vsock"
@@ -20,7 +18,6 @@ import (
 type vsockSocket struct {
 	socketCommon
 	all   *vsockets
-	ino   uint64
 	queue Queue      // woken when something comes, goes or ends
 	out   sync.Mutex // above mu
 	taker sync.Mutex // who takes bytes out of the received; above mu
@@ -98,20 +95,15 @@ func (t *Thread) newVsock(kind, protocol int32) (socket, Errno) {
 
 func (v *vsockets) socket(kind int32) *vsockSocket {
 	s := &vsockSocket{
-		all: v, ino: 1000 + lastPipe.Add(1),
+		all:   v,
 		local: vsockAddr{vsock.CIDAny, vsockPortAny}, remote: vsockAddr{vsock.CIDAny, vsockPortAny},
 		buffer:   [3]uint64{vsockDefaultBuffer, vsockLeastBuffer, vsockDefaultBuffer},
 		patience: vsockPatience,
 	}
-	s.family, s.kind = afVsock, kind
-	for i := range s.buffers {
-		s.buffers[i].Store(defaultSockBuf)
-	}
+	s.init(afVsock, kind, 0)
+	s.defaultBuffers()
 	return s
 }
-
-func (s *vsockSocket) name() string  { return "socket:[" + strconv.FormatUint(s.ino, 10) + "]" }
-func (s *vsockSocket) attr() fs.Attr { return socketAttr(s.ino) }
 
 func (s *vsockSocket) address(peer bool) ([]byte, Errno) {
 	s.mu.Lock()
