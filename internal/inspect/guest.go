@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -45,7 +46,7 @@ const maxAnswer = 64 << 20
 // errors are the guest's errno, or that it does not answer until ctx ends.
 func (g *Guest) Read(ctx context.Context, path string) ([]byte, error) {
 	const longest = 4096
-	if len(path) == 0 || len(path) > longest || containsNUL(path) {
+	if len(path) == 0 || len(path) > longest || strings.ContainsRune(path, 0) {
 		return nil, syscall.EINVAL
 	}
 	g.ask.Lock()
@@ -69,15 +70,6 @@ func (g *Guest) Read(ctx context.Context, path string) ([]byte, error) {
 		g.End()
 		return nil, fmt.Errorf("the guest does not answer: %w", ctx.Err())
 	}
-}
-
-func containsNUL(s string) bool {
-	for i := range len(s) {
-		if s[i] == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // End answers all questions from now on with ErrEnded.
