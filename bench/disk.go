@@ -26,28 +26,12 @@ var (
 	}
 )
 
-// diskRates are those of a run on Firecracker, of both kernels one after the other,
-// measured when first asked for. It takes minutes.
-type diskRates struct {
-	gosv, linux map[string]float64
-	err         error
-}
-
 // disk returns what a number that disk.c prints is on gosv, or on a Linux guest.
 func (b *bench) disk(name string, linux bool) (float64, string, error) {
-	d := &b.disks
-	if d.gosv == nil && d.err == nil {
-		d.gosv, d.linux, d.err = b.measureDisk()
-	}
-	if d.err != nil {
-		return 0, "", d.err
-	}
-	if linux {
-		return d.linux[name], "", nil
-	}
-	return d.gosv[name], fmt.Sprintf("%.2f of Linux's", d.gosv[name]/d.linux[name]), nil
+	return b.disks.get(name, linux, b.measureDisk)
 }
 
+// measureDisk takes minutes.
 func (b *bench) measureDisk() (gosv, linux map[string]float64, err error) {
 	us, them, vmm, err := b.diskMachines()
 	if err != nil {

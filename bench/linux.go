@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"gosv/internal/vmm"
+	"gosv/internal/vmm/qemu"
 )
 
 // linuxInit is the program of the Linux guest, linuxMicro the one that leads to micro.
@@ -75,6 +76,25 @@ func parseTimes(out string) (float64, error) {
 	}
 	slices.Sort(ratios)
 	return ratios[len(ratios)/2], nil
+}
+
+// runLinux runs the first of programs, and with it the others, on a Linux guest
+// on QEMU's TCG, for so many seconds at most, and returns what it prints.
+func (b *bench) runLinux(cpus, seconds int, qemuArgs []string, programs ...program) (string, error) {
+	q, err := qemu.New("tcg", "microvm", qemuArgs)
+	if err != nil {
+		return "", skip(err.Error())
+	}
+	m, err := b.linuxMachine(programs...)
+	if err != nil {
+		return "", err
+	}
+	m.CPUs = cpus
+	cmd, err := q.Command(m, b.dir)
+	if err != nil {
+		return "", err
+	}
+	return command("timeout", append([]string{strconv.Itoa(seconds)}, cmd.Argv...)...)
 }
 
 // linuxMachine makes a VM of Debian's cloud kernel with the first of programs as

@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	"gosv/internal/vmm/qemu"
 )
 
 // microResult is what micro.c prints about an operation: its instructions, or
@@ -88,19 +86,6 @@ func (b *bench) microOnGosv(cpus int) (string, error) {
 }
 
 func (b *bench) microOnLinux(cpus int) (string, error) {
-	q, err := qemu.New("tcg", "microvm", countTime)
-	if err != nil {
-		return "", skip(err.Error())
-	}
-	m, err := b.linuxMachine(linuxMicro, microC)
-	if err != nil {
-		return "", err
-	}
-	m.CPUs = cpus
-	cmd, err := q.Command(m, b.dir)
-	if err != nil {
-		return "", err
-	}
-	out, err := command("timeout", append([]string{"200"}, cmd.Argv...)...)
+	out, err := b.runLinux(cpus, 200, countTime, linuxMicro, microC)
 	return strings.ReplaceAll(out, "\r\n", "\n"), err // its console is a terminal
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-
-	"gosv/internal/vmm/qemu"
 )
 
 // workLine is what spin.c prints.
@@ -48,18 +46,5 @@ func (b *bench) spinOnGosv(cpus int) (string, error) {
 }
 
 func (b *bench) spinOnLinux(cpus int) (string, error) {
-	q, err := qemu.New("tcg", "microvm", nil)
-	if err != nil {
-		return "", skip(err.Error())
-	}
-	m, err := b.linuxMachine(spinC)
-	if err != nil {
-		return "", err
-	}
-	m.CPUs = cpus
-	cmd, err := q.Command(m, b.dir)
-	if err != nil {
-		return "", err
-	}
-	return command("timeout", append([]string{"100"}, cmd.Argv...)...)
+	return b.runLinux(cpus, 100, nil, spinC)
 }

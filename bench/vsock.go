@@ -27,28 +27,12 @@ var (
 	}
 )
 
-// vsocks are the medians of some runs on Firecracker, of both kernels by turns, measured
-// when first asked for.
-type vsocks struct {
-	gosv, linux map[string]float64
-	err         error
-}
-
 // vsock returns what a number that vsockpeer prints is on gosv, or on a Linux guest.
 func (b *bench) vsock(name string, linux bool) (float64, string, error) {
-	v := &b.vsocks
-	if v.gosv == nil && v.err == nil {
-		v.gosv, v.linux, v.err = b.measureVsock()
-	}
-	if v.err != nil {
-		return 0, "", v.err
-	}
-	if linux {
-		return v.linux[name], "", nil
-	}
-	return v.gosv[name], fmt.Sprintf("%.2f of Linux's", v.gosv[name]/v.linux[name]), nil
+	return b.vsocks.get(name, linux, b.measureVsock)
 }
 
+// measureVsock returns the medians of some runs, of both kernels by turns.
 func (b *bench) measureVsock() (gosv, linux map[string]float64, err error) {
 	const megabytes, rounds, runs = 32, 1000, 3
 	us, them, vmm, err := b.vsockMachines(megabytes, rounds)
