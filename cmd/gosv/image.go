@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gosv/internal/appimage"
-	"gosv/internal/elf"
 	"gosv/internal/image"
 	"gosv/internal/state"
 )
@@ -364,12 +363,7 @@ func isImage(name string) bool {
 func checkProgram(name string) error {
 	b, err := os.ReadFile(name)
 	if err == nil {
-		_, err = elf.Check(b, int64(len(b)))
-		if err != nil && strings.HasPrefix(string(b[:min(2, len(b))]), "#!") {
-			line, _, _ := strings.Cut(string(b[:min(200, len(b))]), "\n")
-			err = fmt.Errorf("a script (%s), which needs its interpreter: run that, with the script put into the image by -v", line)
-		}
-		if err != nil {
+		if err = image.CheckProgram(b, "run that, with the script put into the image by -v"); err != nil {
 			err = fmt.Errorf("%s: %w", name, err)
 		}
 	}

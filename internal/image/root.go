@@ -2,6 +2,7 @@ package image
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -220,12 +221,16 @@ func (b *builder) checkProgram(name string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := elf.Check(data, int64(len(data))); err != nil {
-		if strings.HasPrefix(string(data[:min(2, len(data))]), "#!") {
-			line, _, _ := strings.Cut(string(data[:min(200, len(data))]), "\n")
-			return fmt.Errorf("a script (%s), which needs its interpreter: name that as the program", line)
-		}
-		return err
+	return CheckProgram(data, "name that as the program")
+}
+
+// CheckProgram says why a file with these contents cannot be run. If it is a
+// script, hint is what to do with its interpreter.
+func CheckProgram(data []byte, hint string) error {
+	_, err := elf.Check(data, int64(len(data)))
+	if err != nil && bytes.HasPrefix(data, []byte("#!")) {
+		line, _, _ := strings.Cut(string(data[:min(200, len(data))]), "\n")
+		err = fmt.Errorf("a script (%s), which needs its interpreter: %s", line, hint)
 	}
-	return nil
+	return err
 }
