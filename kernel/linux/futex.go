@@ -323,17 +323,21 @@ func (b *futexBucket) wake(key futexKey, n int32, mask uint32) (woken uintptr, e
 	return woken, 0
 }
 
+// futexPair is futexAt for both words of a call.
+func (t *Thread) futexPair(addr, addr2 uintptr, private bool) (k, k2 futexKey, err Errno) {
+	if k, err = t.futexAt(addr, private); err == 0 {
+		k2, err = t.futexAt(addr2, private)
+	}
+	return k, k2, err
+}
+
 // futexRequeue wakes up to n of those who wait for the word at addr and lets up to
 // limit others wait for the one at addr2 instead, if the first is still *want.
 func (t *Thread) futexRequeue(addr, addr2 uintptr, private bool, n, limit int32, want *uint32) (uintptr, Errno) {
 	if n < 0 || limit < 0 {
 		return 0, EINVAL
 	}
-	from, err := t.futexAt(addr, private)
-	if err != 0 {
-		return 0, err
-	}
-	to, err := t.futexAt(addr2, private)
+	from, to, err := t.futexPair(addr, addr2, private)
 	if err != 0 {
 		return 0, err
 	}
@@ -378,11 +382,7 @@ func (t *Thread) futexRequeue(addr, addr2 uintptr, private bool, n, limit int32,
 // futexWakeOp changes the word at addr2, wakes up to n of those who wait for the
 // word at addr, and up to n2 of the other's if its old value compares as op says.
 func (t *Thread) futexWakeOp(addr, addr2 uintptr, private bool, n, n2 int32, op uint32) (uintptr, Errno) {
-	key, err := t.futexAt(addr, private)
-	if err != 0 {
-		return 0, err
-	}
-	key2, err := t.futexAt(addr2, private)
+	key, key2, err := t.futexPair(addr, addr2, private)
 	if err != 0 {
 		return 0, err
 	}

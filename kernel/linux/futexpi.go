@@ -347,11 +347,7 @@ func (t *Thread) cmpRequeuePI(addr, addr2 uintptr, private bool, n, limit int32,
 	if n != 1 || limit < 0 || addr == addr2 {
 		return 0, EINVAL
 	}
-	from, err := t.futexAt(addr, private)
-	if err != 0 {
-		return 0, err
-	}
-	to, err := t.futexAt(addr2, private)
+	from, to, err := t.futexPair(addr, addr2, private)
 	if err != 0 {
 		return 0, err
 	}
