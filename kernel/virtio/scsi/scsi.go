@@ -191,18 +191,24 @@ func (h *Host) submit(t *task) {
 		last = last.next
 	}
 	h.mu.Lock()
-	if h.head == nil {
-		h.head = t
-	} else {
-		h.tail.next = t
-	}
-	h.tail = last
+	h.enqueue(t, last)
 	dead, notify := h.push()
 	h.mu.Unlock()
 	if notify {
 		h.q.Notify()
 	}
 	h.end(dead)
+}
+
+// enqueue puts the list from first to last behind what waits for room. The caller
+// holds h.mu.
+func (h *Host) enqueue(first, last *task) {
+	if h.head == nil {
+		h.head = first
+	} else {
+		h.tail.next = first
+	}
+	h.tail = last
 }
 
 // push gives the device what there is room for. It returns the tasks that cannot be, and
@@ -271,12 +277,8 @@ func (h *Host) used() {
 		h.spare = append(h.spare, s)
 		if t.result.again() && t.tries < maxTries {
 			t.tries++
-			if t.next = nil; h.head == nil {
-				h.head = t
-			} else {
-				h.tail.next = t
-			}
-			h.tail = t
+			t.next = nil
+			h.enqueue(t, t)
 			continue
 		}
 		t.next, ended = ended, t
