@@ -134,16 +134,11 @@ func (m *mmio) EnableQueue(i int, r Rings) error {
 		return m.enableLegacy(r)
 	}
 	m.regs.Write(mmioQueueNum, 4, uint32(r.Size))
-	m.write64(mmioQueueDesc, r.Desc)
-	m.write64(mmioQueueDriver, r.Avail)
-	m.write64(mmioQueueDevice, r.Used)
+	write64(m.regs, mmioQueueDesc, r.Desc)
+	write64(m.regs, mmioQueueDriver, r.Avail)
+	write64(m.regs, mmioQueueDevice, r.Used)
 	m.regs.Write(mmioQueueReady, 4, 1)
 	return nil
-}
-
-func (m *mmio) write64(off int, v uint64) {
-	m.regs.Write(off, 4, uint32(v))
-	m.regs.Write(off+4, 4, uint32(v>>32))
 }
 
 func (m *mmio) Notify(i int) { m.regs.Write(mmioQueueNotify, 4, uint32(i)) }

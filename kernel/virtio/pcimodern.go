@@ -149,16 +149,11 @@ func (m *modernPCI) EnableQueue(i int, r Rings) error {
 	if err := setVector(m.common, commonQueueVector, m.queueVector); err != nil {
 		return err
 	}
-	m.write64(commonQueueDesc, r.Desc)
-	m.write64(commonQueueDriver, r.Avail)
-	m.write64(commonQueueDevice, r.Used)
+	write64(m.common, commonQueueDesc, r.Desc)
+	write64(m.common, commonQueueDriver, r.Avail)
+	write64(m.common, commonQueueDevice, r.Used)
 	m.common.Write(commonQueueEnable, 2, 1)
 	return nil
-}
-
-func (m *modernPCI) write64(off int, v uint64) {
-	m.common.Write(off, 4, uint32(v))
-	m.common.Write(off+4, 4, uint32(v>>32))
 }
 
 func (m *modernPCI) Notify(i int) { m.notify.Write(int(m.notifyOff[i]), 2, uint32(i)) }

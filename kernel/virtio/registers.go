@@ -12,6 +12,12 @@ type Registers interface {
 	Write(off, width int, v uint32)
 }
 
+// write64 writes a field of 64 bits, in halves, as section 4.1.3.1 has it.
+func write64(r Registers, off int, v uint64) {
+	r.Write(off, 4, uint32(v))
+	r.Write(off+4, 4, uint32(v>>32))
+}
+
 // InMemory are registers at an address in the kernel's address space.
 type InMemory struct{ At unsafe.Pointer }
 
