@@ -1,25 +1,105 @@
 package test
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
+// backgroundVM is a VM in the background.
+type backgroundVM struct {
+	t    *testing.T
+	name string
+	env  []string
+}
+
 // background starts a VM in the background, and returns how to call gosv for it.
 func background(t *testing.T, flags []string, prog string, args ...string) (name string, call func(args ...string) result) {
 	t.Helper()
-	env := append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())
-	call = func(args ...string) result { return command(t, nil, "", env, append([]string{gosv}, args...)...) }
-	name = "vm"
-	argv := append([]string{"run", "-d", "--name", name, "--timeout", bound.String()}, microvm...)
+	vm := inBackground(t, microvm, flags, prog, args...)
+	return vm.name, vm.call
+}
+
+func inBackground(t *testing.T, m machine, flags []string, prog string, args ...string) *backgroundVM {
+	t.Helper()
+	vm := &backgroundVM{t, "vm", append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())}
+	argv := append([]string{"run", "-d", "--name", vm.name, "--timeout", bound.String()}, m...)
 	argv = append(append(argv, flags...), prog)
-	t.Cleanup(func() { call("rm", "-f", name) })
-	expect(t, call(append(argv, args...)...), name+"\n")
-	return name, call
+	t.Cleanup(func() { vm.call("rm", "-f", vm.name) })
+	expect(t, vm.call(append(argv, args...)...), vm.name+"\n")
+	return vm
+}
+
+func (vm *backgroundVM) call(args ...string) result {
+	vm.t.Helper()
+	return command(vm.t, nil, "", vm.env, append([]string{gosv}, args...)...)
+}
+
+// A watcher is a gosv that watches a VM until it is interrupted.
+type watcher struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	mu  sync.Mutex
+	out bytes.Buffer // standard output and error
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Write(p)
+}
+
+func (w *watcher) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.String()
+}
+
+// watch starts one.
+func (vm *backgroundVM) watch(args ...string) *watcher {
+	vm.t.Helper()
+	w := &watcher{t: vm.t, cmd: exec.Command(gosv, args...)}
+	w.cmd.Env, w.cmd.Stdout, w.cmd.Stderr = vm.env, w, w
+	if err := w.cmd.Start(); err != nil {
+		vm.t.Fatal(err)
+	}
+	return w
+}
+
+// until waits until what it has printed matches.
+func (w *watcher) until(pattern string) {
+	w.t.Helper()
+	re := regexp.MustCompile(pattern)
+	for end := time.Now().Add(bound); !re.MatchString(w.String()); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.cmd.Process.Kill()
+			w.t.Fatalf("%v prints nothing like %s: %s", w.cmd.Args, pattern, abbreviate(w.String()))
+		}
+	}
+}
+
+// interrupt is Ctrl-C. It returns what was printed until the end.
+func (w *watcher) interrupt() string {
+	w.t.Helper()
+	w.cmd.Process.Signal(os.Interrupt)
+	return w.wait()
+}
+
+func (w *watcher) wait() string {
+	w.t.Helper()
+	late := time.AfterFunc(bound, func() { w.cmd.Process.Kill() })
+	defer late.Stop()
+	if err := w.cmd.Wait(); err != nil {
+		w.t.Errorf("%v: %v: %s", w.cmd.Args, err, abbreviate(w.String()))
+	}
+	return w.String()
 }
 
 // TestInspect: a running VM answers, whether its program is busy or asleep.
@@ -88,5 +168,54 @@ func TestInspectLong(t *testing.T) {
 	call("stop", vm)
 	if log := call("logs", vm).stdout; strings.Trim(log, "line\n") != "" || len(log) < 5 {
 		t.Errorf("the output has more than the program's lines: %.200q", strings.ReplaceAll(log, "line\n", ""))
+	}
+}
+
+// TestStraceRunning: system calls of a running VM are printed while somebody watches,
+// for each what it wants, besides what the VM was started to report.
+func TestStraceRunning(t *testing.T) {
+	t.Parallel()
+	first := filepath.Join(t.TempDir(), "first")
+	vm := inBackground(t, microvm, []string{"--strace=execve,close", "-o", first}, busybox(t), "sh", "-c", "while :; do echo line; umask 022; : </etc/hostname; done")
+	file := filepath.Join(t.TempDir(), "out")
+	a, b := vm.watch("strace", vm.name), vm.watch("strace", "-e", "trace=write,umask", "-o", file, vm.name)
+	a.until(`(?s)open.*"/etc/hostname", O_RDONLY.* = 3 <.*\nwrite\(1, "line\\n", 5\) +`)
+	for end := time.Now().Add(bound); ; time.Sleep(10 * time.Millisecond) {
+		if text, _ := os.ReadFile(file); bytes.Contains(text, []byte("umask(022)")) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("nothing is printed to a file")
+		}
+	}
+	if out := b.interrupt(); out != "" {
+		t.Errorf("%q", out)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "write(1, ") && !strings.HasPrefix(line, "umask(0") || !strings.HasSuffix(line, ">\n") && !strings.HasSuffix(line, "<unfinished ...>\n") {
+			t.Fatalf("%q", line)
+		}
+	}
+	a.interrupt()
+	if r := vm.call("cat", vm.name, "/etc/hostname"); r.stdout != "vm\n" {
+		t.Errorf("%+v", r)
+	}
+	c := vm.watch("strace", "-e", "umask", vm.name)
+	c.until(`umask\(022\)`)
+	vm.call("stop", vm.name)
+	if out := c.wait(); !strings.Contains(out, "+++ killed by SIGTERM +++\ngosv: vm has ended\n") {
+		t.Errorf("%s", abbreviate(out))
+	}
+	for _, args := range [][]string{{"strace", vm.name}, {"strace", "-e", "nonsense", vm.name}, {"strace", "nobody"}} {
+		if r := vm.call(args...); r.code == 0 || !strings.Contains(r.stderr, map[string]string{vm.name: "does not run", "nobody": "no VM of that name", "-e": "nonsense"}[args[1]]) {
+			t.Errorf("%+v", r)
+		}
+	}
+	if text, err := os.ReadFile(first); err != nil || !bytes.Contains(text, []byte("close(")) || bytes.Contains(text, []byte("write(")) {
+		t.Errorf("--strace of the whole run has %s, %v", abbreviate(string(text)), err)
 	}
 }

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -18,9 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
-
-	"gosv/internal/inspect"
-	"gosv/internal/state"
 )
 
 // looker reads files of a running VM.
@@ -35,11 +30,10 @@ func lookInto(use, short string, args cobra.PositionalArgs, f func(vm looker, ar
 		Short: short,
 		Args:  args,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			store, err := state.Open()
+			c, err := dialVM(args[0])
 			if err != nil {
 				return err
 			}
-			c := inspect.NewClient(func(context.Context) (net.Conn, error) { return store.Dial(args[0]) })
 			return f(c, args[1:])
 		},
 	}

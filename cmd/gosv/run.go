@@ -258,7 +258,7 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 	if err != nil {
 		return vmm.Result{}, err
 	}
-	r.Records = records
+	r.Plan, r.Records = &watch.wanted, records
 	r.Dumps = watch.core != nil
 	res, err := r.Do(context.Background())
 	if rerr := watch.reader.Err(); rerr != nil {

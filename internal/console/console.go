@@ -5,6 +5,7 @@ package console
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"strconv"
 )
@@ -182,6 +183,12 @@ var Terminate = []byte{dle, 't'}
 // names. Its path has no NUL and is no longer than 4096 bytes.
 func Show(path string) []byte {
 	return append(append([]byte{dle, 'q'}, path...), 0)
+}
+
+// Report tells the guest what to report of the program: a plan of less than 64 KiB, or
+// none.
+func Report(plan []byte) []byte {
+	return append(binary.LittleEndian.AppendUint16([]byte{dle, 'p'}, uint16(len(plan))), plan...)
 }
 
 // Resize tells the guest the terminal's size.

@@ -17,6 +17,7 @@ const (
 	End     = 'x' // the end of the process: tid, time, exit status, signal, 1 if there is a core dump
 	Mark    = 'm' // a stage of the boot was reached: time, its name
 	Ran     = 'r' // a thread ran: tid, CPU, time, duration
+	Lost    = '!' // never from the kernel: gosv had nobody to take so many records
 	Fault   = 'f' // a page fault: tid, time, duration, address, 1 for a write or 2 for a fetch, 1 if it became a signal
 )
 

@@ -1,5 +1,5 @@
-// Package inspect looks into running VMs: it reads files of theirs, over the
-// console, which costs the guest nothing while nobody asks. The gosv that runs
+// Package inspect looks into running VMs: it reads files of theirs and has their
+// programs watched, over the console, which costs the guest nothing while nobody asks. The gosv that runs
 // a VM answers others over a socket.
 package inspect
 
@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"gosv/internal/console"
+	"gosv/internal/trace"
 )
 
 // Guest is a running VM's console, as far as it answers questions. It is an
@@ -20,12 +21,14 @@ import (
 type Guest struct {
 	input io.Writer
 
-	ask sync.Mutex // one question at a time
+	ask chan struct{} // holds something while a question is open: there is one at a time
 
 	mu     sync.Mutex
 	parser parser
 	answer chan result // of the question that is open, or nil
 	ended  bool
+
+	records records
 }
 
 type result struct {
@@ -34,7 +37,9 @@ type result struct {
 }
 
 // NewGuest returns the guest that reads from input.
-func NewGuest(input io.Writer) *Guest { return &Guest{input: input} }
+func NewGuest(input io.Writer) *Guest {
+	return &Guest{input: input, ask: make(chan struct{}, 1), records: records{watchers: map[*queue]*trace.Plan{}}}
+}
 
 // ErrEnded is returned for a guest that is no more.
 var ErrEnded = errors.New("the VM has ended")
@@ -49,25 +54,39 @@ func (g *Guest) Read(ctx context.Context, path string) ([]byte, error) {
 	if len(path) == 0 || len(path) > longest || strings.ContainsRune(path, 0) {
 		return nil, syscall.EINVAL
 	}
-	g.ask.Lock()
-	defer g.ask.Unlock()
+	return g.question(ctx, func() []byte { return console.Show(path) })
+}
+
+// question sends what text returns when all earlier questions are answered, and returns
+// the answer.
+func (g *Guest) question(ctx context.Context, text func() []byte) ([]byte, error) {
+	select {
+	case g.ask <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the guest does not answer: %w", ctx.Err())
+	}
 	answer := make(chan result, 1)
 	g.mu.Lock()
 	if g.ended {
-		g.mu.Unlock()
-		return nil, ErrEnded
+		answer <- result{err: ErrEnded}
+	} else {
+		g.answer = answer
+		go func() {
+			if _, err := g.input.Write(text()); err != nil {
+				g.End()
+			}
+		}()
 	}
-	g.answer = answer
 	g.mu.Unlock()
-	if _, err := g.input.Write(console.Show(path)); err != nil {
-		return nil, ErrEnded
-	}
 	select {
 	case r := <-answer:
+		<-g.ask
 		return r.data, r.err
 	case <-ctx.Done():
-		// A late answer would be taken for the next one's: no more questions.
-		g.End()
+		go func() { // a late answer would be taken for the next one's
+			<-answer
+			<-g.ask
+		}()
 		return nil, fmt.Errorf("the guest does not answer: %w", ctx.Err())
 	}
 }
@@ -78,6 +97,7 @@ func (g *Guest) End() {
 	defer g.mu.Unlock()
 	g.ended = true
 	g.reply(result{err: ErrEnded})
+	g.records.end()
 }
 
 // reply answers the open question, if there is one. The caller holds g.mu.

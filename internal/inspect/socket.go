@@ -9,14 +9,20 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"gosv/internal/strace"
+	"gosv/internal/trace"
 )
 
-// The protocol is HTTP: GET /file?path=PATH. A guest's errno comes as a 404
+// The protocol is HTTP: GET /file?path=PATH gives a file, GET /records?calls=LIST what the
+// kernel reports of those system calls, without end. A guest's errno comes as a 404
 // with its number in a header.
 const (
 	filePath    = "/file"
+	recordsPath = "/records"
 	errnoHeader = "Gosv-Errno"
 )
 
@@ -30,21 +36,56 @@ func Serve(l net.Listener, g *Guest) error {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
 		data, err := g.Read(ctx, r.URL.Query().Get("path"))
-		var errno syscall.Errno
-		switch {
-		case errors.As(err, &errno):
-			w.Header().Set(errnoHeader, strconv.Itoa(int(errno)))
-			http.Error(w, err.Error(), http.StatusNotFound)
-		case err != nil:
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		default:
-			w.Header().Set("Content-Type", "application/octet-stream")
-			w.Write(data)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Write(data)
+	})
+	mux.HandleFunc("GET "+recordsPath, func(w http.ResponseWriter, r *http.Request) {
+		plan := trace.Plan{}
+		if list := r.URL.Query().Get("calls"); list != "" {
+			var err error
+			if plan.Calls, err = strace.Select(list); err != nil {
+				fail(w, err)
+				return
+			}
+		}
+		s := stream{w: w}
+		if err := g.Watch(r.Context(), &plan, w, s.start, s.flush); err != nil && !s.started {
+			fail(w, err)
 		}
 	})
 	s := http.Server{Handler: mux}
 	return s.Serve(l)
 }
+
+// fail answers with an error.
+func fail(w http.ResponseWriter, err error) {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		w.Header().Set(errnoHeader, strconv.Itoa(int(errno)))
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	http.Error(w, err.Error(), http.StatusServiceUnavailable)
+}
+
+// stream is an answer that goes on.
+type stream struct {
+	w       http.ResponseWriter
+	started bool
+}
+
+func (s *stream) start() {
+	s.started = true
+	s.w.Header().Set("Content-Type", "application/octet-stream")
+	s.w.WriteHeader(http.StatusOK)
+	s.flush()
+}
+
+func (s *stream) flush() { s.w.(http.Flusher).Flush() }
 
 // Client asks the gosv that runs a VM.
 type Client struct{ http http.Client }
@@ -58,7 +99,61 @@ func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
 
 // Read is Guest.Read.
 func (c *Client) Read(path string) ([]byte, error) {
-	r, err := c.http.Get("http://vm" + filePath + "?path=" + url.QueryEscape(path))
+	body, err := c.get(context.Background(), filePath, url.Values{"path": {path}})
+	if err != nil {
+		var errno syscall.Errno
+		if errors.As(err, &errno) {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return nil, err
+	}
+	defer body.Close()
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return nil, cut(err)
+	}
+	return data, nil
+}
+
+// Records copies to w what the kernel reports of the system calls in a list (of
+// strace.Select), until ctx or the VM ends: to be read by a trace.Reader that knows all
+// calls. When it begins it calls started.
+func (c *Client) Records(ctx context.Context, calls string, w io.Writer, started func()) error {
+	return c.stream(ctx, recordsPath, url.Values{"calls": {calls}}, w, started)
+}
+
+// ErrKilled is returned when the gosv that runs the VM ends in the middle of an answer.
+var ErrKilled = errors.New("the gosv that ran the VM is gone")
+
+// cut is what an answer that breaks off means.
+func cut(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		return ErrKilled
+	}
+	return err
+}
+
+// stream copies an answer that goes on. The end of ctx is no error.
+func (c *Client) stream(ctx context.Context, path string, query url.Values, w io.Writer, started func()) error {
+	body, err := c.get(ctx, path, query)
+	if err == nil {
+		started()
+		_, err = io.Copy(w, body)
+		body.Close()
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return cut(err)
+}
+
+// get begins to ask.
+func (c *Client) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	q, err := http.NewRequestWithContext(ctx, "GET", "http://vm"+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.http.Do(q)
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
@@ -66,15 +161,17 @@ func (c *Client) Read(path string) ([]byte, error) {
 		}
 		return nil, err
 	}
-	defer r.Body.Close()
-	data, err := io.ReadAll(r.Body)
-	switch errno, _ := strconv.Atoi(r.Header.Get(errnoHeader)); {
-	case err != nil:
-		return nil, err
-	case errno != 0:
-		return nil, fmt.Errorf("%s: %w", path, syscall.Errno(errno))
-	case r.StatusCode != http.StatusOK:
-		return nil, errors.New(string(data))
+	errno, _ := strconv.Atoi(r.Header.Get(errnoHeader))
+	if r.StatusCode == http.StatusOK {
+		return r.Body, nil
 	}
-	return data, nil
+	defer r.Body.Close()
+	if errno != 0 {
+		return nil, syscall.Errno(errno)
+	}
+	said, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, cut(err)
+	}
+	return nil, errors.New(strings.TrimSpace(string(said)))
 }

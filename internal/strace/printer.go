@@ -53,6 +53,9 @@ func (p *Printer) Event(e trace.Event) {
 		if a := abi.ByNumber(e.NR); a != nil && len(a.Args) == len(e.Args) {
 			p.call(e, a)
 		}
+	case trace.Lost:
+		p.unfinished()
+		fmt.Fprintf(p.w, "gosv: %d records lost, for they were not taken fast enough\n", e.Records)
 	case trace.Signal:
 		p.line(e.TID, "--- "+signalLine(e.Info[:])+" ---")
 	case trace.Gone:

@@ -17,6 +17,13 @@ type Plan struct {
 	Calls    map[int]CallPlan // by number
 }
 
+// Add makes p report what o does, too. What is reported of a call is the same in all plans.
+func (p *Plan) Add(o *Plan) {
+	p.Schedule = p.Schedule || o.Schedule
+	p.Core = p.Core || o.Core
+	maps.Copy(p.Calls, o.Calls)
+}
+
 // CallPlan is what to report of a system call.
 type CallPlan struct {
 	Args     int // how many it has

@@ -46,6 +46,9 @@ type Part struct {
 	Bytes     []byte
 }
 
+// Lost: records were lost, for nobody took them.
+type Lost struct{ Records int }
+
 // Signal: a thread is about to handle a signal.
 type Signal struct {
 	TID  int
@@ -151,8 +154,8 @@ func NewReader(plan *Plan, events func(Event)) *Reader {
 // Err says what was wrong with the records, if anything was.
 func (r *Reader) Err() error { return r.err }
 
-// maxRecord bounds a record: the kernel sends none of more than a few pages.
-const maxRecord = 1 << 20
+// MaxRecord bounds a record, in bytes: the kernel sends none of more than a few pages.
+const MaxRecord = 1 << 20
 
 var errLong = errors.New("a record without end")
 
@@ -165,7 +168,7 @@ func (r *Reader) Write(p []byte) (int, error) {
 	at := 0
 	for r.err == nil {
 		size, n := binary.Uvarint(r.buf[at:])
-		if n < 0 || n > 0 && (size > maxRecord || size == 0) {
+		if n < 0 || n > 0 && (size > MaxRecord || size == 0) {
 			r.err = errLong
 			break
 		}
@@ -206,13 +209,15 @@ func (r *Reader) event(kind byte, f *fields) Event {
 		return c
 	case diag.Left:
 		c := r.waiting[f.int()]
-		if c == nil {
-			f.bad = true
+		if c == nil { // it was entered before we looked
+			f.rest()
 			return nil
 		}
 		delete(r.waiting, c.TID)
 		r.left(c, f)
 		return c
+	case diag.Lost:
+		return Lost{f.int()}
 	case diag.Signal:
 		s := Signal{TID: f.int(), Time: f.time()}
 		copy(s.Info[:], f.take(diag.SigInfo))
@@ -326,7 +331,7 @@ func (f *fields) blob() ([]byte, bool) {
 	if n == 0 {
 		return nil, false
 	}
-	if n > maxRecord {
+	if n > MaxRecord {
 		f.bad = true
 		return nil, false
 	}

@@ -80,6 +80,17 @@ func TestReader(t *testing.T) {
 	}
 }
 
+// Who looks late sees the end of a call whose beginning it has not seen.
+func TestReaderLate(t *testing.T) {
+	var got []Event
+	r := NewReader(testPlan, func(e Event) { got = append(got, e) })
+	r.Write(record(diag.Left, 1, 70, 0, 3, 4, "abc"))
+	r.Write(record(diag.Lost, 7))
+	if want := []Event{Lost{7}}; r.Err() != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, r.Err())
+	}
+}
+
 // A kernel that lies is found out, and nothing is made of what follows.
 func TestReaderLies(t *testing.T) {
 	for name, in := range map[string][]byte{
@@ -92,7 +103,6 @@ func TestReaderLies(t *testing.T) {
 		"a call not asked":    record(diag.Call, 1, 99, 0, 0, 0, 0),
 		"a long capture":      record(diag.Call, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1<<40),
 		"a long vector":       record(diag.Call, 1, 20, 0, 0, 0, 0, 1<<30, 0, 0, 0),
-		"an end of nothing":   record(diag.Left, 1, 0, 0, 0),
 		"a negative thread":   record(diag.Gone, -1, 0),
 		"a time beyond times": record(diag.Gone, 1, -1),
 	} {

@@ -20,6 +20,7 @@ import (
 	"gosv/internal/console"
 	"gosv/internal/inspect"
 	"gosv/internal/network"
+	"gosv/internal/trace"
 )
 
 // Exit codes of a run that are not the program's own.
@@ -43,7 +44,8 @@ type Run struct {
 	Stdin   *os.File
 	Stdout  io.Writer
 	Stderr  io.Writer
-	Records io.Writer            // takes what the kernel reports of the application; may be nil
+	Plan    *trace.Plan          // what the kernel reports of the application; may be nil
+	Records io.Writer            // takes that; may be nil
 	Dumps   bool                 // SIGQUIT to us asks the kernel for a core dump
 	Started func(*inspect.Guest) // called when the VMM runs; may be nil
 }
@@ -74,10 +76,11 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	input := &lockedWriter{w: in}
+	guest := inspect.NewGuest(input)
+	defer guest.End()
 	demux := console.NewDemux(r.Token, r.Stdout, r.Stderr, r.Stderr)
-	if r.Records != nil {
-		demux.Records = r.Records
-	}
+	demux.Records, demux.Replies = guest.Records(r.Plan, r.Records), guest
 	cmd.Stdout = demux
 	cmd.WaitDelay = time.Second
 
@@ -127,11 +130,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		}
 		defer user.Close()
 	}
-	input := &lockedWriter{w: in}
 	input.Write(console.Start)
-	guest := inspect.NewGuest(input)
-	defer guest.End()
-	demux.Replies = guest
 	ended := make(chan struct{}) // of what comes by the virtio console
 	if hvc == nil {
 		close(ended)

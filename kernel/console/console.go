@@ -91,6 +91,12 @@ var receiver struct {
 	control decoder // of the serial port, when a Port has the input
 }
 
+var plan func(p []byte) // see OnPlan
+
+// OnPlan says what to do when the host wants something else reported of the
+// application. It may not block. To be called before Listen.
+func OnPlan(f func(p []byte)) { plan = f }
+
 // Listen makes r the receiver of what the host sends; framed says whether it
 // uses escapes. To be called once.
 func Listen(r Receiver, framed bool) {

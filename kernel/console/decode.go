@@ -1,7 +1,8 @@
 package console
 
 // decoder takes the host's escapes out of the input: DLE DLE is a DLE, DLE "."
-// the end of input, DLE "w24x80;" a new size, DLE "c" the wish for a core dump, DLE "t" that the program shall end, DLE "a" that it has taken a part of the output, DLE "q" a path and NUL the wish to see a file, DLE SYN a SYN. A SYN without it
+// the end of input, DLE "w24x80;" a new size, DLE "c" the wish for a core dump, DLE "t" that the program shall end, DLE "a" that it has taken a part of the output, DLE "q" a path and NUL the wish to see a file,
+// DLE "p", a length (u16, little endian) and as many bytes a plan of what to report, DLE SYN a SYN. A SYN without it
 // only fills the line. A DLE before anything else is dropped.
 type decoder struct {
 	to     Receiver
@@ -9,7 +10,7 @@ type decoder struct {
 	state  uint8
 	size   [2]int // rows, columns of the size being read
 	field  uint8
-	path   []byte // of the file that the host wants to see
+	said   []byte // a path or a plan, as far as it has come
 }
 
 const (
@@ -17,6 +18,7 @@ const (
 	escaped
 	sizing
 	asking
+	planning
 
 	dle = 0x10
 	syn = 0x16
@@ -65,7 +67,9 @@ func (d *decoder) decode(p []byte) {
 			case 'a':
 				acknowledged()
 			case 'q':
-				d.state, d.path = asking, d.path[:0]
+				d.state, d.said = asking, d.said[:0]
+			case 'p':
+				d.state, d.said = planning, d.said[:0]
 			case 'w':
 				d.state, d.size, d.field = sizing, [2]int{}, 0
 			}
@@ -73,14 +77,22 @@ func (d *decoder) decode(p []byte) {
 			const longest = 4096
 			switch {
 			case b != 0:
-				d.path = append(d.path, b)
-				if len(d.path) > longest {
+				d.said = append(d.said, b)
+				if len(d.said) > longest {
 					d.state = plain
 				}
 			default:
 				d.state = plain
 				if show != nil {
-					show(string(d.path))
+					show(string(d.said))
+				}
+			}
+		case planning:
+			d.said = append(d.said, b)
+			if n := len(d.said); n >= 2 && n == 2+int(d.said[0])+int(d.said[1])<<8 {
+				d.state = plain
+				if plan != nil {
+					plan(append([]byte(nil), d.said[2:]...))
 				}
 			}
 		case sizing:

@@ -29,6 +29,8 @@ func TestDecode(t *testing.T) {
 		{"a\x10cb", "ab<core>"},
 		{"a\x10tb", "ab<end it>"},
 		{"a\x10q/proc/\x16\x10.\x00b", "ab<show /proc/\x16\x10.>"},
+		{"a\x10p\x03\x00\x10.\x16\x10.b", "a<end>b<plan \x10.\x16>"},
+		{"a\x10p\x00\x00b", "ab<plan >"},
 		{"\x10q" + strings.Repeat("a", 4097) + "b", "b"},
 	} {
 		for cut := range len(c.in) + 1 { // wherever the port's FIFO cuts it
@@ -40,6 +42,8 @@ func TestDecode(t *testing.T) {
 			OnTerminate(func() { ended = true })
 			shown := ""
 			OnShow(func(path string) { shown = path })
+			planned, plan := false, ""
+			OnPlan(func(p []byte) { planned, plan = true, string(p) })
 			d.decode([]byte(c.in[:cut]))
 			d.decode([]byte(c.in[cut:]))
 			if asked {
@@ -47,6 +51,9 @@ func TestDecode(t *testing.T) {
 			}
 			if shown != "" {
 				l.WriteString("<show " + shown + ">")
+			}
+			if planned {
+				l.WriteString("<plan " + plan + ">")
 			}
 			if ended {
 				l.WriteString("<end it>")

@@ -119,7 +119,7 @@ func start(network *Network) (*linux.Kernel, *linux.Process, error) {
 	k.Log = message
 	k.HostName = app.HostName
 	k.Exit = console.Exit
-	if app.Plan != nil && !k.Diagnose(app.Plan, func(record []byte) { console.Write(metal.Records, record) }) {
+	if app.Plan != nil && !k.Diagnose(app.Plan, linux.SendRecord) {
 		return nil, nil, errors.New("the image says in a way that makes no sense what to report of its program")
 	}
 	if k.Root, err = mount(k, files); err != nil {

@@ -28,7 +28,7 @@ type coreState struct {
 
 // offerCore lets the host ask for a core dump of p.
 func (p *Process) offerCore() {
-	if d := p.kernel.diag; d != nil && d.flags()&diag.Core != 0 {
+	if d := p.kernel.diag.Load(); d != nil && d.flags()&diag.Core != 0 {
 		console.OnDump(func() { go p.dumpCore(nil, &sigInfo{}) })
 	}
 }
@@ -36,7 +36,7 @@ func (p *Process) offerCore() {
 // dumpCore sends a core dump of p, if the host wants any: t is the thread that
 // info ends, or nil if p goes on.
 func (p *Process) dumpCore(t *Thread, info *sigInfo) {
-	d := p.kernel.diag
+	d := p.kernel.diag.Load()
 	if d == nil || d.flags()&diag.Core == 0 {
 		return
 	}

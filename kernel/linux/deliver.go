@@ -27,6 +27,10 @@ func (t *Thread) finish(err Errno) bool {
 	p := t.proc
 	// What t is kicked for from here on it may see too late.
 	atomic.SwapUint32(&t.regs.Attention, 0)
+	if t.work.Load()&workReport != 0 {
+		t.work.And(^uint32(workReport))
+		t.reported()
+	}
 	for t.work.Load()&(workExit|workSignal|workMask|workHold|workStop) != 0 || err >= eRestartSys {
 		t.hold()
 		if t.work.Load()&workExit != 0 {
@@ -310,7 +314,7 @@ func (p *Process) exit(code, sig int) {
 		return
 	}
 	p.code, p.exitSignal = code, sig
-	if d := p.kernel.diag; d != nil {
+	if d := p.kernel.diag.Load(); d != nil {
 		core := uint64(0)
 		if p.core.dumped {
 			core = 1

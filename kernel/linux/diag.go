@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"gosv/internal/diag"
+	"gosv/kernel/console"
 	"gosv/kernel/metal"
 )
 
@@ -24,12 +25,16 @@ type diagnosis struct {
 // flags are those of the plan.
 func (d *diagnosis) flags() byte { return d.plan[0] }
 
-// Diagnose makes the kernel report on processes that are started later, by plan
-// and with send, which takes one record at a time. It returns false if it cannot
-// make sense of the plan.
+// Diagnose makes the kernel report by plan and with send, which takes one record at
+// a time: on processes that are started later, or are told (see Process.diagnose).
+// It returns false if it cannot make sense of the plan.
 func (k *Kernel) Diagnose(plan []byte, send func(record []byte)) bool {
 	if len(plan) == 0 || len(plan) > 1<<16 {
 		return false
+	}
+	if len(plan) == 1 && plan[0] == 0 {
+		k.diag.Store(nil)
+		return true
 	}
 	d := &diagnosis{send: send, plan: plan, calls: *k.calls}
 	for at := 1; at < len(plan); {
@@ -50,8 +55,32 @@ func (k *Kernel) Diagnose(plan []byte, send func(record []byte)) bool {
 			at += diag.CaptureSize
 		}
 	}
-	k.diag = d
+	k.diag.Store(d)
 	return true
+}
+
+// SendRecord sends a record to the host.
+func SendRecord(record []byte) { console.Write(metal.Records, record) }
+
+// diagnose makes plan the one by which p is reported on, and answers the host. A thread
+// takes it over on its next way to ring 3: one that waits in a system call ends that by
+// the old plan.
+func (p *Process) diagnose(plan []byte) {
+	p.kernel.showing.Lock()
+	defer p.kernel.showing.Unlock()
+	if !p.kernel.Diagnose(plan, SendRecord) {
+		answer(EINVAL)
+		return
+	}
+	p.mu.Lock()
+	threads := slices.Clone(p.threads)
+	p.mu.Unlock()
+	for _, t := range threads {
+		t.work.Or(workReport)
+		t.kick()
+		t.reportName()
+	}
+	answer(0)
 }
 
 // record is one being made. Its first two bytes are for its size.
@@ -95,7 +124,7 @@ func (d *diagnosis) report(kind byte, text string, nums ...uint64) {
 
 // ReportBoot tells when the stages of the boot were reached, if that is wanted.
 func (p *Process) ReportBoot() {
-	if d := p.kernel.diag; d != nil && d.flags()&diag.Schedule != 0 {
+	if d := p.kernel.diag.Load(); d != nil && d.flags()&diag.Schedule != 0 {
 		metal.Marks(func(stage string, ns, ticks uint64) { d.report(diag.Mark, stage, ns) })
 	}
 }
@@ -107,19 +136,19 @@ type threadReport struct {
 	pending bool   // which has not been sent yet
 }
 
-// reported begins to report on t.
+// reported makes the kernel's plan that for t. The caller is t, or makes it.
 func (t *Thread) reported() {
-	if d := t.proc.kernel.diag; d != nil {
-		t.report = &threadReport{diagnosis: d}
-		t.calls = &d.calls
-		t.reportName()
+	if d := t.proc.kernel.diag.Load(); d != nil {
+		t.report, t.calls = &threadReport{diagnosis: d}, &d.calls
+	} else {
+		t.report, t.calls = nil, t.proc.kernel.calls
 	}
 }
 
 // reportName tells t's name.
 func (t *Thread) reportName() {
-	if r := t.report; r != nil {
-		r.report(diag.Thread, t.comm(), uint64(t.tid), metal.Now())
+	if d := t.proc.kernel.diag.Load(); d != nil {
+		d.report(diag.Thread, t.comm(), uint64(t.tid), metal.Now())
 	}
 }
 

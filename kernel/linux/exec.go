@@ -61,6 +61,7 @@ func (k *Kernel) start(exe Backing, size int64, prog *Program) (*Process, error)
 		return nil, err
 	}
 	t.reported()
+	t.reportName()
 	p.offerCore()
 	p.link(t)
 	k.procs = append(k.procs, p)

@@ -21,8 +21,11 @@ func (p *Process) show(path string) {
 		console.Write(metal.Reply, chunk[:2+n])
 	}
 	err := p.inspect(path, chunk[2:], send)
-	console.Write(metal.Reply, []byte{0, 0, byte(err)})
+	answer(err)
 }
+
+// answer ends the answer to a question of the host's.
+func answer(err Errno) { console.Write(metal.Reply, []byte{0, 0, byte(err)}) }
 
 // inspect fills buf with what is at path and calls send with how much it is,
 // again and again.

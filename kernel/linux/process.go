@@ -65,8 +65,8 @@ type Kernel struct {
 	anon       *tmpfs.FS // files without names, nil until the first
 	domainName string
 	calls      *[numCalls]call
-	diag       *diagnosis // what the host wants to know, or nil
-	showing    sync.Mutex // an answer to the host is on its way
+	diag       atomic.Pointer[diagnosis] // what the host wants to know, or nil
+	showing    sync.Mutex                // an answer to the host is on its way
 }
 
 // Ids run up to Linux's default maximum on 64-bit machines (pid_max, proc(5))

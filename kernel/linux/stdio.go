@@ -20,6 +20,7 @@ func (p *Process) terminated() {
 func (p *Process) initFiles(dir string) error {
 	console.OnTerminate(p.terminated)
 	console.OnShow(func(path string) { go p.show(path) })
+	console.OnPlan(func(plan []byte) { go p.diagnose(plan) })
 	s := &p.files
 	s.umask = 0o022
 	s.caller = p.cred.caller()

@@ -58,6 +58,7 @@ const (
 	workMask               // a temporary signal mask ends
 	workHold               // a core dump is made
 	workStop               // the process is stopped
+	workReport             // the host wants something else reported
 )
 
 // interrupted says whether t must not wait now.

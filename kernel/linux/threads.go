@@ -120,8 +120,9 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	if c.flags&cloneChildClearTID != 0 {
 		n.clearTID = uintptr(c.childTID)
 	}
-	n.reported()
 	t.proc.link(n)
+	n.reported() // by a plan that came before, or else it is told
+	n.reportName()
 	if t.proc.exiting.Load() { // it may have missed n
 		n.work.Or(workExit)
 	}
