@@ -127,14 +127,25 @@ func link(out, pkg string, symbols bool) error {
 	if symbols {
 		strip = ""
 	}
-	table, err := overlay(filepath.Dir(out))
+	dir := filepath.Dir(out)
+	files := overlay{}
+	if err := files.undescribe(dir); err != nil {
+		return err
+	}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-gcflags=gosv/kernel/metal=-+ -wb=false -B", instructions,
+		fmt.Sprintf("-ldflags=%s -checklinkname=0 -funcalign=16 -T=%d -E kernelentry", strip, text)}
+	if pkg == netKernel {
+		modfile, err := netstack(dir, files)
+		if err != nil {
+			return err
+		}
+		args = append(args, "-modfile="+modfile)
+	}
+	list, err := files.write(dir)
 	if err != nil {
 		return err
 	}
-	c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-overlay="+table,
-		"-gcflags=gosv/kernel/metal=-+ -wb=false -B", instructions,
-		fmt.Sprintf("-ldflags=%s -checklinkname=0 -funcalign=16 -T=%d -E kernelentry", strip, text),
-		"-o", out, pkg)
+	c := exec.Command("go", append(args, "-overlay="+list, "-o", out, pkg)...)
 	c.Env = kernelEnv()
 	var stderr bytes.Buffer
 	c.Stdout, c.Stderr = os.Stdout, &stderr
@@ -142,6 +153,18 @@ func link(out, pkg string, symbols bool) error {
 		return fmt.Errorf("go build of the kernel: %w\n%s", err, strings.TrimSpace(stderr.String()))
 	}
 	return nil
+}
+
+// goList runs go list about the kernel.
+func goList(args ...string) ([]byte, error) {
+	c := exec.Command("go", append([]string{"list"}, args...)...)
+	c.Env = kernelEnv()
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list of the kernel: %w", err)
+	}
+	return out, nil
 }
 
 // kernelEnv is the environment of go commands about the kernel.

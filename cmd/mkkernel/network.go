@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"debug/elf"
 	"fmt"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 )
@@ -78,18 +76,9 @@ func (img *image) deferInits(m *module, early func(pkg string) bool) error {
 }
 
 // unneeded says whether a function of those that initialize a package makes what the
-// kernel never uses: names of types for gVisor's checkpoints, an expression for traces
-// in gVisor's log, what the standard library's resolver needs, and all that only regular
-// expressions read, as unicode's maps.
+// kernel never uses: unicode's maps, and what the standard library's resolver needs.
 func unneeded(f *function) bool {
-	switch f.name {
-	case "gvisor.dev/gvisor/pkg/log.init", "gvisor.dev/gvisor/pkg/state.init", "unicode.init", "vendor/golang.org/x/net/dns/dnsmessage.init":
-		return true
-	}
-	if strings.HasPrefix(f.name, "regexp.") || strings.HasPrefix(f.name, "regexp/syntax.") {
-		return true
-	}
-	return slices.ContainsFunc(f.files, func(name string) bool { return strings.HasSuffix(name, "_state_autogen.go") })
+	return f.name == "unicode.init" || f.name == "vendor/golang.org/x/net/dns/dnsmessage.init"
 }
 
 // at is the function that starts at an offset in the text, or nil.
@@ -103,12 +92,9 @@ func (m *module) at(entry uint32) *function {
 
 // smallPackages tells the packages of the kernel without a network.
 func smallPackages() (func(pkg string) bool, error) {
-	c := exec.Command("go", "list", "-deps", smallKernel)
-	c.Env = kernelEnv()
-	c.Stderr = os.Stderr
-	out, err := c.Output()
+	out, err := goList("-deps", smallKernel)
 	if err != nil {
-		return nil, fmt.Errorf("go list -deps %s: %w", smallKernel, err)
+		return nil, err
 	}
 	pkgs := map[string]bool{}
 	for line := range bytes.Lines(out) {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -37,32 +35,35 @@ func undescribed(source string) (string, error) {
 	return descField.ReplaceAllString(describedCall.ReplaceAllString(source, "$1},"), ""), nil
 }
 
-// overlay writes what go build's -overlay takes into dir, and returns its name.
-func overlay(dir string) (string, error) {
-	out, err := exec.Command("go", "list", "-f", "{{.Dir}}", tablePackage).Output()
+// overlay is what the go command's -overlay takes: files, and those that are read in
+// their place.
+type overlay map[string]string
+
+// undescribe has the table without the descriptions, written into dir, in its place.
+func (o overlay) undescribe(dir string) error {
+	out, err := goList("-f", "{{.Dir}}", tablePackage)
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = fmt.Errorf("%w: %s", err, exit.Stderr)
-		}
-		return "", fmt.Errorf("go list %s: %w", tablePackage, err)
+		return err
 	}
 	original := filepath.Join(strings.TrimSpace(string(out)), tableFile)
 	source, err := os.ReadFile(original)
 	if err != nil {
-		return "", err
+		return err
 	}
 	table, err := undescribed(string(source))
 	if err != nil {
-		return "", err
+		return err
 	}
-	replacement, name := filepath.Join(dir, tableFile), filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(replacement, []byte(table), 0o644); err != nil {
-		return "", err
-	}
-	b, err := json.Marshal(map[string]map[string]string{"Replace": {original: replacement}})
+	o[original] = filepath.Join(dir, tableFile)
+	return os.WriteFile(o[original], []byte(table), 0o644)
+}
+
+// write writes the overlay into dir, and returns the file's name.
+func (o overlay) write(dir string) (string, error) {
+	b, err := json.Marshal(map[string]overlay{"Replace": o})
 	if err != nil {
 		return "", err
 	}
+	name := filepath.Join(dir, "overlay.json")
 	return name, os.WriteFile(name, b, 0o644)
 }

@@ -23,11 +23,9 @@ func doInit(tasks []*initTask)
 
 // initPackages runs the initialization of the packages that only the kernel with a
 // network has: mkkernel leaves it out of what the runtime does before main. Netstack's
-// random numbers are the kernel's from the moment on that it has any.
+// takes random numbers already.
 func initPackages(r random) {
+	rand.Reader = r
 	tasks := firstmoduledata.initTasks
-	for i := len(tasks); i < cap(tasks); i++ {
-		doInit(tasks[i : i+1])
-		rand.Reader = r
-	}
+	doInit(tasks[len(tasks):cap(tasks)])
 }
