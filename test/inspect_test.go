@@ -2,6 +2,8 @@ package test
 
 import (
 	"bytes"
+	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -217,5 +219,72 @@ func TestStraceRunning(t *testing.T) {
 	}
 	if text, err := os.ReadFile(first); err != nil || !bytes.Contains(text, []byte("close(")) || bytes.Contains(text, []byte("write(")) {
 		t.Errorf("--strace of the whole run has %s, %v", abbreviate(string(text)), err)
+	}
+}
+
+// TestTcpdump: what a running VM sends and gets is captured, as text and as a file, until
+// somebody interrupts or the VM ends.
+func TestTcpdump(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	vm := inBackground(t, microvm, []string{"-p", fmt.Sprintf("%d:80", port)}, goProgram(t, "examples/httpd"))
+	get := func() {
+		eventually(t, func() error {
+			r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d", port))
+			if err != nil {
+				return err
+			}
+			return r.Body.Close()
+		})
+	}
+	get()
+	file := filepath.Join(t.TempDir(), "vm.pcap")
+	text := vm.watch("tcpdump", vm.name, "tcp", "port", "80")
+	binary := vm.watch("tcpdump", "-w", file, vm.name)
+	one := vm.watch("tcpdump", "-c", "1", "-s", "60", "-w", "-", vm.name, "tcp and src host 10.0.2.15")
+	for _, w := range []*watcher{text, binary, one} {
+		w.until("gosv: listening to vm, capture size ")
+	}
+	get()
+	text.until(`\d IP 10\.0\.2\.2\.(\d+) > 10\.0\.2\.15\.80: Flags \[S\], seq \d+, win \d+, length 0\n`)
+	text.until(`\d IP 10\.0\.2\.15\.80 > 10\.0\.2\.2\.(\d+): Flags \[P\.\], seq \d+:\d+, ack \d+, win \d+, length [1-9]`)
+	if out := text.interrupt(); !regexp.MustCompile(`gosv: \d+ packets captured\n$`).MatchString(out) {
+		t.Errorf("%s", abbreviate(out))
+	}
+	if out := one.wait(); !strings.Contains(out, "\x4d\x3c\xb2\xa1\x02\x00\x04\x00") || !strings.HasSuffix(out, "gosv: 1 packets captured\n") {
+		t.Errorf("%q", out)
+	}
+	vm.call("stop", vm.name)
+	if out := binary.wait(); !strings.Contains(out, "gosv: vm has ended\n") {
+		t.Errorf("%s", out)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, []byte("Hello from vm\n")) || !bytes.Contains(b, []byte("GET / HTTP/1.1\r\n")) {
+		t.Errorf("not all that was sent is in the file: %q", abbreviate(string(b)))
+	}
+	if tcpdump, err := exec.LookPath("tcpdump"); err == nil {
+		out, err := exec.Command(tcpdump, "-n", "-r", file).CombinedOutput()
+		if err != nil || !regexp.MustCompile(`IP 10\.0\.2\.15\.80 > 10\.0\.2\.2\.\d+: Flags \[P\.\], .*HTTP/1\.1 200 OK`).Match(out) || bytes.Contains(out, []byte("truncated")) {
+			t.Errorf("tcpdump: %v: %s", err, abbreviate(string(out)))
+		}
+	}
+}
+
+// TestTcpdumpNoNetwork: there is nothing to capture.
+func TestTcpdumpNoNetwork(t *testing.T) {
+	t.Parallel()
+	vm := inBackground(t, microvm, nil, busybox(t), "sleep", "1000")
+	for want, args := range map[string][]string{
+		"no network interface": {"tcpdump", vm.name},
+		"no VM of that name":   {"tcpdump", "nobody"},
+		"is not known":         {"tcpdump", vm.name, "nonsense"},
+		"no such file":         {"tcpdump", "-w", "/nowhere/file", vm.name},
+	} {
+		if r := vm.call(args...); r.code == 0 || r.stdout != "" || !strings.Contains(r.stderr, want) {
+			t.Errorf("%s: %+v", want, r)
+		}
 	}
 }

@@ -124,8 +124,10 @@ func (f *runFlags) supervise(name string, args []string) error {
 		return fail(err)
 	}
 	running := false
-	f.started = func(v vmm.VMM, g *inspect.Guest) {
-		go inspect.Serve(l, g)
+	server := inspect.NewServer()
+	go server.Serve(l)
+	f.started = func(v vmm.VMM, vm *inspect.VM) {
+		server.Show(vm)
 		if running { // a second attempt
 			return
 		}
@@ -144,6 +146,7 @@ func (f *runFlags) supervise(name string, args []string) error {
 	if err2 := r.End(exitCode(err)); err2 != nil {
 		err = errors.Join(err, err2)
 	}
+	server.Close()
 	return err
 }
 

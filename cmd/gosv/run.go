@@ -38,7 +38,7 @@ type runFlags struct {
 	kernel    string
 	devices   deviceFlags
 	detach    bool
-	started   func(vmm.VMM, *inspect.Guest) // called when the VM runs; may be nil
+	started   func(vmm.VMM, *inspect.VM) // called when the VM runs; may be nil
 	diag      diagFlags
 	gdb       bool
 	timing    bool
@@ -246,11 +246,11 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 	if f.verbose {
 		f.note("running on %s", v)
 	}
-	var started func(*inspect.Guest)
+	var started func(*inspect.VM)
 	if f.started != nil {
-		started = func(g *inspect.Guest) { f.started(v, g) }
+		started = func(vm *inspect.VM) { f.started(v, vm) }
 	}
-	r := &vmm.Run{Started: started, Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Console: f.devices.console != "", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	r := &vmm.Run{Started: started, TAPs: m.Devices.TAPs(), Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Console: f.devices.console != "", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if watch == nil {
 		return r.Do(context.Background())
 	}

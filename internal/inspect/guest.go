@@ -29,6 +29,7 @@ type Guest struct {
 	ended  bool
 
 	records records
+	done    chan struct{} // closed at the end
 }
 
 type result struct {
@@ -38,7 +39,7 @@ type result struct {
 
 // NewGuest returns the guest that reads from input.
 func NewGuest(input io.Writer) *Guest {
-	return &Guest{input: input, ask: make(chan struct{}, 1), records: records{watchers: map[*queue]*trace.Plan{}}}
+	return &Guest{input: input, ask: make(chan struct{}, 1), done: make(chan struct{}), records: records{watchers: map[*queue]*trace.Plan{}}}
 }
 
 // ErrEnded is returned for a guest that is no more.
@@ -95,6 +96,9 @@ func (g *Guest) question(ctx context.Context, text func() []byte) ([]byte, error
 func (g *Guest) End() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if !g.ended {
+		close(g.done)
+	}
 	g.ended = true
 	g.reply(result{err: ErrEnded})
 	g.records.end()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gosv/internal/console"
+	"gosv/internal/network"
 )
 
 // fake is the input of a guest that knows some files and answers in pieces of
@@ -110,7 +111,7 @@ func TestSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	go Serve(l, g)
+	go serve(l, g)
 	c := NewClient(func(context.Context) (net.Conn, error) { return net.Dial("unix", path) })
 	for path, want := range f.files {
 		if got, err := c.Read(path); err != nil || string(got) != want {
@@ -140,4 +141,11 @@ func FuzzParser(f *testing.F) {
 			t.Error(n, err)
 		}
 	})
+}
+
+// serve answers for g at l.
+func serve(l net.Listener, g *Guest) {
+	s := NewServer()
+	s.Show(&VM{Guest: g, Net: &network.Interfaces{}})
+	s.Serve(l)
 }

@@ -71,7 +71,7 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	go Serve(l, g)
+	go serve(l, g)
 	c := NewClient(func(context.Context) (net.Conn, error) { return net.Dial("unix", path) })
 	const record1, record2 = "\x02g1", "\x03g23"
 	io.WriteString(w, record1+record2[:1])

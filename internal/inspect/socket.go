@@ -10,55 +10,110 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"gosv/internal/network"
 	"gosv/internal/strace"
 	"gosv/internal/trace"
 )
 
 // The protocol is HTTP: GET /file?path=PATH gives a file, GET /records?calls=LIST what the
-// kernel reports of those system calls, without end. A guest's errno comes as a 404
+// kernel reports of those system calls, without end, GET /packets?snaplen=N those packets of its network. A guest's errno comes as a 404
 // with its number in a header.
 const (
 	filePath    = "/file"
 	recordsPath = "/records"
+	packetsPath = "/packets"
 	errnoHeader = "Gosv-Errno"
 )
 
 // patience is how long a guest may take to answer.
 const patience = 30 * time.Second
 
-// Serve answers for g what comes in at l, until l is closed.
-func Serve(l net.Listener, g *Guest) error {
+// VM is a running VM, as far as it can be looked into.
+type VM struct {
+	*Guest
+	Net *network.Interfaces
+}
+
+// Server answers for a VM.
+type Server struct {
+	http http.Server
+	vm   atomic.Pointer[VM]
+}
+
+// NewServer returns a server that answers for a VM that does not run yet.
+func NewServer() *Server {
+	s := &Server{}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+filePath, func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), patience)
-		defer cancel()
-		data, err := g.Read(ctx, r.URL.Query().Get("path"))
-		if err != nil {
+	for path, answer := range map[string]func(vm *VM, w http.ResponseWriter, r *http.Request){
+		filePath: (*VM).serveFile, recordsPath: (*VM).serveRecords, packetsPath: (*VM).servePackets,
+	} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			if vm := s.vm.Load(); vm != nil {
+				answer(vm, w, r)
+				return
+			}
+			fail(w, errors.New("the VM does not run yet"))
+		})
+	}
+	s.http.Handler = mux
+	return s
+}
+
+// Show makes vm the one to answer for.
+func (s *Server) Show(vm *VM) { s.vm.Store(vm) }
+
+// Serve answers what comes in at l, until the server is closed.
+func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
+
+// Close lets answers about a VM that has ended come to their ends.
+func (s *Server) Close() error {
+	const patience = 2 * time.Second // for who does not take them
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return s.http.Shutdown(ctx)
+}
+
+func (vm *VM) serveFile(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	data, err := vm.Read(ctx, r.URL.Query().Get("path"))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Write(data)
+}
+
+func (vm *VM) serveRecords(w http.ResponseWriter, r *http.Request) {
+	plan := trace.Plan{}
+	if list := r.URL.Query().Get("calls"); list != "" {
+		var err error
+		if plan.Calls, err = strace.Select(list); err != nil {
 			fail(w, err)
 			return
 		}
-		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Write(data)
-	})
-	mux.HandleFunc("GET "+recordsPath, func(w http.ResponseWriter, r *http.Request) {
-		plan := trace.Plan{}
-		if list := r.URL.Query().Get("calls"); list != "" {
-			var err error
-			if plan.Calls, err = strace.Select(list); err != nil {
-				fail(w, err)
-				return
-			}
-		}
-		s := stream{w: w}
-		if err := g.Watch(r.Context(), &plan, w, s.start, s.flush); err != nil && !s.started {
-			fail(w, err)
-		}
-	})
-	s := http.Server{Handler: mux}
-	return s.Serve(l)
+	}
+	s := stream{w: w}
+	if err := vm.Watch(r.Context(), &plan, w, s.start, s.flush); err != nil && !s.started {
+		fail(w, err)
+	}
+}
+
+func (vm *VM) servePackets(w http.ResponseWriter, r *http.Request) {
+	snapLen, err := strconv.Atoi(r.URL.Query().Get("snaplen"))
+	if err != nil || snapLen < 0 {
+		fail(w, errors.New("no snaplen"))
+		return
+	}
+	s := stream{w: w}
+	if err := vm.capture(r.Context(), snapLen, w, s.start, s.flush); err != nil && !s.started {
+		fail(w, err)
+	}
 }
 
 // fail answers with an error.

@@ -33,6 +33,7 @@ const nic = 1
 // User is a running user-mode network.
 type User struct {
 	stack    *stack.Stack
+	link     *captured
 	resolver string // the host's name server
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -60,7 +61,7 @@ func onTAP(fd int) (stack.LinkEndpoint, error) {
 
 // newUser serves the guest at the other end of link.
 func newUser(link stack.LinkEndpoint) (*User, error) {
-	u := &User{resolver: hostResolver()}
+	u := &User{link: newCaptured(link), resolver: hostResolver()}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
@@ -74,15 +75,15 @@ func newUser(link stack.LinkEndpoint) (*User, error) {
 	const inFlight = 1024 // connections of the guest that the host has not answered yet
 	u.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(u.stack, 0, inFlight, u.outTCP).HandlePacket)
 	u.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(u.stack, u.outUDP).HandlePacket)
-	if err := u.configure(link); err != nil {
+	if err := u.configure(); err != nil {
 		return nil, errors.New("user-mode network: " + err.String())
 	}
 	return u, nil
 }
 
 // configure makes the stack answer for every address on the wire.
-func (u *User) configure(link stack.LinkEndpoint) tcpip.Error {
-	if err := u.stack.CreateNIC(nic, link); err != nil {
+func (u *User) configure() tcpip.Error {
+	if err := u.stack.CreateNIC(nic, u.link); err != nil {
 		return err
 	}
 	for _, a := range []netip.Addr{Gateway, NameServer} {

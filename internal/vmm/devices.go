@@ -60,6 +60,16 @@ func (d *Devices) UserNet() *Net {
 	return nil
 }
 
+// TAPs are the names of the host's interfaces that it uses.
+func (d *Devices) TAPs() (names []string) {
+	for _, n := range d.Nets {
+		if n.TAP != "" {
+			names = append(names, n.TAP)
+		}
+	}
+	return names
+}
+
 // ParseDisk reads FILE[,ro][,scsi], and checks that a VMM could take the file.
 func ParseDisk(s string) (Disk, error) {
 	name, options, _ := strings.Cut(s, ",")

@@ -44,10 +44,11 @@ type Run struct {
 	Stdin   *os.File
 	Stdout  io.Writer
 	Stderr  io.Writer
-	Plan    *trace.Plan          // what the kernel reports of the application; may be nil
-	Records io.Writer            // takes that; may be nil
-	Dumps   bool                 // SIGQUIT to us asks the kernel for a core dump
-	Started func(*inspect.Guest) // called when the VMM runs; may be nil
+	Plan    *trace.Plan       // what the kernel reports of the application; may be nil
+	Records io.Writer         // takes that; may be nil
+	Dumps   bool              // SIGQUIT to us asks the kernel for a core dump
+	TAPs    []string          // the host's interfaces that are the machine's
+	Started func(*inspect.VM) // called when the VMM runs; may be nil
 }
 
 // Result is how a run ended.
@@ -121,6 +122,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		}
 		return Result{}, fmt.Errorf("starting %s: %w", r.Argv[0], err)
 	}
+	vm := &inspect.VM{Guest: guest, Net: &network.Interfaces{TAPs: r.TAPs}}
 	if r.Wire != nil {
 		user, err := r.Wire.Connect()
 		if err != nil {
@@ -129,6 +131,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		defer user.Close()
+		vm.Net.User = user
 	}
 	input.Write(console.Start)
 	ended := make(chan struct{}) // of what comes by the virtio console
@@ -149,7 +152,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		go r.feed(hvcFile)
 	}
 	if r.Started != nil {
-		r.Started(guest)
+		r.Started(vm)
 	}
 	killed := make(chan syscall.Signal, 1)
 	done := make(chan struct{})
