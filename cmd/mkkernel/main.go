@@ -139,7 +139,7 @@ func link(out, pkg string, symbols bool) error {
 		if err != nil {
 			return err
 		}
-		args = append(args, "-modfile="+modfile)
+		args = append(args, "-modfile="+modfile, "-tags=netstack")
 	}
 	list, err := files.write(dir)
 	if err != nil {

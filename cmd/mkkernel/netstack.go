@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -21,6 +22,27 @@ const (
 	netstackDir    = "kernel/net/netstack"
 	checkpoints    = "_state_autogen.go" // what the names of their files end with
 )
+
+// edits are changes of files of netstack's: what an expression matches, which must be one
+// place, becomes another text. A function that is named _ is not compiled: there is
+// another one in netstackDir.
+var edits = []struct{ file, match, text string }{
+	{"pkg/tcpip/tcpip.go", `func InitStatCounters\(`, "func _("},
+	{"pkg/tcpip/network/hash/hash.go", `func RandN32\(`, "func _("},
+
+	// The ICMPv6 messages whose rate is limited are those of errors, of which there are
+	// four, not 127.
+	{"pkg/tcpip/network/ipv6/ipv6.go", `i < header\.ICMPv6EchoRequest;`, "i <= header.ICMPv6ParamProblem;"},
+
+	// Package net has a resolver behind it, and is there for the name of a type.
+	{"pkg/tcpip/tcpip.go", `(?m)^\t"net"$`, ""},
+	{"pkg/tcpip/tcpip.go", `net\.HardwareAddr\b`, "[]byte"},
+
+	{"pkg/tcpip/header/ipv6.go", `"crypto/sha256"`, `sha256 "gosv/kernel/net/siphash"`},
+	{"pkg/tcpip/transport/tcp/connect.go", `"crypto/sha256"`, `sha256 "gosv/kernel/net/siphash"`},
+	{"pkg/tcpip/transport/tcp/protocol.go", `"crypto/sha256"`, `sha256 "gosv/kernel/net/siphash"`},
+	{"pkg/tcpip/transport/tcp/accept.go", `"crypto/sha1"`, `sha1 "gosv/kernel/net/siphash"`},
+}
 
 // replacedPackages are those that nothing remains of. In others only files of the same
 // name are replaced.
@@ -80,6 +102,9 @@ func netstack(dir string, files overlay) (modfile string, err error) {
 			files[name] = source
 		}
 	}
+	if err := editAll(dir, filepath.Join(to.Dir, netstackDir), files); err != nil {
+		return "", err
+	}
 	mod, err := os.ReadFile(to.GoMod)
 	if err != nil {
 		return "", err
@@ -91,4 +116,37 @@ func netstack(dir string, files overlay) (modfile string, err error) {
 	mod = fmt.Appendf(mod, "\nreplace %s => ./%s\n", netstackModule, netstackDir)
 	modfile = filepath.Join(dir, "go.mod")
 	return modfile, errors.Join(os.WriteFile(modfile, mod, 0o644), os.WriteFile(filepath.Join(dir, "go.sum"), sum, 0o644))
+}
+
+// editAll makes the edits, in copies of the files of netstack, which is at root, in dir.
+func editAll(dir, root string, files overlay) error {
+	edited := map[string]string{}
+	for _, e := range edits {
+		name := filepath.Join(root, e.file)
+		text, ok := edited[name]
+		if !ok {
+			b, err := os.ReadFile(files[name])
+			if err != nil {
+				return fmt.Errorf("netstack's %s: %w", e.file, err)
+			}
+			text = string(b)
+		}
+		at := regexp.MustCompile(e.match).FindAllStringIndex(text, -1)
+		if len(at) != 1 {
+			return fmt.Errorf("netstack's %s has %d places that match %s, not one", e.file, len(at), e.match)
+		}
+		edited[name] = text[:at[0][0]] + e.text + text[at[0][1]:]
+	}
+	for name, text := range edited {
+		f, err := os.CreateTemp(dir, "*.go")
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString(text)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		files[name] = f.Name()
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"debug/elf"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,11 +27,7 @@ func trimNetwork(linked []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := img.deferInits(m, early); err != nil {
-		return err
-	}
-	img.linkPointerTypes()
-	return img.dropEntropyBuffer()
+	return img.deferInits(m, early)
 }
 
 // deferInits moves the initialization of the packages that are not early to the
@@ -50,7 +45,6 @@ func (img *image) deferInits(m *module, early func(pkg string) bool) error {
 		t := img.at(le.Uint64(task))
 		funcs := t[taskFuncs:][:8*le.Uint32(t[count:])]
 		var pkg string
-		var needed []byte
 		for addr := range slices.Chunk(funcs, 8) {
 			f := m.at(uint32(le.Uint64(addr) - le.Uint64(img.md[mdText:])))
 			if f == nil || !strings.Contains(f.name, ".init") {
@@ -58,27 +52,16 @@ func (img *image) deferInits(m *module, early func(pkg string) bool) error {
 			}
 			pkg, _, _ = strings.Cut(f.name, ".init")
 			pkg = strings.TrimSuffix(pkg, ".map")
-			if early(pkg) || !unneeded(f) {
-				needed = append(needed, addr...)
-			}
 		}
-		le.PutUint32(t[count:], uint32(copy(funcs, needed)/8))
-		switch {
-		case early(pkg):
+		if early(pkg) {
 			now = append(now, task...)
-		case needed != nil:
+		} else {
 			later = append(later, task...)
 		}
 	}
 	le.PutUint64(img.md[mdInitTasks+8:], uint64(len(now)/8))
 	le.PutUint64(img.md[mdInitTasks+16:], uint64(copy(tasks, append(now, later...))/8))
 	return nil
-}
-
-// unneeded says whether a function of those that initialize a package makes what the
-// kernel never uses: unicode's maps, and what the standard library's resolver needs.
-func unneeded(f *function) bool {
-	return f.name == "unicode.init" || f.name == "vendor/golang.org/x/net/dns/dnsmessage.init"
 }
 
 // at is the function that starts at an offset in the text, or nil.
@@ -101,26 +84,4 @@ func smallPackages() (func(pkg string) bool, error) {
 		pkgs[strings.TrimSpace(string(line))] = true
 	}
 	return func(pkg string) bool { return pkgs[pkg] }, nil
-}
-
-// entropyBuffer is the size of crypto/internal/fips140/drbg's memory, which the
-// standard library collects entropy in where FIPS 140-3 is asked for. Netstack links
-// it; it is never touched.
-const entropyBuffer = 32 << 20
-
-// dropEntropyBuffer takes that buffer out of the kernel's memory: it is the largest
-// variable, and the linker puts those last.
-func (img *image) dropEntropyBuffer() error {
-	start, end := le.Uint64(img.md[mdNoPtrBSS:]), le.Uint64(img.md[mdNoPtrBSSEnd:])
-	if end-start < entropyBuffer {
-		return nil
-	}
-	rw := img.file.Progs[img.rw]
-	if rw.Type != elf.PT_LOAD || (rw.Vaddr+rw.Memsz)-end >= 16 {
-		return fmt.Errorf("the last segment ends at %#x, its variables at %#x", rw.Vaddr+rw.Memsz, end)
-	}
-	phoff := le.Uint64(img.bytes[32:])
-	le.PutUint64(img.bytes[phoff+uint64(img.rw)*56+40:], rw.Memsz-entropyBuffer)
-	le.PutUint64(img.md[mdNoPtrBSSEnd:], end-entropyBuffer)
-	return nil
 }

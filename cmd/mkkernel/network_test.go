@@ -2,15 +2,14 @@ package main
 
 import (
 	"bytes"
-	"debug/elf"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// TestTrimNetwork: what comes before main, and the memory that is left out, are
-// what they are taken for.
+// TestTrimNetwork: what comes before main is what it is taken for, and what netstack is
+// built without is not there.
 func TestTrimNetwork(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "kernel.elf")
 	if err := link(name, netKernel, true); err != nil {
@@ -40,17 +39,10 @@ func TestTrimNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rw := after.file.Progs[after.rw]
 	for _, s := range symbols {
-		if strings.HasPrefix(s.Name, "regexp.") || strings.HasSuffix(s.Name, ".StateSave") {
-			t.Errorf("%s is linked, for netstack's log or checkpoints", s.Name)
+		if strings.HasPrefix(s.Name, "regexp.") || strings.HasPrefix(s.Name, "crypto/") || strings.HasPrefix(s.Name, "net.") ||
+			strings.HasSuffix(s.Name, ".StateSave") {
+			t.Errorf("%s is linked", s.Name)
 		}
-		if s.Size > 0 && s.Name != "crypto/internal/fips140/drbg.memory" && elf.ST_TYPE(s.Info) == elf.STT_OBJECT && s.Value >= rw.Vaddr &&
-			s.Value+s.Size > rw.Vaddr+rw.Memsz {
-			t.Errorf("%s, of %d bytes at %#x, is not in the kernel's memory", s.Name, s.Size, s.Value)
-		}
-	}
-	if before.file.Progs[before.rw].Memsz-rw.Memsz != entropyBuffer {
-		t.Errorf("%d bytes of memory, %d before", rw.Memsz, before.file.Progs[before.rw].Memsz)
 	}
 }

@@ -106,22 +106,3 @@ func (img *image) itabTable(list []byte) []byte {
 	}
 	return t
 }
-
-// linkPointerTypes tells each type which type the pointers to it have (abi.Type.PtrToThis).
-// Where the compiler did not, package reflect searches the list of types for it, and
-// then a map each time: netstack has it look at a thousand counters.
-func (img *image) linkPointerTypes() {
-	const kind, ptrToThis, elem, kindPointer, kindMask = 23, 44, 48, 22, 31 // in abi.Type and abi.PtrType
-	start, end := le.Uint64(img.md[mdTypes:]), le.Uint64(img.md[mdTypesEnd:])
-	list := img.at(le.Uint64(img.md[mdTypeLinks:]))[:4*le.Uint64(img.md[mdTypeLinks+8:])]
-	for ; len(list) > 0; list = list[4:] {
-		off := le.Uint32(list)
-		t := img.at(start + uint64(off))
-		if t[kind]&kindMask != kindPointer {
-			continue
-		}
-		if to := le.Uint64(t[elem:]); to >= start && to < end && le.Uint32(img.at(to)[ptrToThis:]) == 0 {
-			le.PutUint32(img.at(to)[ptrToThis:], off)
-		}
-	}
-}
