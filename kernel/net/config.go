@@ -8,7 +8,6 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/link/packetsocket"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
@@ -61,7 +60,7 @@ func (n *Network) configure() {
 			n.config.Log("network: " + e.link.name + ": " + err.Error())
 			continue
 		}
-		if err := n.addLink(e.link, packetsocket.New(e)); err != nil {
+		if err := n.addLink(e.link, e, e); err != nil {
 			n.config.Log("network: " + e.link.name + ": " + err.String())
 		} else if i == 0 && n.config.Static != "" {
 			if err := e.static(n.config.Static); err != nil {

@@ -101,36 +101,70 @@ func (e *device) ParseHeader(p *stack.PacketBuffer) bool {
 	return ok
 }
 
+// WritePacket implements stack.QueueingDiscipline: there is no queue.
+func (e *device) WritePacket(p *stack.PacketBuffer) tcpip.Error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.frames, e.parts = e.frames[:0], e.parts[:0]
+	e.add(p)
+	return e.send()
+}
+
 // WritePackets implements stack.LinkEndpoint.
 func (e *device) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.frames, e.parts = e.frames[:0], e.parts[:0]
 	for _, p := range list.AsSlice() {
-		first := len(e.parts)
-		e.parts = append(e.parts, p.AsSlices()...)
-		f := nic.Frame{Parts: e.parts[first:len(e.parts):len(e.parts)]}
-		if o := &p.GSOOptions; o.Type == stack.GSOTCPv4 || o.Type == stack.GSOTCPv6 {
-			f.HeaderLen = uint16(p.HeaderSize())
-			if o.NeedsCsum {
-				f.NeedsChecksum = true
-				f.ChecksumStart, f.ChecksumOffset = header.EthernetMinimumSize+o.L3HdrLen, o.CsumOffset
-			}
-			if p.Data().Size() > int(o.MSS) {
-				f.SegmentSize = o.MSS
-				if f.Segments = nic.TCP4; o.Type == stack.GSOTCPv6 {
-					f.Segments = nic.TCP6
-				}
+		e.add(p)
+	}
+	if err := e.send(); err != nil {
+		return 0, err
+	}
+	return list.Len(), nil
+}
+
+// add makes a frame of a packet; e.mu is held.
+func (e *device) add(p *stack.PacketBuffer) {
+	if e.net.watched.Load() {
+		if d := e.dispatcher.Load(); d != nil {
+			(*d).DeliverLinkPacket(p.NetworkProtocolNumber, p)
+		}
+	}
+	first := len(e.parts)
+	list, skip := p.AsViewList() // AsSlices would count references to each
+	for v := list.Front(); v != nil; v = v.Next() {
+		b := v.AsSlice()
+		n := min(skip, len(b))
+		if b, skip = b[n:], skip-n; len(b) > 0 {
+			e.parts = append(e.parts, b)
+		}
+	}
+	f := nic.Frame{Parts: e.parts[first:len(e.parts):len(e.parts)]}
+	if o := &p.GSOOptions; o.Type == stack.GSOTCPv4 || o.Type == stack.GSOTCPv6 {
+		f.HeaderLen = uint16(p.HeaderSize())
+		if o.NeedsCsum {
+			f.NeedsChecksum = true
+			f.ChecksumStart, f.ChecksumOffset = header.EthernetMinimumSize+o.L3HdrLen, o.CsumOffset
+		}
+		if p.Data().Size() > int(o.MSS) {
+			f.SegmentSize = o.MSS
+			if f.Segments = nic.TCP4; o.Type == stack.GSOTCPv6 {
+				f.Segments = nic.TCP6
 			}
 		}
-		e.frames = append(e.frames, f)
 	}
+	e.frames = append(e.frames, f)
+}
+
+// send sends the frames; e.mu is held.
+func (e *device) send() tcpip.Error {
 	n := e.dev.Send(e.frames)
 	clear(e.parts)
-	if n < len(e.frames) && n == 0 {
-		return 0, &tcpip.ErrNoBufferSpace{}
+	if n == 0 && len(e.frames) > 0 {
+		return &tcpip.ErrNoBufferSpace{}
 	}
-	return n, nil
+	return nil
 }
 
 // announce tells everybody on the network whose address a is (RFC 5227 section 2.3): who asked
@@ -159,7 +193,7 @@ func (e *device) Receive(frames []nic.Frame) {
 	}
 	e.receiving.Lock()
 	defer e.receiving.Unlock()
-	e.gro.Dispatcher = *d
+	e.gro.Dispatcher = e
 	for i := range frames {
 		f := &frames[i]
 		size := 0
@@ -186,7 +220,7 @@ func (e *device) Receive(frames []nic.Frame) {
 			if len(frames) > 1 {
 				e.gro.Enqueue(p)
 			} else {
-				(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, p)
+				e.DeliverNetworkPacket(p.NetworkProtocolNumber, p)
 			}
 		}
 		p.DecRef()
@@ -198,6 +232,18 @@ func (e *device) Receive(frames []nic.Frame) {
 		}
 	}
 }
+
+// DeliverNetworkPacket implements stack.NetworkDispatcher, for gro.
+func (e *device) DeliverNetworkPacket(protocol tcpip.NetworkProtocolNumber, p *stack.PacketBuffer) {
+	d := *e.dispatcher.Load()
+	if e.net.watched.Load() {
+		d.DeliverLinkPacket(protocol, p)
+	}
+	d.DeliverNetworkPacket(protocol, p)
+}
+
+// DeliverLinkPacket implements stack.NetworkDispatcher, for gro, which does not call it.
+func (e *device) DeliverLinkPacket(tcpip.NetworkProtocolNumber, *stack.PacketBuffer) {}
 
 // checksumsRight checks a frame's TCP or UDP and IPv4 checksums. What is malformed, in
 // fragments or has extension headers is for others to judge.

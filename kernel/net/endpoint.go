@@ -122,6 +122,7 @@ func (n *Network) endpoint(e *endpoint, wq *waiter.Queue) (ep tcpip.Endpoint, er
 	case e.family == afPacket && (e.kind == sockRaw || e.kind == sockDgram):
 		// The protocol is that of the link layer, in network order.
 		p := uint16(e.protocol)
+		n.watched.Store(true)
 		ep, failed = n.stack.NewPacketEndpoint(e.kind == sockDgram, tcpip.NetworkProtocolNumber(p<<8|p>>8), wq)
 	case e.family == afPacket:
 		return nil, errno.ESOCKTNOSUPPORT

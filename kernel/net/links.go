@@ -51,13 +51,13 @@ const (
 	queueLength = 1000 // packets: SIOCGIFTXQLEN
 )
 
-// addLink makes a device of what frames go through.
-func (n *Network) addLink(l *link, ep stack.LinkEndpoint) tcpip.Error {
+// addLink makes a device of what frames go through, by way of q if that is not nil.
+func (n *Network) addLink(l *link, ep stack.LinkEndpoint, q stack.QueueingDiscipline) tcpip.Error {
 	n.mu.Lock()
 	l.index = tcpip.NICID(len(n.links) + 1)
 	n.links = append(n.links, l)
 	n.mu.Unlock()
-	if err := n.stack.CreateNICWithOptions(l.index, ep, stack.NICOptions{Name: l.name, Disabled: true}); err != nil {
+	if err := n.stack.CreateNICWithOptions(l.index, ep, stack.NICOptions{Name: l.name, Disabled: true, QDisc: q}); err != nil {
 		return err
 	}
 	if l.flags&iffLoopback == 0 {

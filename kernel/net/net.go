@@ -5,6 +5,7 @@ package net
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/rand"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -31,6 +32,7 @@ type Network struct {
 	config       Config
 	isAttached   chan struct{} // closed when the machine's devices are there
 	isConfigured chan struct{} // closed when it is
+	watched      atomic.Bool   // there is or was a packet socket
 
 	mu      sync.Mutex // guards what follows
 	links   []*link    // by index, from 1 on
@@ -87,7 +89,7 @@ func (n *Network) start() {
 		SecureRNG:                n.random,
 	})
 	n.tune()
-	n.addLink(&link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback | iffRunning | iffLowerUp}, loopback.New())
+	n.addLink(&link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback | iffRunning | iffLowerUp}, loopback.New(), nil)
 	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: loopback4, PrefixLen: 8})
 	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128})
 }
@@ -98,7 +100,7 @@ func (n *Network) newIPv4(s *stack.Stack) stack.NetworkProtocol {
 	q := quick(n.random.Uint64())
 	rand.Reader = &q
 	defer func() { rand.Reader = n.random }()
-	return ipv4.NewProtocol(s)
+	return ipv4Protocol{ipv4.NewProtocol(s)}
 }
 
 // tune sets what Linux has other defaults for.

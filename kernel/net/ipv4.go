@@ -1,0 +1,172 @@
+package net
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+// ipv4Protocol is netstack's IPv4 with a short way for what nearly all packets are: whole
+// TCP segments, without options, from and to an address of the device's. Netstack's own looks at
+// all that a packet could be besides, which costs more than its TCP.
+type ipv4Protocol struct{ stack.NetworkProtocol }
+
+// NewEndpoint implements stack.NetworkProtocol.
+func (p ipv4Protocol) NewEndpoint(nic stack.NetworkInterface, d stack.TransportDispatcher) stack.NetworkEndpoint {
+	inner := p.NetworkProtocol.NewEndpoint(nic, d)
+	long, ok := inner.(longWay)
+	if !ok || nic.IsLoopback() {
+		return inner
+	}
+	return &ipv4Endpoint{longWay: long, nic: nic, dispatcher: d}
+}
+
+// longWay is all that netstack's IPv4 is asked for.
+type longWay interface {
+	stack.MulticastForwardingNetworkEndpoint
+	stack.AddressableEndpoint
+	stack.GroupAddressableEndpoint
+	stack.LinkResolvableNetworkEndpoint
+}
+
+// ipv4Endpoint is IPv4 of one device.
+type ipv4Endpoint struct {
+	longWay
+	nic        stack.NetworkInterface
+	dispatcher stack.TransportDispatcher
+	local      atomic.Pointer[[]subnet] // the device's addresses
+	acks       delayedACKs
+}
+
+// subnet is an address of the device's, and who else may be reached without a gateway.
+type subnet struct{ addr, mask uint32 }
+
+// broadcast is everybody's address, or s's own where there are no more than two (RFC 3021).
+func (s subnet) broadcast() uint32 {
+	if ^s.mask <= 1 {
+		return s.addr
+	}
+	return s.addr | ^s.mask
+}
+
+// AddAndAcquirePermanentAddress implements stack.AddressableEndpoint.
+func (e *ipv4Endpoint) AddAndAcquirePermanentAddress(a tcpip.AddressWithPrefix, p stack.AddressProperties) (stack.AddressEndpoint, tcpip.Error) {
+	defer e.readdressed()
+	return e.longWay.AddAndAcquirePermanentAddress(a, p)
+}
+
+// RemovePermanentAddress implements stack.AddressableEndpoint.
+func (e *ipv4Endpoint) RemovePermanentAddress(a tcpip.Address) tcpip.Error {
+	defer e.readdressed()
+	return e.longWay.RemovePermanentAddress(a)
+}
+
+func (e *ipv4Endpoint) readdressed() {
+	var list []subnet
+	for _, a := range e.PermanentAddresses() {
+		list = append(list, subnet{address4(a.Address), ^uint32(0) << (32 - a.PrefixLen)})
+	}
+	e.local.Store(&list)
+}
+
+// address4 is an IPv4 address as a number.
+func address4(a tcpip.Address) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
+// mine says whether a packet between these addresses is for this machine and may be.
+func (e *ipv4Endpoint) mine(from, to uint32) bool {
+	const loopback, multicast = 127, 224 // first bytes; and what is above is reserved
+	if first := from >> 24; first == 0 || first == loopback || first >= multicast {
+		return false
+	}
+	list := e.local.Load()
+	if list == nil {
+		return false
+	}
+	mine := false
+	for _, s := range *list {
+		switch {
+		case from == s.addr, from == s.broadcast():
+			return false
+		case to == s.addr:
+			mine = true
+		case to == s.broadcast():
+			return false
+		}
+	}
+	return mine
+}
+
+// The IPv4 header (RFC 791 section 3.1), and the part of TCP's that matters here.
+const (
+	plainHeader  = 0x45 // version 4, five words
+	fragmentMask = 0x3fff
+	dontFragment = 0x4000
+
+	tcpDataOffset = 12
+	tcpFlags      = 13
+)
+
+// HandlePacket implements stack.NetworkEndpoint. The packet's checksums are right: see
+// device.Receive.
+func (e *ipv4Endpoint) HandlePacket(p *stack.PacketBuffer) {
+	const ip, tcp = header.IPv4MinimumSize, header.TCPMinimumSize
+	data := p.Data()
+	b, ok := data.PullUp(ip + tcp)
+	if !ok || b[0] != plainHeader || b[9] != uint8(header.TCPProtocolNumber) {
+		e.longWay.HandlePacket(p)
+		return
+	}
+	be := binary.BigEndian
+	total, words := int(be.Uint16(b[2:])), int(b[ip+tcpDataOffset]>>4)*4
+	if be.Uint16(b[6:])&fragmentMask != 0 || words < tcp || ip+words > total || total > data.Size() ||
+		!e.mine(be.Uint32(b[12:]), be.Uint32(b[16:])) {
+		e.longWay.HandlePacket(p)
+		return
+	}
+	data.CapLength(total) // an Ethernet frame may be padded
+	p.NetworkHeader().Consume(ip)
+	p.TransportHeader().Consume(words)
+	p.NetworkProtocolNumber, p.TransportProtocolNumber = header.IPv4ProtocolNumber, header.TCPProtocolNumber
+	p.NICID = e.nic.ID()
+	p.InputNICID = p.NICID
+	e.dispatcher.DeliverRawPacket(header.TCPProtocolNumber, p)
+	e.dispatcher.DeliverTransportPacket(header.TCPProtocolNumber, p)
+}
+
+// WritePacket implements stack.NetworkEndpoint.
+func (e *ipv4Endpoint) WritePacket(r *stack.Route, params stack.NetworkHeaderParams, p *stack.PacketBuffer) tcpip.Error {
+	const ip = header.IPv4MinimumSize
+	size := ip + p.Size()
+	if params.Protocol != header.TCPProtocolNumber || !params.DF || params.ExperimentOptionValue != 0 || r.Loop() != stack.PacketOut ||
+		size > int(e.nic.MTU()) && p.GSOOptions.Type != stack.GSOTCPv4 || size > 0xffff {
+		return e.longWay.WritePacket(r, params, p)
+	}
+	from, to := r.LocalAddress(), r.RemoteAddress()
+	b := p.NetworkHeader().Push(ip)
+	be := binary.BigEndian
+	be.PutUint32(b[0:], plainHeader<<24|uint32(params.TOS)<<16|uint32(size))
+	be.PutUint32(b[4:], dontFragment) // and no identification: RFC 6864 section 4.1
+	be.PutUint32(b[8:], uint32(params.TTL)<<24|uint32(header.TCPProtocolNumber)<<16)
+	be.PutUint32(b[12:], address4(from))
+	be.PutUint32(b[16:], address4(to))
+	sum := uint64(0)
+	for i := 0; i < ip; i += 4 {
+		sum += uint64(be.Uint32(b[i:]))
+	}
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	be.PutUint16(b[10:], ^uint16(sum))
+	p.NetworkProtocolNumber = header.IPv4ProtocolNumber
+	if e.acks.delay(e, r, p, address4(to)) {
+		return nil
+	}
+	return e.nic.WritePacket(r, p)
+}
