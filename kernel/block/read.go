@@ -13,6 +13,7 @@ type Readahead struct {
 	end    int64 // pages before have been asked for
 	Off    bool  // POSIX_FADV_RANDOM
 	Double bool  // POSIX_FADV_SEQUENTIAL
+	Limit  int64 // pages from this one on are not wanted; 0: all are
 }
 
 const (
@@ -39,8 +40,16 @@ func (r *Readahead) more(page int64) (lo, hi int64) {
 		return 0, 0
 	}
 	lo = max(r.end, page+1)
-	r.end = lo + r.window/2
+	r.end = r.until(lo + r.window/2)
 	return lo, r.end
+}
+
+// until is hi, or the limit before it.
+func (r *Readahead) until(hi int64) int64 {
+	if r.Limit != 0 {
+		hi = min(hi, r.Limit)
+	}
+	return hi
 }
 
 // read makes requests of what is missing of pages [lo, hi), as far as there is memory,
@@ -119,7 +128,7 @@ func (c *Cache) ready(s Sleeper, page int64, count int, ra *Readahead) (*group, 
 		case !by.asked:
 			by.asked = true
 			if ra != nil && ra.window > 0 {
-				hi = max(hi, page+ra.window)
+				hi = max(hi, ra.until(page+ra.window))
 				ra.end = hi
 			}
 		case by.err == 0: // it was read, and given up again before we came to it

@@ -66,6 +66,19 @@ type Inode interface {
 // written to the file later; without, it may go on to show what a file of a
 // lower, read-only file system held (as in Linux's overlayfs).
 
+// Fetcher is an Inode whose contents may be on a disk. Pages, which must not wait, returns EAGAIN
+// for what is not in memory.
+type Fetcher interface {
+	// Fetch waits until the page at off is in memory, with some that follow.
+	Fetch(off int64) errno.Errno
+
+	// Cached says whether that cache may be where Pages' memory comes from.
+	Cached(cache any) bool
+}
+
+// FetchAround is how many bytes Fetch asks for at most.
+const FetchAround = 128 << 10
+
 const (
 	PageSize = 4096
 	MaxName  = 255       // NAME_MAX

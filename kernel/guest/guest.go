@@ -148,7 +148,7 @@ func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
 	pages := k.FilePages()
 	lower, err := erofs.Mount(image, imageDevice, pages)
 	if err != nil {
-		return nil, err
+		return nil, errors.New("root file system: " + err.Error())
 	}
 	upper := tmpfs.New(tmpfs.Config{
 		Device: rootDevice,

@@ -16,8 +16,11 @@ type Backing interface {
 	// through a shared mapping: holes must be filled first.
 	//
 	// It is called with Space.mu held, so it must not touch user memory, nor
-	// take a lock under which user memory is touched.
+	// take a lock under which user memory is touched. EAGAIN: the first page is on a disk.
 	Pages(off int64, max int, write bool) ([]byte, Errno)
+
+	// fetch waits until the page at off, for which Pages returned EAGAIN, is in memory.
+	fetch(off int64) Errno
 
 	// Retain and Release count the references to it by mappings.
 	Retain()
@@ -39,6 +42,13 @@ type inodePages struct {
 
 func (p *inodePages) Pages(off int64, max int, write bool) ([]byte, Errno) {
 	return p.inode.Pages(off, max, write)
+}
+
+func (p *inodePages) fetch(off int64) Errno {
+	if f, ok := p.inode.(fs.Fetcher); ok {
+		return f.Fetch(off)
+	}
+	return EIO
 }
 
 func (p *inodePages) Retain()  { p.inode.Map() }

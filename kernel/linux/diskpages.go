@@ -97,7 +97,7 @@ func (s *Space) shareDisk(v *vma, d *diskPages, va uintptr, e *uint64) faultResu
 }
 
 // waitFor has the fault fetch a page of d's before it tries again.
-func (s *Space) waitFor(d *diskPages, off int64) faultResult {
+func (s *Space) waitFor(d Backing, off int64) faultResult {
 	d.Retain()
 	s.wanted, s.wantedOff = d, off
 	return faultWait
@@ -119,6 +119,13 @@ func (s *Space) forgetDisk(c *block.Cache, lo, hi int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range s.maps.v {
+		if p, ok := v.file.(*inodePages); ok {
+			// A file that is on the disk; where, the file system knows.
+			if f, ok := p.inode.(fs.Fetcher); ok && f.Cached(c) {
+				s.drop(v.lo, v.hi, false)
+			}
+			continue
+		}
 		d, ok := v.file.(*diskPages)
 		if !ok || d.volume.Cache() != c {
 			continue

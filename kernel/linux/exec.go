@@ -105,6 +105,11 @@ var errNoMemory = errors.New("there is too little memory; give the machine more 
 func (t *Thread) load(exe Backing, size int64, p *Program) error {
 	s := t.space
 	head, e := exe.Pages(0, headPages, false)
+	for e == EAGAIN {
+		if e = exe.fetch(0); e == 0 {
+			head, e = exe.Pages(0, headPages, false)
+		}
+	}
 	if e != 0 {
 		return &StartError{What: p.Path + ": " + e.Error()}
 	}

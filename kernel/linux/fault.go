@@ -160,6 +160,13 @@ func (s *Space) fillFile(v *vma, va uintptr, e *uint64) faultResult {
 		if err == ENOMEM || err == ENOSPC && at == va && v.file.(*inodePages).anonymous {
 			return faultNoMemory
 		}
+		if err == EAGAIN {
+			if at == va {
+				return s.waitFor(v.file, v.offset(va))
+			}
+			at += pageSize
+			continue
+		}
 		if err != 0 || len(pages) == 0 {
 			break
 		}
@@ -187,7 +194,7 @@ func (s *Space) fillCopy(v *vma, va uintptr, e *uint64) faultResult {
 	case err == ENOMEM:
 		return faultNoMemory
 	case err == EAGAIN:
-		return s.waitFor(v.file.(*diskPages), v.offset(va))
+		return s.waitFor(v.file, v.offset(va))
 	case err != 0 || len(page) < pageSize:
 		return faultBeyond
 	}

@@ -36,7 +36,7 @@ type Space struct {
 
 	disks     *disks                   // whose caches give memory back; nil: there are none
 	balloon   *atomic.Pointer[Balloon] // nil, or of nil: there is none
-	wanted    *diskPages               // by a fault that has to wait, with a reference
+	wanted    Backing                  // by a fault that has to wait, with a reference
 	wantedOff int64
 
 	frames  [32]uintptr // ready to use, contents undefined

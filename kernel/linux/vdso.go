@@ -59,4 +59,5 @@ func (p *machinePage) Pages(off int64, max int, write bool) ([]byte, Errno) {
 func (p *machinePage) Retain()  {}
 func (p *machinePage) Release() {}
 
+func (p *machinePage) fetch(int64) Errno                        { return 0 }
 func (p *machinePage) MapsName() (dev, ino uint64, path string) { return 0, 0, p.name }

@@ -11,6 +11,7 @@ type testFile struct{ refs int }
 func (f *testFile) Pages(off int64, max int, write bool) ([]byte, Errno) { return nil, 0 }
 func (f *testFile) Retain()                                              { f.refs++ }
 func (f *testFile) Release()                                             { f.refs-- }
+func (f *testFile) fetch(int64) Errno                                    { return 0 }
 func (f *testFile) MapsName() (dev, ino uint64, path string)             { return }
 
 // modelPage is what the model knows of a page.

@@ -5,9 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"unsafe"
 
-	kfs "gosv/kernel/fs"
+	"gosv/kernel/block/blocktest"
+	"gosv/kernel/fs/fstest"
 )
 
 // FuzzMount mounts what may be an image and does with it all that can be done,
@@ -22,55 +22,12 @@ func FuzzMount(f *testing.F) {
 		if len(image) > 1<<20 {
 			return
 		}
-		v, err := Mount(alignedCopy(image, len(image)), 1, &heapPages{limit: 100})
-		if err != nil {
-			return
+		if v, err := Mount(fstest.AlignedCopy(image, len(image)), 1, &fstest.HeapPages{Limit: 100}); err == nil {
+			(&fstest.Visitor{Left: 2000}).Visit(v.Root())
 		}
-		(&visitor{left: 2000}).visit(v.Root())
+		disk := &blocktest.Disk{Data: image[:len(image)&^511]}
+		if v, err := MountDisk(disk.Reader(16), 1, &fstest.HeapPages{Limit: 100}); err == nil {
+			(&fstest.Visitor{Left: 500}).Visit(v.Root())
+		}
 	})
-}
-
-// visitor visits a limited number of inodes.
-type visitor struct {
-	left int
-	buf  [8192]byte
-}
-
-func (v *visitor) visit(n kfs.Inode) {
-	if v.left--; v.left < 0 {
-		return
-	}
-	a := n.Attr()
-	n.Readlink(nil)
-	for _, off := range []int64{0, 5000, a.Size - 1, a.Size, kfs.MaxSize} {
-		kfs.ReadFull(n, v.buf[:], max(off, 0))
-		n.SeekExtent(off, kfs.SeekData)
-		n.SeekExtent(off, kfs.SeekHole)
-	}
-	n.Map()
-	for _, off := range []int64{0, 4096, (a.Size - 1) &^ 4095} {
-		p, _ := n.Pages(off, 2, false)
-		if len(p) > 0 && (len(p)%kfs.PageSize != 0 || uintptr(unsafe.Pointer(&p[0]))%kfs.PageSize != 0) {
-			panic("not whole pages")
-		}
-		sum := byte(0)
-		for _, c := range p {
-			sum += c
-		}
-		v.buf[0] = sum
-	}
-	n.Unmap()
-	if !kfs.IsDir(n.Mode()) {
-		return
-	}
-	var names []string
-	n.ReadDir(0, func(e kfs.Dirent) bool {
-		names = append(names, strings.Clone(e.Name))
-		return len(names) < 1000
-	})
-	for _, name := range append(names, "..", "file", "nosuch") {
-		if c, err := n.Lookup(name); err == 0 && name != "." && name != ".." {
-			v.visit(c)
-		}
-	}
 }

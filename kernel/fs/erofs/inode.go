@@ -3,6 +3,7 @@ package erofs
 import (
 	"unsafe"
 
+	"gosv/kernel/block"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 )
@@ -63,11 +64,12 @@ type inode struct {
 	chunk  uint8 // bits of a chunk's size
 	index  bool  // chunks are listed by struct erofs_inode_chunk_index
 	mode   uint32
+	ahead  *block.Ahead // of what is on a disk
 }
 
 // inode returns the inode with a number that was read from the image.
 func (f *FS) inode(nid uint64) (*inode, errno.Errno) {
-	if nid > uint64(len(f.image))/slotSize {
+	if nid > f.size/slotSize {
 		return nil, errno.EUCLEAN
 	}
 	off := f.meta + nid*slotSize
@@ -77,6 +79,9 @@ func (f *FS) inode(nid uint64) (*inode, errno.Errno) {
 	}
 	format := le16(raw, inFormat)
 	n := &inode{fs: f, nid: nid, raw: raw, mode: uint32(le16(raw, inMode)), layout: uint8(format >> 1 & 7)}
+	if f.disk != nil {
+		n.ahead = new(block.Ahead)
+	}
 	length := uint64(compactSize)
 	if format&1 != 0 {
 		length = extendedSize
@@ -118,12 +123,12 @@ func (n *inode) locate() errno.Errno {
 			if n.size-blocks > blockSize-n.extra%blockSize {
 				return errno.EUCLEAN
 			}
-			if _, err = f.span(n.extra, n.size-blocks); err != 0 {
+			if err = f.inside(n.extra, n.size-blocks); err != 0 {
 				return err
 			}
 		}
 		if blocks > 0 {
-			_, err = f.span(n.data, blocks)
+			err = f.inside(n.data, blocks)
 		}
 	case layoutChunks:
 		format := union & 0xffff
@@ -138,10 +143,10 @@ func (n *inode) locate() errno.Errno {
 		n.extra = (n.extra + entry - 1) &^ (entry - 1)
 		if n.size > 0 {
 			chunks := (n.size-1)>>n.chunk + 1
-			if chunks > uint64(len(f.image)) {
+			if chunks > f.size {
 				return errno.EUCLEAN
 			}
-			_, err = f.span(n.extra, chunks*entry)
+			err = f.inside(n.extra, chunks*entry)
 		}
 	default: // compressed, or not known yet
 		return errno.EOPNOTSUPP
@@ -196,7 +201,10 @@ func (n *inode) Readlink(*fs.Caller) (string, errno.Errno) {
 		return "", errno.EUCLEAN
 	}
 	b, err := n.piece(0)
-	if err != 0 || uint64(len(b)) < n.size {
+	if err != 0 {
+		return "", err
+	}
+	if uint64(len(b)) < n.size {
 		return "", errno.EUCLEAN
 	}
 	return unsafe.String(unsafe.SliceData(b), n.size), 0 // the image stays as it is

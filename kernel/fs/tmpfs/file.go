@@ -54,16 +54,16 @@ func (f *file) read(dst fs.Sink, off int64, count int) (int, errno.Errno) {
 	return dst.Put(b[:min(len(b), count)]), 0
 }
 
-// own returns page i as the file's own, made if need be.
+// own returns page i as the file's own, made if need be, with rw locked. What is not
+// locked meanwhile is index: the lower file's page may have to be waited for.
 func (f *file) own(i int64, mem fs.PageAlloc) ([]byte, errno.Errno) {
 	f.index.Lock()
-	defer f.index.Unlock()
-	return f.ownLocked(i, mem)
-}
-
-func (f *file) ownLocked(i int64, mem fs.PageAlloc) ([]byte, errno.Errno) {
-	if p := f.pages.get(i); p != nil {
+	p := f.pages.get(i)
+	if p != nil {
 		f.pages.setClean(i, false)
+	}
+	f.index.Unlock()
+	if p != nil {
 		return p[:], 0
 	}
 	b := mem.Alloc()
@@ -77,6 +77,36 @@ func (f *file) ownLocked(i int64, mem fs.PageAlloc) ([]byte, errno.Errno) {
 			return nil, errno.EIO
 		}
 	}
+	f.index.Lock()
+	defer f.index.Unlock()
+	if p := f.pages.get(i); p != nil { // a mapping was faster
+		mem.Free(b)
+		return p[:], 0
+	}
+	f.pages.set(i, (*page)(b))
+	return b, 0
+}
+
+// ownNow is own for a mapping, with index locked: EAGAIN if the lower file's page has to be
+// waited for.
+func (f *file) ownNow(i int64, mem fs.PageAlloc) ([]byte, errno.Errno) {
+	if p := f.pages.get(i); p != nil {
+		f.pages.setClean(i, false)
+		return p[:], 0
+	}
+	var base []byte
+	if off := i * fs.PageSize; off < f.baseEnd {
+		p, err := f.base.Pages(off, 1, false)
+		if err != 0 {
+			return nil, err
+		}
+		base = p[:min(f.baseEnd-off, int64(len(p)))]
+	}
+	b := mem.Alloc()
+	if b == nil {
+		return nil, errno.ENOSPC
+	}
+	copy(b, base)
 	f.pages.set(i, (*page)(b))
 	return b, 0
 }
@@ -457,7 +487,25 @@ func (n *node) Pages(off int64, limit int, write bool) ([]byte, errno.Errno) {
 		}
 	}
 	// A hole is filled in any case: what is written there later must be seen.
-	return f.ownLocked(i, s.vol.Pages)
+	return f.ownNow(i, s.vol.Pages)
+}
+
+// Fetch implements fs.Fetcher: what can be missing is the lower file's.
+func (n *node) Fetch(off int64) errno.Errno {
+	base := n.lower
+	if s := n.ours(); s != nil && s.file != nil {
+		base = s.file.base
+	}
+	if f, ok := base.(fs.Fetcher); ok {
+		return f.Fetch(off)
+	}
+	return 0
+}
+
+// Cached implements fs.Fetcher.
+func (n *node) Cached(cache any) bool {
+	f, ok := n.lower.(fs.Fetcher)
+	return ok && f.Cached(cache)
 }
 
 // basePages returns how many pages from i on, at most limit, are the lower
