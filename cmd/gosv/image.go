@@ -37,7 +37,7 @@ func (f *imageFlags) add(cmd *cobra.Command) {
 	fl.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable: K=V, or K to take it from here")
 	fl.StringArrayVar(&f.envFile, "env-file", nil, "read environment variables from a file, one K=V a line")
 	fl.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the VM (default /)")
-	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "put a copy of a file or directory into the image: HOST:GUEST")
+	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "put a copy of a file or directory into the image: HOST:GUEST; the image of an ext2, ext3, ext4 or EROFS file system is mounted instead, read-only: HOST:GUEST[:ro], or with memory for what is written, which is lost at the end: HOST:GUEST:overlay")
 	fl.BoolVar(&f.cwd, "cwd", false, "put a copy of the current directory at the same path, and start there")
 	fl.StringVar(&f.hostname, "hostname", "", "the VM's host name")
 	fl.StringVar(&f.rootfs, "rootfs", "", "a directory or a tar archive as root file system, PROGRAM being in it")
@@ -155,6 +155,9 @@ func (f *imageFlags) files(s *image.Spec) error {
 		}
 		if _, err := os.Stat(c.Host); err != nil {
 			return fmt.Errorf("-v %s: %w", v, err)
+		}
+		if isFileSystem(c.Host) {
+			return fmt.Errorf("-v %s: a disk with a file system, which is no part of an image: give it to gosv run", v)
 		}
 		s.Copies = append(s.Copies, c)
 	}

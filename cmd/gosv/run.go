@@ -133,6 +133,10 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	mounts, err := f.image.takeDisks(&devices)
+	if err != nil {
+		return err
+	}
 	v, fallback, err := f.pick()
 	if err != nil {
 		return err
@@ -170,6 +174,7 @@ func (f *runFlags) run(args []string) error {
 	if n := devices.Nets; len(n) > 0 && n[0].Address != "" {
 		m.CmdLine += " gosv.ip=" + n[0].Address
 	}
+	app.spec.Config.Disks = mounts
 	app.spec.Config.Plan = watch.plan()
 	if prog := app.spec.Program; prog != "" && filepath.Dir(prog) != dir { // not built for this run only
 		watch.has(app.spec.Path, prog)

@@ -25,7 +25,11 @@ const (
 	tagHost = 5
 	tagPlan = 6
 	tagUser = 7
+	tagDisk = 8
+	tagRoot = 9
 )
+
+const diskOverlay = 1 // flag of tagDisk
 
 // Config says what to run.
 type Config struct {
@@ -37,6 +41,15 @@ type Config struct {
 	Plan     []byte   // what the kernel shall report (package diag), nil for nothing
 	UID, GID uint32   // who runs it
 	Groups   []uint32 // further ones
+	Disks    []Disk   // to be mounted
+	Root     string   // the disk that has the file system, if it is not in the image: "vda"
+}
+
+// Disk is a disk with a file system.
+type Disk struct {
+	Name    string // "vdb"
+	Path    string // where it is mounted
+	Overlay bool   // it can be written to, in memory
 }
 
 // What Split and Parse say of a bad image.
@@ -114,7 +127,7 @@ func Parse(b []byte) (c Config, err error) {
 			tag, v := r[0], r[5:5+u32(r[1:])]
 			r = r[5+len(v):]
 			switch {
-			case tag < tagArg || tag > tagUser, tag == tagUser && (len(v) < 8 || len(v)%4 != 0):
+			case tag < tagArg || tag > tagRoot, tag == tagUser && (len(v) < 8 || len(v)%4 != 0):
 				return Config{}, ErrRecord
 			case pass == 0 && tag == tagArg:
 				args++
@@ -138,6 +151,14 @@ func Parse(b []byte) (c Config, err error) {
 				for v = v[8:]; len(v) > 0; v = v[4:] {
 					c.Groups = append(c.Groups, u32(v))
 				}
+			case tag == tagRoot:
+				c.Root = string(v)
+			case tag == tagDisk:
+				d, ok := parseDisk(v)
+				if !ok {
+					return Config{}, ErrRecord
+				}
+				c.Disks = append(c.Disks, d)
 			}
 		}
 		if pass == 0 {
@@ -145,6 +166,16 @@ func Parse(b []byte) (c Config, err error) {
 		}
 	}
 	return c, nil
+}
+
+// parseDisk reads flags, a name that ends with a slash, and what follows it of a path.
+func parseDisk(v []byte) (d Disk, ok bool) {
+	for i, c := range v {
+		if c == '/' && i > 0 && v[0]&^diskOverlay == 0 {
+			return Disk{Name: string(v[1:i]), Path: string(v[i:]), Overlay: v[0] == diskOverlay}, true
+		}
+	}
+	return d, false
 }
 
 // Append encodes c.
@@ -172,6 +203,16 @@ func (c *Config) Append(b []byte) []byte {
 			user = put32(user, g)
 		}
 		put(tagUser, string(user))
+	}
+	for _, d := range c.Disks {
+		flags := "\x00"
+		if d.Overlay {
+			flags = string(rune(diskOverlay))
+		}
+		put(tagDisk, flags+d.Name+d.Path)
+	}
+	if c.Root != "" {
+		put(tagRoot, c.Root)
 	}
 	return b
 }

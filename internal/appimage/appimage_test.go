@@ -20,6 +20,8 @@ var testConfig = Config{
 	Cwd:      "/work",
 	Exe:      "/bin/prog",
 	HostName: "vm",
+	Disks:    []Disk{{"vda", "/data", false}, {"vdb1", "/a/b", true}},
+	Root:     "vdc",
 }
 
 func testImage() []byte {
@@ -79,7 +81,7 @@ func FuzzSplit(f *testing.F) {
 }
 
 func FuzzParse(f *testing.F) {
-	c := Config{Args: []string{"a", ""}, Env: []string{"K=V"}, Cwd: "/", Exe: "/a", HostName: "h", Plan: []byte{1, 0}}
+	c := Config{Args: []string{"a", ""}, Env: []string{"K=V"}, Cwd: "/", Exe: "/a", HostName: "h", Plan: []byte{1, 0}, Disks: []Disk{{"vda", "/x", true}}, Root: "vdb"}
 	f.Add(c.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := Parse(b)

@@ -1,6 +1,7 @@
 package vmm
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -70,6 +71,22 @@ func (d *Devices) TAPs() (names []string) {
 	return names
 }
 
+// AddDisk adds a disk on virtio, and returns what it is called in the VM.
+func (d *Devices) AddDisk(disk Disk) (name string, err error) {
+	n := 0
+	for _, other := range d.Disks {
+		if !other.SCSI {
+			n++
+		}
+	}
+	const letters = 26
+	if n >= letters {
+		return "", errors.New("too many disks")
+	}
+	d.Disks = append(d.Disks, disk)
+	return "vd" + string(rune('a'+n)), nil
+}
+
 // ParseDisk reads FILE[,ro][,scsi], and checks that a VMM could take the file.
 func ParseDisk(s string) (Disk, error) {
 	name, options, _ := strings.Cut(s, ",")
@@ -85,33 +102,43 @@ func ParseDisk(s string) (Disk, error) {
 			return Disk{}, fmt.Errorf("--disk %s: there is no option %q: FILE[,ro][,scsi]", s, o)
 		}
 	}
+	d.Path = name
+	if err := d.Check(); err != nil {
+		return Disk{}, fmt.Errorf("--disk %s: %w", name, err)
+	}
+	return d, nil
+}
+
+// Check checks that a VMM could take the disk's file, and makes its path absolute.
+func (d *Disk) Check() error {
+	name := d.Path
 	var err error
 	if d.Path, err = filepath.Abs(name); err != nil {
-		return Disk{}, err
+		return err
 	}
 	f, err := os.OpenFile(d.Path, d.openFlags(), 0)
 	if err != nil {
-		return Disk{}, fmt.Errorf("--disk: %w", err)
+		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return Disk{}, err
+		return err
 	}
 	const sector = 512
 	var head [4]byte
 	f.ReadAt(head[:], 0)
 	switch {
 	case info.IsDir():
-		return Disk{}, fmt.Errorf("--disk %s: a directory; -v puts a copy of one into the image", name)
+		return errors.New("a directory; -v puts a copy of one into the image")
 	case !info.Mode().IsRegular() && info.Mode()&(os.ModeDevice|os.ModeCharDevice) != os.ModeDevice:
-		return Disk{}, fmt.Errorf("--disk %s: neither a file nor a block device", name)
+		return errors.New("neither a file nor a block device")
 	case info.Mode().IsRegular() && (info.Size() == 0 || info.Size()%sector != 0):
-		return Disk{}, fmt.Errorf("--disk %s: %d bytes are no disk: a raw image has a multiple of %d", name, info.Size(), sector)
+		return fmt.Errorf("%d bytes are no disk: a raw image has a multiple of %d", info.Size(), sector)
 	case string(head[:]) == "QFI\xfb":
-		return Disk{}, fmt.Errorf("--disk %s: a qcow2 image; make a raw one of it: qemu-img convert -O raw %s disk.raw", name, name)
+		return fmt.Errorf("a qcow2 image; make a raw one of it: qemu-img convert -O raw %s disk.raw", name)
 	}
-	return d, nil
+	return nil
 }
 
 func (d *Disk) openFlags() int {
@@ -135,7 +162,7 @@ func (d *Disk) Lock() (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err != nil {
 		f.Close()
 		if err == unix.EWOULDBLOCK {
-			err = fmt.Errorf("--disk %s: another VM uses it, and one of the two writes to it", d.Path)
+			err = fmt.Errorf("the disk %s: another VM uses it, and one of the two writes to it", d.Path)
 		}
 		return nil, err
 	}

@@ -113,6 +113,8 @@ func newCache(d *Disk, start uint64, size int64) *Cache {
 func (c *Cache) pagesEnd() int64 { return (c.size.Load() + PageSize - 1) / PageSize }
 
 // touch makes g the one used last.
+//
+//go:noinline
 func (c *Cache) touch(g *group) {
 	if c.newest == g {
 		return

@@ -21,6 +21,7 @@ type Mount struct {
 	Source, Kind string // as /proc/mounts shows them
 	Device       uint64 // of the file system, as FileSystem has it
 	ID           uint64 // as /proc/self/mountinfo shows it; of the root 1
+	Added        bool   // by Cover
 
 	parent Place  // the directory whose entry it covers; no Inode for the root
 	name   string // that entry
@@ -52,6 +53,12 @@ func (ns *Namespace) Root() Place { return Place{Mount: ns.root, Inode: ns.root.
 // root is asked for when somebody goes there.
 func (ns *Namespace) Mount(at Place, name, source, kind string, device uint64, root func() Inode) *Mount {
 	m := &Mount{Source: source, Kind: kind, Device: device, parent: at, name: name, open: root}
+	ns.add(m)
+	return m
+}
+
+func (ns *Namespace) add(m *Mount) {
+	at := &m.parent
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	ns.lastID++
@@ -62,7 +69,48 @@ func (ns *Namespace) Mount(at Place, name, source, kind string, device uint64, r
 	}
 	list = append(list, m)
 	at.Mount.below.Store(&list)
-	return m
+}
+
+// Cover mounts a file system over a directory.
+func (ns *Namespace) Cover(p Place, source, kind string, root Inode) errno.Errno {
+	if !IsDir(p.Inode.Mode()) {
+		return errno.ENOTDIR
+	}
+	at, name := p.Mount.parent, p.Mount.name // what is mounted already is covered, too
+	if !p.isTop() {
+		up, err := p.Inode.Lookup("..")
+		if err == 0 {
+			name, err = nameIn(up, p.Inode, p.name)
+		}
+		if err != 0 {
+			return err
+		}
+		at = Place{Mount: p.Mount, Inode: up}
+	}
+	if at.Inode == nil {
+		return errno.EBUSY // the root of all
+	}
+	ns.add(&Mount{Source: source, Kind: kind, Device: root.FS().Device(), parent: at, name: name, top: root, Added: true})
+	return 0
+}
+
+// Unmount takes a file system out of the tree that nothing is mounted on, or with all
+// what is.
+func (ns *Namespace) Unmount(m *Mount, all bool) errno.Errno {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if list := m.below.Load(); list != nil && len(*list) > 0 && !all {
+		return errno.EBUSY
+	}
+	old := m.parent.Mount.below.Load()
+	list := make([]*Mount, 0, len(*old))
+	for _, b := range *old {
+		if b != m {
+			list = append(list, b)
+		}
+	}
+	m.parent.Mount.below.Store(&list)
+	return 0
 }
 
 // Mounts calls f for all mounts, those that are below others after them. It asks

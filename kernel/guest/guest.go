@@ -122,14 +122,19 @@ func start(network *Network) (*linux.Kernel, *linux.Process, error) {
 	if app.Plan != nil && !k.Diagnose(app.Plan, linux.SendRecord) {
 		return nil, nil, errors.New("the image says in a way that makes no sense what to report of its program")
 	}
-	if k.Root, err = mount(k, files); err != nil {
-		return nil, nil, err
-	}
-	metal.Mark("file systems")
 	k.FindDevices = func(k *linux.Kernel) { devices.Find(k, nil, verbose(), diagnosis) }
 	if network != nil {
 		k.FindDevices = func(k *linux.Kernel) { devices.Find(k, network.Attach, verbose(), diagnosis) }
 	}
+	if k.Root, err = mount(k, files); err != nil {
+		return nil, nil, err
+	}
+	for _, d := range app.Disks {
+		if err := k.MountDisk(d.Name, d.Path, d.Overlay); err != nil {
+			return nil, nil, errors.New(d.Path + ": " + err.Error())
+		}
+	}
+	metal.Mark("file systems")
 	p, err := k.Start(&linux.Program{Path: app.Exe, Argv: app.Args, Envp: app.Env, Dir: app.Cwd, UID: app.UID, GID: app.GID, Groups: app.Groups})
 	return k, p, err
 }

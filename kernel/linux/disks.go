@@ -211,6 +211,16 @@ func (s *disks) volume(rdev uint32) (dd *disk, found *block.Volume) {
 	return dd, found
 }
 
+// called returns what has a name in /dev, nil if nothing has.
+func (s *disks) called(name string) (dd *disk, found *block.Volume) {
+	s.each(func(d *disk, v *block.Volume) {
+		if found == nil && d.nameOf(v) == name {
+			dd, found = d, v
+		}
+	})
+	return dd, found
+}
+
 // name makes nodes in dev, the root of /dev, for disks that have none.
 func (s *disks) name(dev fs.Inode) {
 	list := s.found()

@@ -61,8 +61,9 @@ type Kernel struct {
 	hardware atomic.Pointer[hardware] // nil: nobody needed it yet
 	balloon  atomic.Pointer[Balloon]
 
-	pages      FilePages // of all files in memory
-	anon       *tmpfs.FS // files without names, nil until the first
+	pages      FilePages     // of all files in memory
+	anon       *tmpfs.FS     // files without names, nil until the first
+	mounted    atomic.Uint64 // file systems that were, in memory
 	domainName string
 	calls      *[numCalls]call
 	diag       atomic.Pointer[diagnosis] // what the host wants to know, or nil

@@ -13,7 +13,7 @@ var procFiles = [...]procFile{
 	{name: "cpuinfo", mode: procRead, read: procCPUInfo},
 	{name: "devices", mode: procRead, read: procDevices},
 	{name: "diskstats", mode: procRead, read: procDiskstats},
-	{name: "filesystems", mode: procRead, text: "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n"},
+	{name: "filesystems", mode: procRead, text: "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n\text3\n\text2\n\text4\n"},
 	{name: "gosv", mode: procDir, files: gosvFiles[:]},
 	{name: "interrupts", mode: procRead, read: procInterrupts},
 	{name: "loadavg", mode: procRead, read: procLoadavg},

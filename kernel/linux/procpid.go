@@ -521,7 +521,7 @@ func procMounts(s *subject, b *text) {
 	root, _ := procRootDir(s)
 	s.k.Root.Mounts(func(m *fs.Mount) {
 		path, _ := m.Path(root)
-		b.str(m.Source, " ", path, " ", m.Kind, " rw,relatime 0 0\n")
+		b.str(m.Source, " ", path, " ", m.Kind, " ", mountMode(m), ",relatime 0 0\n")
 	})
 }
 
@@ -532,8 +532,18 @@ func procMountInfo(s *subject, b *text) {
 		b.num(m.ID)
 		b.str(" ")
 		b.num(m.ParentID())
-		b.str(" 0:")
-		b.num(m.Device)
-		b.str(" / ", path, " rw,relatime - ", m.Kind, " ", m.Source, " rw\n")
+		b.str(" ")
+		b.num(uint64(major(m.Device)))
+		b.str(":")
+		b.num(uint64(minor(m.Device)))
+		b.str(" / ", path, " ", mountMode(m), ",relatime - ", m.Kind, " ", m.Source, " ", mountMode(m), "\n")
 	})
+}
+
+// mountMode is whether m can be written to.
+func mountMode(m *fs.Mount) string {
+	if m.Root().FS().Usage().ReadOnly {
+		return "ro"
+	}
+	return "rw"
 }

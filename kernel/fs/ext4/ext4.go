@@ -120,7 +120,7 @@ func Is(disk *block.Reader) bool {
 func Mount(disk *block.Reader, device uint64, pages fs.PageAlloc) (*FS, error) {
 	sb := make([]byte, superSize)
 	if err := disk.Read(sb, superOffset); err != 0 {
-		return nil, errors.New("the superblock cannot be read: " + err.Error())
+		return nil, failed("the superblock cannot be read: " + err.Error())
 	}
 	f := &FS{disk: disk, device: device}
 	f.copies.Alloc = pages
@@ -132,7 +132,7 @@ func Mount(disk *block.Reader, device uint64, pages fs.PageAlloc) (*FS, error) {
 		err = errno.ENOTDIR
 	}
 	if err != 0 {
-		return nil, errors.New("the root directory of the ext4 file system is damaged: " + err.Error())
+		return nil, failed("the root directory of the ext4 file system is damaged: " + err.Error())
 	}
 	f.root = root
 	return f, nil
@@ -141,18 +141,18 @@ func Mount(disk *block.Reader, device uint64, pages fs.PageAlloc) (*FS, error) {
 // super reads the superblock.
 func (f *FS) super(sb []byte) error {
 	if le16(sb, sbMagic) != superMagic {
-		return errors.New("not an ext2, ext3 or ext4 file system")
+		return failed("not an ext2, ext3 or ext4 file system")
 	}
 	f.compat, f.incompat, f.roCompat = le32(sb, sbCompat), le32(sb, sbIncompat), le32(sb, sbROCompat)
 	f.makeTable()
 	if f.roCompat&roMetadataCsum != 0 && (sb[sbChecksumType] != 1 || f.sum(^uint32(0), sb[:sbChecksum]) != le32(sb, sbChecksum)) {
-		return errors.New("the superblock of the ext4 file system is damaged: its checksum is wrong")
+		return failed("the superblock of the ext4 file system is damaged: its checksum is wrong")
 	}
 	if unknown := f.incompat &^ (known | recover_); unknown != 0 {
-		return errors.New("ext4 with" + features(unknown) + " is not supported")
+		return failed("ext4 with" + features(unknown) + " is not supported")
 	}
 	if f.incompat&recover_ != 0 {
-		return errors.New("ext4 that was not unmounted: its journal has changes that it has not; e2fsck -fp writes them")
+		return failed("ext4 that was not unmounted: its journal has changes that it has not; e2fsck -fp writes them")
 	}
 	f.seed = f.sum(^uint32(0), sb[sbUUID:sbUUID+16])
 	if f.incompat&csumSeed != 0 {
@@ -180,17 +180,17 @@ func (f *FS) super(sb []byte) error {
 	f.blockSize = 1 << f.blockBits
 	switch {
 	case shift > 2 && shift <= 6:
-		return errors.New("ext4 with blocks of " + strconv.FormatUint(f.blockSize, 10) + " bytes is not supported, only up to 4096")
+		return failed("ext4 with blocks of " + strconv.FormatUint(f.blockSize, 10) + " bytes is not supported, only up to 4096")
 	case shift > 6, f.perGroup == 0, f.inodesPer == 0, uint64(f.inodesPer) > 8*f.blockSize,
 		f.inodeSize < 128, f.inodeSize > f.blockSize, f.inodeSize&(f.inodeSize-1) != 0,
 		f.descSize < 32, f.descSize > 1024, f.descSize&(f.descSize-1) != 0,
 		f.incompat&bits64 != 0 && f.descSize < 64,
 		f.blocks <= f.firstBlock, f.blocks > fs.MaxSize>>f.blockBits,
 		uint64(f.inodes) > f.groups()*uint64(f.inodesPer):
-		return errors.New("the superblock of the ext4 file system is damaged")
+		return failed("the superblock of the ext4 file system is damaged")
 	}
 	if have, want := uint64(f.disk.Volume.Size()), f.blocks<<f.blockBits; have < want {
-		return errors.New("the disk has " + strconv.FormatUint(have, 10) + " bytes of the " + strconv.FormatUint(want, 10) +
+		return failed("the disk has " + strconv.FormatUint(have, 10) + " bytes of the " + strconv.FormatUint(want, 10) +
 			" that its ext4 file system has: it was cut short")
 	}
 	return nil
@@ -333,5 +333,16 @@ func (f *FS) verify(key uint64, right func() bool) errno.Errno {
 	return 0
 }
 
+// Small code is worth more here than fast code.
+
+//go:noinline
 func le16(b []byte, at int) uint16 { _ = b[at+1]; return uint16(b[at]) | uint16(b[at+1])<<8 }
-func le32(b []byte, at int) uint32 { return uint32(le16(b, at)) | uint32(le16(b, at+2))<<16 }
+
+//go:noinline
+func le32(b []byte, at int) uint32 {
+	b = b[at : at+4]
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+}
+
+//go:noinline
+func failed(what string) error { return errors.New(what) }
