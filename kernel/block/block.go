@@ -94,8 +94,8 @@ type System interface {
 	Frames(dst []uintptr) int
 	FreeFrames(src []uintptr)
 
-	// Reclaim has other caches give frames back, and says whether any did. No
-	// cache is locked meanwhile.
+	// Reclaim has caches give frames back, also those that are mapped, and says whether any did. No
+	// cache is locked meanwhile. It takes the locks of address spaces: who reads from a disk has none.
 	Reclaim() bool
 
 	// Memory is n bytes of physical memory.

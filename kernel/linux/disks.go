@@ -329,7 +329,7 @@ func (s *disks) FreeFrames(src []uintptr) {
 }
 
 // Reclaim implements block.System.
-func (s *disks) Reclaim() bool { return s.giveBack(0, 1<<20) > 0 }
+func (s *disks) Reclaim() bool { return s.giveBack(0, 1<<20) > 0 || s.reclaim() > 0 }
 
 // Memory implements block.System.
 func (s *disks) Memory(addr uintptr, n int) []byte {
