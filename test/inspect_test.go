@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -286,5 +287,57 @@ func TestTcpdumpNoNetwork(t *testing.T) {
 		if r := vm.call(args...); r.code == 0 || r.stdout != "" || !strings.Contains(r.stderr, want) {
 			t.Errorf("%s: %+v", want, r)
 		}
+	}
+}
+
+// TestPprof: go tool pprof finds names of the kernel's functions, and of the program's, in
+// the profiles of a running VM.
+func TestPprof(t *testing.T) {
+	t.Parallel()
+	vm := inBackground(t, append(slices.Clone(microvm), "-c", "2"), nil, cProgram(t, glibc, "busy"))
+	dir := t.TempDir()
+	for kind, want := range map[string]string{
+		"cpu":       `(?s)(Type: cpu\n.* hot\n.* kernel/linux\.\(\*Thread\)\.run\n|Type: cpu\n.* kernel/linux\.\(\*Thread\)\.run\n.* hot\n)`,
+		"heap":      `(?s)Type: alloc_objects\n.* kernel/linux\.\(\*Thread\)\.pipe\n`,
+		"goroutine": `(?s)Type: goroutine\n.* kernel/linux\.\(\*Thread\)\.run\n`,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			file := filepath.Join(dir, kind)
+			eventually(t, func() error { // a machine that is busy may not have run it for long
+				if r := vm.call("pprof", vm.name, kind, "-s", "0.3", "-o", file); r.code != 0 || !strings.Contains(r.stderr, "go tool pprof "+file) {
+					t.Fatalf("%+v", r)
+				}
+				index := map[string]string{"heap": "alloc_objects", "cpu": "cpu", "goroutine": "goroutine"}[kind]
+				out, err := exec.Command("go", "tool", "pprof", "-top", "-cum", "-nodefraction=0", "-sample_index="+index, file).CombinedOutput()
+				if err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+				if !regexp.MustCompile(want).Match(out) {
+					return fmt.Errorf("go tool pprof prints\n%s", out)
+				}
+				return nil
+			})
+		})
+	}
+	for want, args := range map[string][]string{
+		"there are cpu, heap and goroutine": {"pprof", vm.name, "block"},
+		"no time":                           {"pprof", vm.name, "-s", "0"},
+		"no such file":                      {"pprof", vm.name, "goroutine", "-o", "/nowhere/file"},
+		"no VM of that name":                {"pprof", "nobody"},
+	} {
+		if r := vm.call(args...); r.code == 0 || !strings.Contains(r.stderr, want) {
+			t.Errorf("%s: %+v", want, r)
+		}
+	}
+	w := vm.watch("pprof", vm.name, "-s", "1000", "-o", filepath.Join(dir, "half"))
+	w2 := vm.watch("pprof", vm.name, "-s", "1000", "-o", filepath.Join(dir, "interrupted"))
+	w.until("sampling for 1000 s")
+	w2.until("sampling for 1000 s")
+	if out := w2.interrupt(); !strings.Contains(out, "go tool pprof") {
+		t.Errorf("%s", out)
+	}
+	vm.call("stop", vm.name)
+	if out := w.wait(); !strings.Contains(out, "it has ended: the profile is of ") {
+		t.Errorf("%s", out)
 	}
 }

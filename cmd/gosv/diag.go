@@ -124,11 +124,11 @@ func (w *watch) open(tty bool) (io.Writer, error) {
 		w.done = append(w.done, w.core.Close)
 		sinks = append(sinks, w.core.Event)
 	}
-	all, err := strace.Select("all") // who looks later may want others
+	all, err := allCalls() // who looks later may want others
 	if err != nil {
 		return nil, err
 	}
-	w.reader = trace.NewReader(&trace.Plan{Calls: all}, func(e trace.Event) {
+	w.reader = trace.NewReader(all, func(e trace.Event) {
 		for _, sink := range sinks {
 			sink(e)
 		}

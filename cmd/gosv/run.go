@@ -253,7 +253,10 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 	}
 	var started func(*inspect.VM)
 	if f.started != nil {
-		started = func(vm *inspect.VM) { f.started(v, vm) }
+		started = func(vm *inspect.VM) {
+			vm.Kernel, vm.Image = m.Kernel, m.Image
+			f.started(v, vm)
+		}
 	}
 	r := &vmm.Run{Started: started, TAPs: m.Devices.TAPs(), Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Console: f.devices.console != "", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if watch == nil {

@@ -55,7 +55,7 @@ func straceCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("-e %s: %w", calls, err)
 			}
-			all, err := strace.Select("all") // others may watch others
+			all, err := allCalls() // others may watch others
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func straceCommand() *cobra.Command {
 			}
 			p := strace.NewPrinter(out, plan)
 			defer p.Close()
-			reader := trace.NewReader(&trace.Plan{Calls: all}, p.Event)
+			reader := trace.NewReader(all, p.Event)
 			if err := vm.Records(ctx, calls, reader, func() {}); err != nil {
 				return err
 			}
@@ -87,6 +87,12 @@ is over. Nothing is slower afterwards.`
 	cmd.Flags().StringVarP(&calls, "expr", "e", "all", "only some `CALLS`: open,mmap, %file, !read; as of strace's -e trace=")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "print to `FILE` (default standard error)")
 	return cmd
+}
+
+// allCalls is a plan of all system calls, for who reads what others may have wanted, too.
+func allCalls() (*trace.Plan, error) {
+	calls, err := strace.Select("all")
+	return &trace.Plan{Calls: calls}, err
 }
 
 // dialVM returns who answers for a VM in the background.

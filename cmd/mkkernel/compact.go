@@ -129,7 +129,8 @@ func (img *image) replace(t tables, reflects bool) ([]byte, error) {
 		bytes       []byte
 		field, size int
 	}{{t.names, mdFuncNames, 1}, {t.cus, mdCUs, 4}, {t.files, mdFiles, 1}, {t.pctab, mdPCTab, 1}, {t.funcs, mdFuncs, 1}} {
-		le.PutUint64(b[32+i*8:], put(part.bytes, 8, part.field))
+		offset := put(part.bytes, 8, part.field) // makes another b
+		le.PutUint64(b[32+i*8:], offset)
 		count(part.field, len(part.bytes)/part.size)
 	}
 	le.PutUint64(b[16:], uint64(bytes.Count(t.files, []byte{0})))

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"debug/elf"
+	"debug/gosym"
 	"errors"
 	"os"
 	"path/filepath"
@@ -136,6 +137,21 @@ func TestCompact(t *testing.T) {
 	}
 	if lines < 100_000 || maps < 100_000 || inlined < 1000 {
 		t.Errorf("compared %d lines, %d stack maps, %d inlined calls: too few", lines, maps, inlined)
+	}
+	// debug/gosym, with which gosv pprof names functions, finds the same.
+	table := b.file.Section(".gopclntab")
+	pclntab, err := table.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sym, err := gosym.NewTable(nil, gosym.NewLineTable(pclntab, b.text))
+	if err != nil || len(sym.Funcs) != b.functions() {
+		t.Fatalf("debug/gosym finds %d functions of %d: %v", len(sym.Funcs), b.functions(), err)
+	}
+	for i := range b.functions() {
+		if f := sym.PCToFunc(b.entry(i)); f == nil || f.Name != b.find(b.entry(i)).name {
+			t.Fatalf("debug/gosym finds %v, not %s", f, b.find(b.entry(i)).name)
+		}
 	}
 	for _, field := range []int{mdMinPC, mdText} {
 		if le.Uint64(a.md[field:]) != le.Uint64(b.md[field:]) {

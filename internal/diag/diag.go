@@ -17,6 +17,7 @@ const (
 	End     = 'x' // the end of the process: tid, time, exit status, signal, 1 if there is a core dump
 	Mark    = 'm' // a stage of the boot was reached: time, its name
 	Ran     = 'r' // a thread ran: tid, CPU, time, duration
+	Sample  = 'p' // a CPU was busy for 10 ms: tid and addresses in the program, or 0 and lower halves of ones in the kernel: where it is, where it will return to
 	Lost    = '!' // never from the kernel: gosv had nobody to take so many records
 	Fault   = 'f' // a page fault: tid, time, duration, address, 1 for a write or 2 for a fetch, 1 if it became a signal
 )
@@ -41,6 +42,8 @@ const SigInfo = 32
 const (
 	Schedule = 1 << iota // send Mark, Ran and Fault
 	Core                 // send a core dump when a signal ends the process, or when the host asks for it
+	Profile              // send Sample
+	Heap                 // sample the allocations of the kernel's heap: see /proc/gosv/heap
 )
 
 // After its flags a plan has the calls to report: number (16 bits, little endian),

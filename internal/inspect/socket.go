@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/erofs/go-erofs"
 
 	"gosv/internal/network"
 	"gosv/internal/strace"
@@ -20,12 +24,16 @@ import (
 )
 
 // The protocol is HTTP: GET /file?path=PATH gives a file, GET /records?calls=LIST what the
-// kernel reports of those system calls, without end, GET /packets?snaplen=N those packets of its network. A guest's errno comes as a 404
+// kernel reports of those system calls, without end (with profile=1 samples of the
+// CPUs, too, and with heap=1 the kernel's heap is sampled), GET /packets?snaplen=N those packets of its network,
+// GET /kernel its kernel's ELF file, GET /image?path=PATH a file as it is in the image. A guest's errno comes as a 404
 // with its number in a header.
 const (
 	filePath    = "/file"
 	recordsPath = "/records"
 	packetsPath = "/packets"
+	kernelPath  = "/kernel"
+	imagePath   = "/image"
 	errnoHeader = "Gosv-Errno"
 )
 
@@ -35,7 +43,8 @@ const patience = 30 * time.Second
 // VM is a running VM, as far as it can be looked into.
 type VM struct {
 	*Guest
-	Net *network.Interfaces
+	Net           *network.Interfaces
+	Kernel, Image string // paths of what it was started with
 }
 
 // Server answers for a VM.
@@ -49,7 +58,7 @@ func NewServer() *Server {
 	s := &Server{}
 	mux := http.NewServeMux()
 	for path, answer := range map[string]func(vm *VM, w http.ResponseWriter, r *http.Request){
-		filePath: (*VM).serveFile, recordsPath: (*VM).serveRecords, packetsPath: (*VM).servePackets,
+		filePath: (*VM).serveFile, recordsPath: (*VM).serveRecords, packetsPath: (*VM).servePackets, kernelPath: (*VM).serveKernel, imagePath: (*VM).serveImage,
 	} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			if vm := s.vm.Load(); vm != nil {
@@ -90,8 +99,9 @@ func (vm *VM) serveFile(w http.ResponseWriter, r *http.Request) {
 }
 
 func (vm *VM) serveRecords(w http.ResponseWriter, r *http.Request) {
-	plan := trace.Plan{}
-	if list := r.URL.Query().Get("calls"); list != "" {
+	q := r.URL.Query()
+	plan := trace.Plan{Profile: q.Has("profile"), Heap: q.Has("heap")}
+	if list := q.Get("calls"); list != "" {
 		var err error
 		if plan.Calls, err = strace.Select(list); err != nil {
 			fail(w, err)
@@ -102,6 +112,41 @@ func (vm *VM) serveRecords(w http.ResponseWriter, r *http.Request) {
 	if err := vm.Watch(r.Context(), &plan, w, s.start, s.flush); err != nil && !s.started {
 		fail(w, err)
 	}
+}
+
+func (vm *VM) serveKernel(w http.ResponseWriter, r *http.Request) {
+	b, err := os.ReadFile(vm.Kernel)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Write(b)
+}
+
+func (vm *VM) serveImage(w http.ResponseWriter, r *http.Request) {
+	b, err := vm.imageFile(r.URL.Query().Get("path"))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Write(b)
+}
+
+// imageFile reads a file of the image that the VM was started with: the VM has nothing to
+// do for it.
+func (vm *VM) imageFile(path string) ([]byte, error) {
+	f, err := os.Open(vm.Image)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	files, err := erofs.Open(f)
+	if err != nil {
+		return nil, err
+	}
+	return fs.ReadFile(files, strings.TrimPrefix(path, "/"))
 }
 
 func (vm *VM) servePackets(w http.ResponseWriter, r *http.Request) {
@@ -154,20 +199,12 @@ func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
 
 // Read is Guest.Read.
 func (c *Client) Read(path string) ([]byte, error) {
-	body, err := c.get(context.Background(), filePath, url.Values{"path": {path}})
-	if err != nil {
-		var errno syscall.Errno
-		if errors.As(err, &errno) {
-			err = fmt.Errorf("%s: %w", path, err)
-		}
-		return nil, err
+	b, err := c.whole(filePath, url.Values{"path": {path}})
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	defer body.Close()
-	data, err := io.ReadAll(body)
-	if err != nil {
-		return nil, cut(err)
-	}
-	return data, nil
+	return b, err
 }
 
 // Records copies to w what the kernel reports of the system calls in a list (of
@@ -175,6 +212,38 @@ func (c *Client) Read(path string) ([]byte, error) {
 // calls. When it begins it calls started.
 func (c *Client) Records(ctx context.Context, calls string, w io.Writer, started func()) error {
 	return c.stream(ctx, recordsPath, url.Values{"calls": {calls}}, w, started)
+}
+
+// Samples has each CPU sampled whenever it was busy for a while (see diag.Sample), until ctx
+// or the VM ends, and copies records to w as Records does.
+func (c *Client) Samples(ctx context.Context, w io.Writer, started func()) error {
+	return c.stream(ctx, recordsPath, url.Values{"profile": {"1"}}, w, started)
+}
+
+// SampleHeap has allocations of the kernel's heap sampled until ctx or the VM ends.
+func (c *Client) SampleHeap(ctx context.Context, started func()) error {
+	return c.stream(ctx, recordsPath, url.Values{"heap": {"1"}}, io.Discard, started)
+}
+
+// Kernel returns the ELF file of the VM's kernel.
+func (c *Client) Kernel() ([]byte, error) {
+	return c.whole(kernelPath, nil)
+}
+
+// ImageFile returns a file of the image that the VM was started with.
+func (c *Client) ImageFile(path string) ([]byte, error) {
+	return c.whole(imagePath, url.Values{"path": {path}})
+}
+
+// whole returns an answer.
+func (c *Client) whole(path string, query url.Values) ([]byte, error) {
+	body, err := c.get(context.Background(), path, query)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	b, err := io.ReadAll(body)
+	return b, cut(err)
 }
 
 // ErrKilled is returned when the gosv that runs the VM ends in the middle of an answer.

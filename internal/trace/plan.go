@@ -14,6 +14,8 @@ import (
 type Plan struct {
 	Schedule bool
 	Core     bool
+	Profile  bool
+	Heap     bool
 	Calls    map[int]CallPlan // by number
 }
 
@@ -21,6 +23,8 @@ type Plan struct {
 func (p *Plan) Add(o *Plan) {
 	p.Schedule = p.Schedule || o.Schedule
 	p.Core = p.Core || o.Core
+	p.Profile = p.Profile || o.Profile
+	p.Heap = p.Heap || o.Heap
 	maps.Copy(p.Calls, o.Calls)
 }
 
@@ -49,6 +53,12 @@ func (p *Plan) Encode() []byte {
 	}
 	if p.Core {
 		flags |= diag.Core
+	}
+	if p.Profile {
+		flags |= diag.Profile
+	}
+	if p.Heap {
+		flags |= diag.Heap
 	}
 	if flags == 0 && len(p.Calls) == 0 {
 		return nil

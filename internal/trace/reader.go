@@ -46,6 +46,14 @@ type Part struct {
 	Bytes     []byte
 }
 
+// Sample: what a CPU did when it was busy for a while: thread TID in ring 3 or, if that is
+// 0, the kernel, of whose addresses there are the lower halves. The first is where it was, the others
+// are where it would return to. Without any it was lost.
+type Sample struct {
+	TID int
+	PCs []uint64
+}
+
 // Lost: records were lost, for nobody took them.
 type Lost struct{ Records int }
 
@@ -216,6 +224,12 @@ func (r *Reader) event(kind byte, f *fields) Event {
 		delete(r.waiting, c.TID)
 		r.left(c, f)
 		return c
+	case diag.Sample:
+		s := Sample{TID: f.int()}
+		for len(f.b) > 0 {
+			s.PCs = append(s.PCs, f.num())
+		}
+		return s
 	case diag.Lost:
 		return Lost{f.int()}
 	case diag.Signal:

@@ -68,10 +68,15 @@ func SendRecord(record []byte) { console.Write(metal.Records, record) }
 func (p *Process) diagnose(plan []byte) {
 	p.kernel.showing.Lock()
 	defer p.kernel.showing.Unlock()
+	if len(plan) > 0 && plan[0]&diag.Heap != 0 && !kernelRoom(heapTables) {
+		answer(ENOMEM)
+		return
+	}
 	if !p.kernel.Diagnose(plan, SendRecord) {
 		answer(EINVAL)
 		return
 	}
+	sampleHeap(plan[0]&diag.Heap != 0)
 	p.mu.Lock()
 	threads := slices.Clone(p.threads)
 	p.mu.Unlock()
@@ -80,6 +85,7 @@ func (p *Process) diagnose(plan []byte) {
 		t.kick()
 		t.reportName()
 	}
+	go p.kernel.profile()
 	answer(0)
 }
 

@@ -86,6 +86,7 @@ func list(n fs.Inode, buf []byte, send func(n int)) Errno {
 
 // gosvFiles is /proc/gosv, which only gosv has.
 var gosvFiles = [...]procFile{
+	{name: "heap", mode: procPrivate, read: procHeap},
 	{name: "memory", mode: procPrivate, read: procKernelMemory},
 	{name: "stacks", mode: procPrivate, read: procStacks},
 }

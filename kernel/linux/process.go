@@ -67,6 +67,7 @@ type Kernel struct {
 	domainName string
 	calls      *[numCalls]call
 	diag       atomic.Pointer[diagnosis] // what the host wants to know, or nil
+	profiler   atomic.Pointer[profiler]  // nil while there is none
 	showing    sync.Mutex                // an answer to the host is on its way
 }
 

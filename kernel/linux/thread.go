@@ -105,6 +105,10 @@ func (t *Thread) run() {
 			t.yield()
 		case why == metal.Elsewhere:
 			t.settle()
+		case why == metal.Sample:
+			t.sample()
+			t.countTicks(true)
+			t.yield()
 		case why == vecPageFault:
 			t.pageFault()
 		case why < 32:

@@ -24,6 +24,8 @@ type CPU struct {
 	clock    *pvclock // if perCPU
 	trips    uint32   // see progress
 
+	sampleAt, sampleLeft uint64 // when c is to be sampled, 0 while it idles; how much later that is when it does not
+
 	locked bool // holds the lock
 	// ---- under the lock
 	next   *thread // that comes here and nowhere else, before all others

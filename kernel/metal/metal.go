@@ -37,6 +37,7 @@ const (
 	Syscall   = 256 // the application executed SYSCALL
 	Preempt   = 257 // the Go runtime, an interrupt or Kick wants this goroutine's attention
 	Elsewhere = 258 // this CPU is not the one that Regs.Pin names: see Move
+	Sample    = 259 // an interrupt, and a sample is to be taken: see Profile
 )
 
 // EnterUser runs r in ring 3 until a system call, an exception or an
@@ -210,6 +211,20 @@ func Runnable(n int32) {
 	if runnables.Add(n); n > 0 && atomic.LoadUint64(&turnEnd) == 0 {
 		mcall(sysTurns, 0, 0, 0)
 	}
+}
+
+// Profile has each CPU sampled when it was busy for period ns, again and again, until it is
+// called with 0. Samples of ring 3 are what EnterUser returns; for one of the kernel it
+// notes in buf how many addresses follow, and these: where it is, and where it
+// will return to. It returns how many words of the last buf are filled, and how
+// many samples had no room there.
+func Profile(period uint64, buf []uintptr) (filled, lost int) {
+	var p uintptr
+	if len(buf) > 0 {
+		p = uintptr(unsafe.Pointer(&buf[0]))
+	}
+	v := mcall(sysProfile, uintptr(period), p, uintptr(len(buf)))
+	return int(uint32(v)), int(v >> 32)
 }
 
 // Move lets the caller go on on a CPU, where it takes the place of what runs there; false
@@ -400,6 +415,7 @@ const (
 	sysWake
 	sysMove
 	sysTurns
+	sysProfile
 	sysFail
 )
 

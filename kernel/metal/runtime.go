@@ -119,6 +119,8 @@ func lockedSyscall(c *CPU, t *thread) {
 		t.AX = move(c, t, cpus[t.DI])
 	case sysWake:
 		wakeForWork(c, t)
+	case sysProfile:
+		t.AX = startProfile(c, uint64(t.DI), t.SI, t.DX)
 	case sysTurns:
 		startTurn(c)
 		setWant(c)

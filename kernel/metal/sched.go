@@ -314,6 +314,9 @@ func setWant(c *CPU) {
 			next = end
 		}
 	}
+	if profile.period != 0 {
+		next = wantSample(c, next)
+	}
 	if w := watchAt(c, next); w != 0 {
 		next = w
 	}

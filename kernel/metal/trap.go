@@ -86,6 +86,9 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 	case vec == vecTimer:
 		due := max(now(), c.armed) // the host's clock and the TSC may differ a little
 		c.armed, c.want = 0, 0
+		if profile.period != 0 {
+			sampleDue(c, due)
+		}
 		watch(c, due)
 		left = deadlineDue(c)
 		turnDue(c)
@@ -101,7 +104,7 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 	case left || c.next != nil: // sleepers go first, then round robin
 		ready(c, t)
 		schedule(c)
-	case vec == vecTimer:
+	case vec == vecTimer || vec == vecWake && profile.period != 0:
 		setWant(c)
 	}
 	if onEntry.wake != 0 {
