@@ -41,6 +41,10 @@ type Request struct {
 	Lost   bool      // it failed, and the disk may write to its memory still: that must never be used again
 	Done   Completer
 	Next   *Request // of those given to Submit at once; then the driver's
+
+	// The driver's: what becomes of it, and which disk it is for.
+	Err  errno.Errno
+	Disk Device
 }
 
 // Completer is told once that a request has ended: in Submit already, or on an

@@ -120,30 +120,43 @@ func (s *goSleeper) Wake() {
 	}
 }
 
-// command is a request without data that somebody waits for.
-type command struct {
+// Awaited is a request that somebody waits for.
+type Awaited struct {
 	Request
 	who  Sleeper
-	err  errno.Errno
 	done atomic.Bool
 }
 
 // Completed implements Completer.
-func (c *command) Completed(err errno.Errno) {
-	who := c.who
-	c.err = err
-	c.done.Store(true)
+func (a *Awaited) Completed(err errno.Errno) {
+	who := a.who
+	a.Err = err
+	a.done.Store(true)
 	who.Wake()
 }
 
-func (d *Disk) command(s Sleeper, r Request) errno.Errno {
-	c := &command{Request: r, who: s}
-	c.Done = c
-	d.submit(&c.Request)
-	for !c.done.Load() {
-		s.Park()
+// Await submits requests, all at once, and waits until they have ended.
+func Await(s Sleeper, submit func(*Request), list ...*Awaited) {
+	for i, a := range list {
+		if a.who = s; a.Done == nil {
+			a.Done = a
+		}
+		if i > 0 {
+			list[i-1].Next = &a.Request
+		}
 	}
-	return c.err
+	submit(&list[0].Request)
+	for _, a := range list {
+		for !a.done.Load() {
+			s.Park()
+		}
+	}
+}
+
+func (d *Disk) command(s Sleeper, r Request) errno.Errno {
+	a := &Awaited{Request: r}
+	Await(s, d.submit, a)
+	return a.Err
 }
 
 // Flush makes the disk keep for good what was written to it.

@@ -35,7 +35,8 @@ type Queue struct {
 	nfree      int
 	inFlight   int
 	availIdx   uint16
-	published  uint16        // the device knows availIdx up to here
+	shown      uint16        // the device sees availIdx up to here,
+	published  uint16        // and was notified up to here, if it wanted
 	usedIdx    atomic.Uint32 // low half: what comes next of the used ring
 	tables     []Piece       // of indirect descriptors, for tablesPerPiece chains each
 }
@@ -242,8 +243,8 @@ func (q *Queue) Publish() (notify bool) {
 		return false
 	}
 	q.published = idx
-	q.storeAvail()
-	// The store is a full barrier, as there must be one before this load
+	q.Show()
+	// Show's store is a full barrier, as there must be one before this load
 	// (section 2.7.13.4.1).
 	if q.eventIndex {
 		event := uint16(atomic.LoadUint32(q.availEvent))
@@ -252,8 +253,16 @@ func (q *Queue) Publish() (notify bool) {
 	return atomic.LoadUint32(q.usedHead)&usedNoNotify == 0
 }
 
+// Show puts what was added where the device sees it if it looks. Publish must follow.
+func (q *Queue) Show() {
+	if q.shown != q.availIdx {
+		q.shown = q.availIdx
+		q.storeAvail()
+	}
+}
+
 func (q *Queue) storeAvail() {
-	v := uint32(q.published) << 16
+	v := uint32(q.shown) << 16
 	if q.quiet && !q.eventIndex {
 		v |= availNoInterrupt
 	}

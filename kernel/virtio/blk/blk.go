@@ -3,12 +3,13 @@ package blk
 
 import (
 	"math"
-	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"gosv/kernel/block"
 	"gosv/kernel/errno"
 	"gosv/kernel/virtio"
+	"gosv/kernel/virtio/requests"
 )
 
 // Features (section 5.2.3), as bits.
@@ -69,28 +70,14 @@ const (
 
 // Disk is one, as block.Device.
 type Disk struct {
+	*requests.Queue
 	dev    *virtio.Device
 	limits block.Limits
-	disk   *block.Disk // nil until it is known
+	disk   atomic.Pointer[block.Disk] // nil until it is known
 
-	mu      sync.Mutex
-	q       *virtio.Queue
-	slots   []slot
-	spare   []*slot
-	head    *block.Request // those that the queue has no room for
-	tail    *block.Request
-	out, in []virtio.Buffer // of the request that is being added
-	failed  bool
 }
 
-// slot is what a request in flight needs of memory that the device can reach.
-type slot struct {
-	memory  *memory
-	addr    uint64
-	request *block.Request
-}
-
-// memory is the part of it that is shared.
+// memory is what a request needs besides its data of what the device can reach.
 type memory struct {
 	kind, _ uint32
 	sector  uint64
@@ -111,32 +98,15 @@ func Start(dev *virtio.Device, add func(block.Device) *block.Disk) error {
 		return err
 	}
 	var err error
-	if d.q, err = dev.NewQueue(0, queueSize, d.used); err != nil {
+	if d.Queue, err = requests.New(dev, 0, queueSize, unsafe.Sizeof(memory{}), d); err != nil {
 		return err
 	}
 	d.readLimits()
-	n := d.q.Size()
-	piece, err := dev.Memory().Alloc(n * int(unsafe.Sizeof(memory{})))
-	if err != nil {
-		return err
-	}
-	d.slots = make([]slot, n)
-	d.spare = make([]*slot, n)
-	shared := unsafe.Slice((*memory)(unsafe.Pointer(&piece.Bytes[0])), n)
-	for i := range d.slots {
-		s := &d.slots[i]
-		s.memory, s.addr = &shared[i], piece.Addr+uint64(i)*uint64(unsafe.Sizeof(memory{}))
-		d.spare[n-1-i] = s
-	}
-	dev.OnFail(d.fail)
 	dev.OnConfig(d.changed)
 	if err := dev.Start(); err != nil {
 		return err
 	}
-	disk := add(d)
-	d.mu.Lock()
-	d.disk = disk
-	d.mu.Unlock()
+	d.disk.Store(add(d))
 	return nil
 }
 
@@ -162,7 +132,7 @@ func (d *Disk) readLimits() {
 	if d.dev.Has(featureSegMax) {
 		l.MaxSegments = int(max(min(d.dev.Config32(configSegMax), maxSegments), 1))
 	}
-	l.MaxSegments = max(min(l.MaxSegments, d.q.Size()-2), 1)
+	l.MaxSegments = max(min(l.MaxSegments, d.Size()-2), 1)
 	l.MaxSegment = math.MaxInt32 &^ (block.PageSize - 1)
 	if d.dev.Has(featureSizeMax) {
 		if n := d.dev.Config32(configSizeMax); n >= block.PageSize {
@@ -186,66 +156,17 @@ func (d *Disk) capacity() uint64 {
 // Limits implements block.Device.
 func (d *Disk) Limits() block.Limits { return d.limits }
 
-// Submit implements block.Device.
-func (d *Disk) Submit(r *block.Request) {
-	last := r
-	for last.Next != nil {
-		last = last.Next
-	}
-	d.mu.Lock()
-	if d.head == nil {
-		d.head = r
-	} else {
-		d.tail.Next = r
-	}
-	d.tail = last
-	dead, notify := d.push()
-	d.mu.Unlock()
-	if notify {
-		d.q.Notify()
-	}
-	end(dead, errno.EIO)
-}
-
-// push gives the device what there is room for. It returns the requests that cannot
-// be, and whether the device is to be notified.
-func (d *Disk) push() (dead *block.Request, notify bool) {
-	for d.head != nil && !d.failed {
-		r := d.head
-		if len(d.spare) == 0 {
-			break
-		}
-		s := d.spare[len(d.spare)-1]
-		next := r.Next
-		err := d.add(s, r)
-		if err == virtio.ErrFull {
-			break
-		}
-		if d.head = next; err != nil {
-			r.Next, dead = dead, r
-			continue
-		}
-		d.spare = d.spare[:len(d.spare)-1]
-	}
-	if d.failed && d.head != nil {
-		d.tail.Next, dead = dead, d.head
-		d.head = nil
-	}
-	return dead, d.q.Publish()
-}
-
-// add puts r in the queue: a header, data, and a byte for the status.
-func (d *Disk) add(s *slot, r *block.Request) error {
+// Encode implements requests.Driver: a header, data, and a byte for the status.
+func (d *Disk) Encode(s *requests.Slot, r *block.Request, out, in []virtio.Buffer) (_, _ []virtio.Buffer) {
 	const header, detail, status = unsafe.Offsetof(memory{}.first), 16, unsafe.Offsetof(memory{}.status)
-	m := s.memory
+	m := (*memory)(s.Memory)
 	m.kind, m.sector, m.status = kindIn, r.Sector, statusNone
-	d.out = append(d.out[:0], virtio.Buffer{Addr: s.addr, Len: uint32(header)})
-	d.in = d.in[:0]
+	out = append(out, virtio.Buffer{Addr: s.Addr, Len: uint32(header)})
 	switch r.Op {
 	case block.Write:
 		m.kind = kindOut
 		for _, g := range r.Segs {
-			d.out = append(d.out, virtio.Buffer(g))
+			out = append(out, virtio.Buffer(g))
 		}
 	case block.Flush:
 		m.kind, m.sector = kindFlush, 0
@@ -257,107 +178,34 @@ func (d *Disk) add(s *slot, r *block.Request) error {
 				m.flags = flagUnmap
 			}
 		}
-		d.out = append(d.out, virtio.Buffer{Addr: s.addr + uint64(header), Len: detail})
+		out = append(out, virtio.Buffer{Addr: s.Addr + uint64(header), Len: detail})
 	case opGetID:
 		m.kind, m.sector = kindGetID, 0
 		fallthrough
 	case block.Read:
 		for _, g := range r.Segs {
-			d.in = append(d.in, virtio.Buffer(g))
+			in = append(in, virtio.Buffer(g))
 		}
 	}
-	d.in = append(d.in, virtio.Buffer{Addr: s.addr + uint64(status), Len: 1})
-	s.request = r
-	return d.q.Add(d.out, d.in, s)
+	return out, append(in, virtio.Buffer{Addr: s.Addr + uint64(status), Len: 1})
 }
 
-// used is called when the device has done something.
-func (d *Disk) used() {
-	var ok, bad, unsupported *block.Request
-	d.mu.Lock()
-	for {
-		token, _, more := d.q.Next()
-		if !more {
-			break
-		}
-		s := token.(*slot)
-		r := s.request
-		s.request = nil
-		d.spare = append(d.spare, s)
-		list := &bad
-		switch s.memory.status {
-		case statusOK:
-			list = &ok
-		case statusUnsupported:
-			list = &unsupported
-		}
-		r.Next, *list = *list, r
+// Decode implements requests.Driver.
+func (d *Disk) Decode(s *requests.Slot, _ *block.Request) (err errno.Errno, again bool) {
+	switch (*memory)(s.Memory).status {
+	case statusOK:
+		return 0, false
+	case statusUnsupported:
+		return errno.EOPNOTSUPP, false
 	}
-	dead, notify := d.push()
-	d.mu.Unlock()
-	if notify {
-		d.q.Notify()
-	}
-	end(ok, 0)
-	end(bad, errno.EIO)
-	end(unsupported, errno.EOPNOTSUPP)
-	end(dead, errno.EIO)
-}
-
-// end tells those who wait for the requests in r what became of them.
-func end(r *block.Request, err errno.Errno) {
-	for r != nil {
-		next := r.Next
-		r.Next = nil
-		r.Done.Completed(err)
-		r = next
-	}
-}
-
-// fail is called when the device has failed, so that nobody waits for ever.
-func (d *Disk) fail(error) {
-	var lost *block.Request
-	d.mu.Lock()
-	d.failed = true
-	for i := range d.slots {
-		if s := &d.slots[i]; s.request != nil {
-			s.request.Lost = true
-			s.request.Next, lost = lost, s.request
-			s.request = nil
-		}
-	}
-	dead, _ := d.push()
-	d.mu.Unlock()
-	end(lost, errno.EIO)
-	end(dead, errno.EIO)
+	return errno.EIO, false
 }
 
 // changed is called when the configuration has changed: the disk has another size.
 func (d *Disk) changed() {
-	d.mu.Lock()
-	disk := d.disk
-	d.mu.Unlock()
-	if disk != nil {
+	if disk := d.disk.Load(); disk != nil {
 		disk.Resize(d.capacity())
 	}
-}
-
-// identity is a request for it.
-type identity struct {
-	block.Request
-	who  block.Sleeper
-	mu   sync.Mutex
-	done bool
-	err  errno.Errno
-}
-
-// Completed implements block.Completer.
-func (i *identity) Completed(err errno.Errno) {
-	who := i.who
-	i.mu.Lock()
-	i.done, i.err = true, err
-	i.mu.Unlock()
-	who.Wake()
 }
 
 // Identity implements block.Device: the disk has a serial number, or not.
@@ -366,19 +214,9 @@ func (d *Disk) Identity(s block.Sleeper) (model, serial string) {
 	if err != nil {
 		return "", ""
 	}
-	i := &identity{who: s}
-	i.Request = block.Request{Op: opGetID, Segs: []block.Segment{{Addr: piece.Addr, Len: idSize}}, Done: i}
-	d.Submit(&i.Request)
-	for {
-		i.mu.Lock()
-		done := i.done
-		i.mu.Unlock()
-		if done {
-			break
-		}
-		s.Park()
-	}
-	if i.err == 0 {
+	id := block.Awaited{Request: block.Request{Op: opGetID, Segs: []block.Segment{{Addr: piece.Addr, Len: idSize}}}}
+	block.Await(s, d.Submit, &id)
+	if id.Err == 0 {
 		b := make([]byte, 0, idSize)
 		for _, c := range piece.Bytes[:idSize] {
 			if c == 0 {
@@ -388,7 +226,7 @@ func (d *Disk) Identity(s block.Sleeper) (model, serial string) {
 		}
 		serial = string(b)
 	}
-	if !i.Lost {
+	if !id.Lost {
 		d.dev.Memory().Free(piece)
 	}
 	return "", serial

@@ -7,7 +7,9 @@ import (
 	"unsafe"
 
 	"gosv/kernel/block"
+	"gosv/kernel/errno"
 	"gosv/kernel/virtio"
+	"gosv/kernel/virtio/requests"
 )
 
 // Features (section 5.6.3), as bits.
@@ -57,27 +59,15 @@ type Host struct {
 	maxTarget, maxLUN uint32
 	limits            block.Limits // what the adapter says of all disks
 
-	mu         sync.Mutex
-	q          *virtio.Queue
-	slots      []slot
-	spare      []*slot
-	head, tail *task // that the queue has no room for
-	tasks      *task // spare ones
-	out, in    []virtio.Buffer
-	failed     bool
-	units      []*unit
+	requests *requests.Queue
+
+	mu    sync.Mutex
+	units []*unit
 
 	scanning sync.Mutex
 }
 
-// slot is what a task in flight needs of memory that the device can reach.
-type slot struct {
-	memory *memory
-	addr   uint64
-	task   *task
-}
-
-// memory is the part of it that is shared.
+// memory is what a request needs besides its data of what the device can reach.
 type memory struct {
 	request struct {
 		lun  [8]byte
@@ -87,48 +77,36 @@ type memory struct {
 	}
 	_        [13]byte
 	response struct {
-		senseLen  uint32
-		residual  uint32
-		_         uint16
-		status    uint8
-		response  uint8
-		sense     [senseSize]byte
-		_         [4]byte
-		parameter [24]byte // of UNMAP
+		senseLen uint32
+		residual uint32
+		_        uint16
+		status   uint8
+		response uint8
+		sense    [senseSize]byte
 	}
-	_ [56]byte
+	_         [4]byte
+	parameter [parameterBytes]byte // of UNMAP
+	_         [56]byte
 }
 
 const (
+	parameterBytes = 24 // a header, and one range
+
 	requestBytes  = 8 + 8 + 3 + cdbSize
 	responseAt    = unsafe.Offsetof(memory{}.response)
 	responseBytes = 12 + senseSize
-	parameterAt   = responseAt + unsafe.Offsetof(memory{}.response.parameter)
-	memoryBytes   = unsafe.Sizeof(memory{})
+	parameterAt   = unsafe.Offsetof(memory{}.parameter)
 )
 
-// task is a command for a logical unit.
-type task struct {
-	unit    *unit
-	cdb     [16]byte
-	out     []block.Segment // what the device reads,
-	in      []block.Segment // and writes
-	own     bool            // out is the slot's parameter
-	param   [24]byte
-	tries   int
-	result  result
-	lost    bool           // as block.Request.Lost
-	request *block.Request // that it does, or
-	waits   *call          // who waits for it
-	next    *task
+// command is a request of the driver's own: to a unit, with an answer.
+type command struct {
+	block.Awaited
+	cdb    [16]byte
+	result result
 }
 
-// call is a task that somebody waits for.
-type call struct {
-	who  block.Sleeper
-	mu   sync.Mutex
-	left int
-}
+// opCommand is what it does.
+const opCommand block.Op = 200
 
 // Start makes dev work and tells system of the disks that are there, and later of
 // those that come and go.
@@ -144,27 +122,14 @@ func Start(dev *virtio.Device, system System, s block.Sleeper) error {
 	if h.events.q, err = dev.NewQueue(eventQueue, numEvents, h.eventUsed); err != nil {
 		return err
 	}
-	if h.q, err = dev.NewQueue(requestQueue, queueSize, h.used); err != nil {
+	if h.requests, err = requests.New(dev, requestQueue, queueSize, unsafe.Sizeof(memory{}), h); err != nil {
 		return err
 	}
-	h.q.AnyLength() // QEMU counts what it read, too
+	h.requests.AnyLength() // QEMU counts what it read, too
 	h.readLimits()
-	n := h.q.Size()
-	piece, err := dev.Memory().Alloc(n * int(memoryBytes))
-	if err != nil {
-		return err
-	}
-	shared := unsafe.Slice((*memory)(unsafe.Pointer(&piece.Bytes[0])), n)
-	h.slots, h.spare = make([]slot, n), make([]*slot, n)
-	for i := range h.slots {
-		x := &h.slots[i]
-		x.memory, x.addr = &shared[i], piece.Addr+uint64(i)*uint64(memoryBytes)
-		h.spare[n-1-i] = x
-	}
 	if err := h.events.init(dev); err != nil {
 		return err
 	}
-	dev.OnFail(h.fail)
 	if err := dev.Start(); err != nil {
 		return err
 	}
@@ -177,199 +142,58 @@ func (h *Host) readLimits() {
 	const mostTargets, mostLUNs = 256, 16384
 	l := &h.limits
 	l.MaxSegments = int(max(min(h.dev.Config32(configSegMax), maxSegments), 1))
-	l.MaxSegments = max(min(l.MaxSegments, h.q.Size()-2), 1)
+	l.MaxSegments = max(min(l.MaxSegments, h.requests.Size()-2), 1)
 	l.MaxSegment = 1 << 20
 	l.MaxRequest = min(max(h.dev.Config32(configMaxSectors), block.PageSize/block.SectorSize), 2048) * block.SectorSize
 	h.maxTarget = min(uint32(h.dev.Config16(configMaxTarget)), mostTargets-1)
 	h.maxLUN = min(h.dev.Config32(configMaxLUN), mostLUNs-1)
 }
 
-// submit starts the tasks in the list t.
-func (h *Host) submit(t *task) {
-	last := t
-	for last.next != nil {
-		last = last.next
-	}
-	h.mu.Lock()
-	h.enqueue(t, last)
-	dead, notify := h.push()
-	h.mu.Unlock()
-	if notify {
-		h.q.Notify()
-	}
-	h.end(dead)
-}
-
-// enqueue puts the list from first to last behind what waits for room. The caller
-// holds h.mu.
-func (h *Host) enqueue(first, last *task) {
-	if h.head == nil {
-		h.head = first
-	} else {
-		h.tail.next = first
-	}
-	h.tail = last
-}
-
-// push gives the device what there is room for. It returns the tasks that cannot be, and
-// whether the device is to be notified.
-func (h *Host) push() (dead *task, notify bool) {
-	for h.head != nil && !h.failed && len(h.spare) > 0 {
-		t, s := h.head, h.spare[len(h.spare)-1]
-		next := t.next
-		err := h.add(s, t)
-		if err == virtio.ErrFull {
-			break
-		}
-		if h.head = next; err != nil {
-			t.result = result{response: responseFailure}
-			t.next, dead = dead, t
-			continue
-		}
-		h.spare = h.spare[:len(h.spare)-1]
-	}
-	if h.failed {
-		for h.head != nil {
-			t := h.head
-			h.head = t.next
-			t.result = result{response: responseFailure}
-			t.next, dead = dead, t
-		}
-	}
-	return dead, h.q.Publish()
-}
-
-// add puts t in the queue.
-func (h *Host) add(s *slot, t *task) error {
-	m := s.memory
-	m.request.lun = t.unit.address()
-	copy(m.request.cdb[:], t.cdb[:])
+// Encode implements requests.Driver: a request, a response, data, and what UNMAP has of those.
+func (h *Host) Encode(s *requests.Slot, r *block.Request, out, in []virtio.Buffer) (_, _ []virtio.Buffer) {
+	m := (*memory)(s.Memory)
+	u := r.Disk.(*unit)
+	m.request.lun = u.address()
 	m.response.response = responseNone
-	h.out = append(h.out[:0], virtio.Buffer{Addr: s.addr, Len: uint32(requestBytes)})
-	h.in = append(h.in[:0], virtio.Buffer{Addr: s.addr + uint64(responseAt), Len: uint32(responseBytes)})
-	if t.own {
-		m.response.parameter = t.param
-		h.out = append(h.out, virtio.Buffer{Addr: s.addr + uint64(parameterAt), Len: uint32(len(t.param))})
+	out = append(out, virtio.Buffer{Addr: s.Addr, Len: uint32(requestBytes)})
+	in = append(in, virtio.Buffer{Addr: s.Addr + uint64(responseAt), Len: uint32(responseBytes)})
+	if r.Op == opCommand {
+		copy(m.request.cdb[:], r.Done.(*command).cdb[:])
+	} else {
+		cdb := u.command(r)
+		copy(m.request.cdb[:], cdb[:])
 	}
-	for _, g := range t.out {
-		h.out = append(h.out, virtio.Buffer(g))
+	switch r.Op {
+	case block.Read, opCommand:
+		for _, g := range r.Segs {
+			in = append(in, virtio.Buffer(g))
+		}
+	case block.Write:
+		for _, g := range r.Segs {
+			out = append(out, virtio.Buffer(g))
+		}
+	case block.Discard:
+		m.parameter = [parameterBytes]byte{1: parameterBytes - 2, 3: parameterBytes - 8}
+		put64(m.parameter[8:], r.Sector>>u.shift)
+		put32(m.parameter[16:], uint32(r.Count>>u.shift))
+		out = append(out, virtio.Buffer{Addr: s.Addr + uint64(parameterAt), Len: parameterBytes})
+	case block.WriteZeroes:
+		out = append(out, u.zeros.Buffer(0, int(u.limits.LogicalBlock)))
 	}
-	for _, g := range t.in {
-		h.in = append(h.in, virtio.Buffer(g))
-	}
-	s.task = t
-	return h.q.Add(h.out, h.in, s)
+	return out, in
 }
 
-// used is called when the device has done something.
-func (h *Host) used() {
-	var ended *task
-	h.mu.Lock()
-	for {
-		token, _, more := h.q.Next()
-		if !more {
-			break
-		}
-		s := token.(*slot)
-		t := s.task
-		s.task = nil
-		t.result = s.memory.result()
-		h.spare = append(h.spare, s)
-		if t.result.again() && t.tries < maxTries {
-			t.tries++
-			t.next = nil
-			h.enqueue(t, t)
-			continue
-		}
-		t.next, ended = ended, t
+// Decode implements requests.Driver.
+func (h *Host) Decode(s *requests.Slot, r *block.Request) (err errno.Errno, again bool) {
+	result := (*memory)(s.Memory).result()
+	if result.capacityChanged() {
+		r.Disk.(*unit).changed()
 	}
-	dead, notify := h.push()
-	h.mu.Unlock()
-	if notify {
-		h.q.Notify()
+	if result.again() && s.Tries < maxTries {
+		return 0, true
 	}
-	h.end(ended)
-	h.end(dead)
-}
-
-// end tells those who wait for tasks what became of them.
-func (h *Host) end(t *task) {
-	for t != nil {
-		next := t.next
-		t.next = nil
-		if t.result.capacityChanged() {
-			t.unit.changed()
-		}
-		if c := t.waits; c != nil {
-			who := c.who
-			c.mu.Lock()
-			c.left--
-			c.mu.Unlock()
-			who.Wake()
-		} else {
-			r := t.request
-			r.Lost = t.lost
-			err := t.result.errno(r.Op)
-			h.mu.Lock()
-			t.next, h.tasks = h.tasks, t
-			h.mu.Unlock()
-			r.Done.Completed(err)
-		}
-		t = next
+	if c, ok := r.Done.(*command); ok {
+		c.result = result
 	}
-}
-
-// spareTask returns a task for u with nothing in it.
-func (h *Host) spareTask(u *unit) *task {
-	h.mu.Lock()
-	t := h.tasks
-	if t != nil {
-		h.tasks = t.next
-	}
-	h.mu.Unlock()
-	if t == nil {
-		t = new(task)
-	}
-	*t = task{unit: u}
-	return t
-}
-
-// do has tasks done, and waits.
-func (h *Host) do(s block.Sleeper, tasks []*task) {
-	c := &call{who: s, left: len(tasks)}
-	for i, t := range tasks {
-		t.waits = c
-		if t.next = nil; i > 0 {
-			tasks[i-1].next = t
-		}
-	}
-	h.submit(tasks[0])
-	for {
-		c.mu.Lock()
-		left := c.left
-		c.mu.Unlock()
-		if left == 0 {
-			return
-		}
-		s.Park()
-	}
-}
-
-// fail is called when the device has failed, so that nobody waits for ever.
-func (h *Host) fail(error) {
-	var ended *task
-	h.mu.Lock()
-	h.failed = true
-	for i := range h.slots {
-		if s := &h.slots[i]; s.task != nil {
-			t := s.task
-			s.task = nil
-			t.lost, t.result = true, result{response: responseFailure}
-			t.next, ended = ended, t
-		}
-	}
-	dead, _ := h.push()
-	h.mu.Unlock()
-	h.end(ended)
-	h.end(dead)
+	return result.errno(r.Op), false
 }

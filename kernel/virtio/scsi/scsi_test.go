@@ -443,6 +443,12 @@ func TestHotplug(t *testing.T) {
 	m.event(eventChange, 0, 0, 0x2a|0x09<<8)
 	eventually(t, "the size does not change", func() bool { return first.Whole().Size() == 2<<20 })
 	m.mu.Lock()
+	l := m.luns[[2]int{0, 0}]
+	l.data, l.attend, l.code = make([]byte, 3<<20), 1, senseCapacityChanged
+	m.mu.Unlock()
+	first.Flush(block.NewSleeper())
+	eventually(t, "the size does not change in passing", func() bool { return first.Whole().Size() == 3<<20 })
+	m.mu.Lock()
 	delete(m.luns, [2]int{0, 0})
 	m.mu.Unlock()
 	m.event(eventTransport, 0, 0, reasonRemoved)

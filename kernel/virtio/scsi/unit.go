@@ -78,27 +78,25 @@ func (u *unit) ask(s block.Sleeper, cdb ...byte) ([]byte, result) {
 // ask asks several units the same at once.
 func (h *Host) ask(s block.Sleeper, units []*unit, cdb []byte) (answers [][]byte, results []result) {
 	piece, err := h.dev.Memory().Alloc(len(units) * answerBytes)
-	tasks := make([]*task, len(units))
-	lost := err != nil
-	if !lost {
-		for i, u := range units {
-			t := &task{unit: u, in: []block.Segment{{Addr: piece.Addr + uint64(i)*answerBytes, Len: answerBytes}}}
-			copy(t.cdb[:], cdb)
-			tasks[i] = t
-		}
-		h.do(s, tasks)
+	commands, list := make([]command, len(units)), make([]*block.Awaited, len(units))
+	for i, u := range units {
+		c := &commands[i]
+		copy(c.cdb[:], cdb)
+		c.result = result{response: responseFailure, residual: answerBytes} // until it is done
+		c.Request = block.Request{Op: opCommand, Disk: u, Done: c, Segs: []block.Segment{{Addr: piece.Addr + uint64(i)*answerBytes, Len: answerBytes}}}
+		list[i] = &c.Awaited
 	}
-	for i := range units {
-		answer, r := make([]byte, answerBytes), result{response: responseFailure}
-		if !lost {
-			r = tasks[i].result
-			n := answerBytes - min(r.residual, answerBytes)
+	if err == nil {
+		block.Await(s, h.requests.Submit, list...)
+	}
+	lost := err != nil
+	for i := range commands {
+		c, answer := &commands[i], make([]byte, answerBytes)
+		if n := answerBytes - min(c.result.residual, answerBytes); n > 0 {
 			copy(answer[:n], piece.Bytes[i*answerBytes:])
 		}
-		answers, results = append(answers, answer), append(results, r)
-	}
-	for _, t := range tasks {
-		lost = lost || t.lost
+		answers, results = append(answers, answer), append(results, c.result)
+		lost = lost || c.Lost
 	}
 	if !lost {
 		h.dev.Memory().Free(piece)
@@ -251,65 +249,47 @@ func (u *unit) Limits() block.Limits { return u.limits }
 
 // Submit implements block.Device.
 func (u *unit) Submit(r *block.Request) {
-	var first, last *task
-	for r != nil {
-		next := r.Next
-		r.Next = nil
-		t := u.host.spareTask(u)
-		t.request = r
-		u.command(t, r)
-		if first == nil {
-			first = t
-		} else {
-			last.next = t
-		}
-		last = t
-		r = next
+	for q := r; q != nil; q = q.Next {
+		q.Disk = u
 	}
-	u.host.submit(first)
+	u.host.requests.Submit(r)
 }
 
-// command makes t one that does r.
-func (u *unit) command(t *task, r *block.Request) {
-	c := &t.cdb
+// command is the one that does r.
+func (u *unit) command(r *block.Request) (c [cdbSize]byte) {
 	at, n := r.Sector>>u.shift, uint32(r.Count>>u.shift)
 	long := at+uint64(n) > math.MaxUint32 || n > math.MaxUint16
 	switch r.Op {
 	case block.Read:
-		t.in = r.Segs
 		c[0] = opRead10
 		if long {
 			c[0] = opRead16
 		}
 	case block.Write:
-		t.out = r.Segs
 		c[0] = opWrite10
 		if long {
 			c[0] = opWrite16
 		}
 	case block.Flush:
 		c[0] = opSyncCache
-		return
+		return c
 	case block.Discard:
-		c[0], c[8], t.own = opUnmap, byte(len(t.param)), true
-		t.param = [24]byte{1: 22, 3: 16}
-		put64(t.param[8:], at)
-		put32(t.param[16:], n)
-		return
+		c[0], c[8] = opUnmap, parameterBytes
+		return c
 	case block.WriteZeroes:
 		c[0], long = opWriteSame16, true
 		if r.Unmap && u.unmaps {
 			c[1] = 8
 		}
-		t.out = []block.Segment{{Addr: u.zeros.Addr, Len: u.limits.LogicalBlock}}
 	}
 	if long {
 		put64(c[2:], at)
 		put32(c[10:], n)
-		return
+		return c
 	}
 	put32(c[2:], uint32(at))
 	c[7], c[8] = byte(n>>8), byte(n)
+	return c
 }
 
 // changed is told that the unit has another size.
