@@ -19,6 +19,7 @@ const (
 )
 
 var (
+	diskResult   = regexp.MustCompile(`disk (\w+) ([0-9.]+)$`)
 	diskC        = program{"disk", "gcc", "bench/disk/disk.c"}
 	linuxDisk    = program{"diskinit", "gcc", "bench/linux/diskinit.c"}
 	linuxDrivers = []string{ // in the order in which they need each other
@@ -32,7 +33,7 @@ func (b *bench) disk(name string, linux bool) (float64, string, error) {
 }
 
 // measureDisk takes minutes.
-func (b *bench) measureDisk() (gosv, linux map[string]float64, err error) {
+func (b *bench) measureDisk() (gosv, linux map[string][]float64, err error) {
 	us, them, vmm, err := b.diskMachines()
 	if err != nil {
 		return nil, nil, err
@@ -42,35 +43,7 @@ func (b *bench) measureDisk() (gosv, linux map[string]float64, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if gosv, err = parseDisk(out, "gosv"); err == nil {
-		linux, err = parseDisk(out, "linux")
-	}
-	return gosv, linux, err
-}
-
-// parseDisk returns what the run of one kernel printed, after a line with its name.
-func parseDisk(out, kernel string) (map[string]float64, error) {
-	rates := map[string]float64{}
-	in := ""
-	for line := range strings.Lines(out) {
-		line = strings.TrimSpace(line)
-		if line == "gosv" || line == "linux" {
-			in = line
-		}
-		m := regexp.MustCompile(`disk (\w+) ([0-9.]+)$`).FindStringSubmatch(line)
-		if m == nil || in != kernel {
-			continue
-		}
-		n, err := strconv.ParseFloat(m[2], 64)
-		if err != nil {
-			return nil, err
-		}
-		rates[m[1]] = n
-	}
-	if len(rates) != 4 {
-		return nil, fmt.Errorf("%d results, not 4, for %s:\n%s", len(rates), kernel, out)
-	}
-	return rates, nil
+	return parseRates(out, diskResult, 4, 1)
 }
 
 // diskImage is where the disk is in the box, makeDisk the shell command that makes it.

@@ -28,27 +28,7 @@ type bench struct {
 	kernel, netKernel   string
 	micros, linuxMicros map[int]*micros // by number of CPUs
 	disks, vsocks       rates           // on Firecracker
-}
-
-// rates are what a program prints by name, on both kernels, measured when first
-// asked for.
-type rates struct {
-	gosv, linux map[string]float64
-	err         error
-}
-
-// get returns one of them, which measure gives all at once.
-func (r *rates) get(name string, linux bool, measure func() (gosv, linux map[string]float64, err error)) (float64, string, error) {
-	if r.gosv == nil && r.err == nil {
-		r.gosv, r.linux, r.err = measure()
-	}
-	switch {
-	case r.err != nil:
-		return 0, "", r.err
-	case linux:
-		return r.linux[name], "", nil
-	}
-	return r.gosv[name], fmt.Sprintf("%.2f of Linux's", r.gosv[name]/r.linux[name]), nil
+	webs, boxWebs       rates           // on QEMU and Firecracker
 }
 
 // skip is the reason why something is not measured on this machine.

@@ -99,14 +99,60 @@ func rows() []row {
 		measure: func(b *bench) (float64, string, error) { return b.diskExits(false) },
 		linux:   func(b *bench) (float64, string, error) { return b.diskExits(true) },
 	})
-	list = append(list, row{
-		name: "web server: a request, 64 connections that are kept", unit: unitInstructions,
-		measure: func(b *bench) (float64, string, error) { return b.request(false) },
-		linux:   func(b *bench) (float64, string, error) { return b.request(true) },
-	})
+	list = append(list, webRows()...)
 	return append(list, row{
 		name: "vsock, exits of a round trip", unit: unitExits,
 		measure: func(b *bench) (float64, string, error) { return b.vsockExits(false) },
 		linux:   func(b *bench) (float64, string, error) { return b.vsockExits(true) },
 	})
+}
+
+// webRows are about a web server, and its client on the host.
+func webRows() (list []row) {
+	for _, n := range []struct {
+		name, of string
+		count    int
+	}{
+		{"a request, 64 connections that are kept", webRequests, 6400}, {"a request by a connection of its own", webConnections, 3200},
+		{"a megabyte to the client", webDownload, 128}, {"a megabyte from the client", webUpload, 128},
+	} {
+		list = append(list, row{
+			name: "web server: " + n.name, unit: unitInstructions,
+			measure: func(b *bench) (float64, string, error) { return b.webInstructions(false, n.of, n.count) },
+			linux:   func(b *bench) (float64, string, error) { return b.webInstructions(true, n.of, n.count) },
+		})
+	}
+	for _, n := range []struct{ name, of, unit string }{
+		{"requests, 64 connections that are kept", webRequests, unitPerSecond}, {"connections with a request", webConnections, unitPerSecond},
+		{"download", webDownload, unitMBs}, {"upload", webUpload, unitMBs},
+	} {
+		list = append(list, row{
+			name: "web server on QEMU: " + n.name, unit: n.unit,
+			measure: func(b *bench) (float64, string, error) { return b.webRate(n.of, false) },
+			linux:   func(b *bench) (float64, string, error) { return b.webRate(n.of, true) },
+		}, row{
+			name: "web server on Firecracker: " + n.name, unit: n.unit,
+			measure: func(b *bench) (float64, string, error) { return b.boxRate(n.of, false) },
+			linux:   func(b *bench) (float64, string, error) { return b.boxRate(n.of, true) },
+		})
+	}
+	list = append(list, row{
+		name: "web server on Firecracker: starts, to the first answer", unit: unitPerSecond,
+		measure: func(b *bench) (float64, string, error) { return b.boxRate(webFirst, false) },
+		linux:   func(b *bench) (float64, string, error) { return b.boxRate(webFirst, true) },
+	})
+	for _, n := range []struct {
+		name, of  string
+		few, many int
+	}{
+		{"a request, 64 connections that are kept", webRequests, 200, 1200}, {"a request by a connection of its own", webConnections, 100, 400},
+		{"a megabyte to the client", webDownload, 8, 40}, {"a megabyte from the client", webUpload, 8, 40},
+	} {
+		list = append(list, row{
+			name: "web server, exits of " + n.name, unit: unitExits,
+			measure: func(b *bench) (float64, string, error) { return b.webExits(false, n.of, n.few, n.many) },
+			linux:   func(b *bench) (float64, string, error) { return b.webExits(true, n.of, n.few, n.many) },
+		})
+	}
+	return list
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +18,7 @@ const (
 )
 
 var (
+	vsockResult = regexp.MustCompile(`(` + vsockToHost + `|` + vsockFromHost + `|` + vsockRounds + `) ([0-9.]+)$`)
 	vsockPeer   = program{"vsockpeer", "gcc", "test/programs/c/vsockpeer.c"}
 	linuxVsock  = program{"vsockinit", "gcc", "bench/linux/vsockinit.c"}
 	linuxVsocks = []string{ // its modules, in the order in which they need each other
@@ -32,8 +32,8 @@ func (b *bench) vsock(name string, linux bool) (float64, string, error) {
 	return b.vsocks.get(name, linux, b.measureVsock)
 }
 
-// measureVsock returns the medians of some runs, of both kernels by turns.
-func (b *bench) measureVsock() (gosv, linux map[string]float64, err error) {
+// measureVsock returns the rates of some runs.
+func (b *bench) measureVsock() (gosv, linux map[string][]float64, err error) {
 	const megabytes, rounds, runs = 32, 1000, 3
 	us, them, vmm, err := b.vsockMachines(megabytes, rounds)
 	if err != nil {
@@ -45,41 +45,7 @@ func (b *bench) measureVsock() (gosv, linux map[string]float64, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if gosv, err = parseVsock(out, "gosv", runs); err == nil {
-		linux, err = parseVsock(out, "linux", runs)
-	}
-	return gosv, linux, err
-}
-
-// parseVsock returns the medians of what the runs of one kernel printed, each after
-// a line with its name.
-func parseVsock(out, kernel string, runs int) (map[string]float64, error) {
-	all := map[string][]float64{}
-	in := ""
-	for line := range strings.Lines(out) {
-		line = strings.TrimSpace(line)
-		if line == "gosv" || line == "linux" {
-			in = line
-		}
-		m := regexp.MustCompile(`(` + vsockToHost + `|` + vsockFromHost + `|` + vsockRounds + `) ([0-9.]+)$`).FindStringSubmatch(line)
-		if m == nil || in != kernel {
-			continue
-		}
-		n, err := strconv.ParseFloat(m[2], 64)
-		if err != nil {
-			return nil, err
-		}
-		all[m[1]] = append(all[m[1]], n)
-	}
-	medians := map[string]float64{}
-	for _, name := range []string{vsockToHost, vsockFromHost, vsockRounds} {
-		if len(all[name]) != runs {
-			return nil, fmt.Errorf("%d results of %s, not %d, for %s:\n%s", len(all[name]), name, runs, kernel, out)
-		}
-		slices.Sort(all[name])
-		medians[name] = all[name][runs/2]
-	}
-	return medians, nil
+	return parseRates(out, vsockResult, 3, runs)
 }
 
 // vsockPath is where the guests' sockets are in the box, vsockHost the shell command

@@ -1,41 +1,78 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
-	"time"
+	"strings"
 
 	"gosv/internal/network"
 	"gosv/internal/vmm"
 	"gosv/internal/vmm/qemu"
 )
 
-// web is the server whose answers are counted, linuxWeb the init that leads to it in a Linux
-// guest, and linuxNet the modules that has need of.
+// web is the server that is measured, ask its client, linuxWeb the init that leads to the
+// server in a Linux guest, and linuxNet the modules that has need of.
 var (
 	web      = program{"web", "", "./bench/web"}
+	asker    = program{"ask", "", "./bench/ask"}
 	linuxWeb = program{"webinit", "gcc", "bench/linux/webinit.c"}
 	linuxNet = []string{ // in the order in which they need each other
 		"drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_mmio",
 		"net/core/failover", "drivers/net/net_failover", "drivers/net/virtio_net",
 	}
+	webResult = regexp.MustCompile(`web (\w+) ([0-9.]+)$`)
 )
 
-// firstAnswer counts the guest's instructions from the start of the VM until
-// a web server has answered a client of the host's, which asks again and again.
-func (b *bench) firstAnswer() (float64, string, error) {
-	img, err := b.image(web)
+// The things that ask asks for.
+const (
+	webFirst       = "first"
+	webRequests    = "requests"
+	webConnections = "connections"
+	webDownload    = "download" // in megabytes,
+	webUpload      = "upload"   // of which a request has webBulk
+	webBulk        = 8
+)
+
+// webMachine is a VM that runs web with a network and this argument.
+func (b *bench) webMachine(linux bool, arg string) (*vmm.Machine, error) {
+	bin, err := b.compile(web)
 	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
-	counts, err := b.serve(b.webMachine(img), func(ctx context.Context, url string) { ask(ctx, url, 1) })
+	if linux {
+		modules, err := b.linuxModules(linuxNet)
+		if err != nil {
+			return nil, err
+		}
+		m, err := b.linuxMachine(append([]program{linuxWeb, web}, modules...)...)
+		if err == nil {
+			m.CmdLine += " -- " + arg
+		}
+		return m, err
+	}
+	img := bin + arg + ".img"
+	if _, err := commandIn(b.dir, b.gosv, "build", "-o", img, "./"+filepath.Base(bin), arg); err != nil {
+		return nil, err
+	}
+	m := b.machine(img, 1)
+	m.Kernel = b.netKernel
+	m.CmdLine += " gosv.ip=" + vmm.UserAddress
+	return m, nil
+}
+
+// firstAnswer counts the guest's instructions from the start of the VM until
+// a client of the host's has been answered.
+func (b *bench) firstAnswer() (float64, string, error) {
+	counts, err := b.countWeb(false, 1)
 	if err != nil {
 		return 0, "", err
 	}
@@ -43,37 +80,14 @@ func (b *bench) firstAnswer() (float64, string, error) {
 	return n, "", err
 }
 
-// request counts the instructions of a request when many clients ask, each by a
-// connection that it keeps.
-func (b *bench) request(linux bool) (float64, string, error) {
-	const clients, requests = 64, 6400
-	all := strconv.Itoa(requests)
-	bin, err := b.compile(web)
-	if err != nil {
-		return 0, "", err
+// webInstructions counts the instructions of one of so many things.
+func (b *bench) webInstructions(linux bool, thing string, count int) (float64, string, error) {
+	requests, each := count, 1
+	if thing == webDownload || thing == webUpload {
+		requests, each = count/webBulk, webBulk
 	}
-	var m *vmm.Machine
-	if linux {
-		modules, err := b.linuxModules(linuxNet)
-		if err != nil {
-			return 0, "", err
-		}
-		if m, err = b.linuxMachine(append([]program{linuxWeb, web}, modules...)...); err != nil {
-			return 0, "", err
-		}
-		m.CmdLine += " -- " + all
-	} else {
-		img := bin + "-all.img"
-		if _, err := command(b.gosv, "build", "-o", img, bin, all); err != nil {
-			return 0, "", err
-		}
-		m = b.webMachine(img)
-	}
-	counts, err := b.serve(m, func(ctx context.Context, url string) {
-		for range clients {
-			go ask(ctx, url, requests) // until the server has had enough
-		}
-	})
+	requests++ // the first
+	counts, err := b.countWeb(linux, requests, thing, strconv.Itoa(count))
 	if err != nil {
 		return 0, "", err
 	}
@@ -82,64 +96,194 @@ func (b *bench) request(linux bool) (float64, string, error) {
 		return 0, "", err
 	}
 	end, err := parseCounts(counts, "answered")
-	return (end - half) / (requests / 2), "", err
+	return (end - half) / float64(requests-requests/2) / float64(each), "", err
 }
 
-// webMachine is a VM with a network that runs an image of web.
-func (b *bench) webMachine(img string) *vmm.Machine {
-	m := b.machine(img, 1)
-	m.Kernel = b.netKernel
-	m.CmdLine += " gosv.ip=" + vmm.UserAddress
-	return m
-}
-
-// serve runs m, which serves, with tools/icount, and returns what that has counted.
-func (b *bench) serve(m *vmm.Machine, clients func(ctx context.Context, url string)) ([]byte, error) {
-	q, err := qemu.New("tcg", "microvm", nil)
-	if err != nil {
-		return nil, skip(err.Error())
-	}
-	port, err := freePort()
+// countWeb runs a VM that serves so many requests with tools/icount while ask asks for
+// a first answer and then for things, and returns what that has counted.
+func (b *bench) countWeb(linux bool, requests int, things ...string) ([]byte, error) {
+	m, err := b.webMachine(linux, strconv.Itoa(requests))
 	if err != nil {
 		return nil, err
 	}
-	m.Devices.Nets = []vmm.Net{{Forwards: []network.Forward{{Network: "tcp", Host: port, Guest: 80}}}}
-	cmd, err := q.Command(m, b.dir)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go clients(ctx, "http://"+port.String())
 	out := filepath.Join(b.dir, "web.insn")
-	// The server waits for the client as long as the client takes: what is due in a second
-	// does not come before the answer.
-	if _, err := command("env", append([]string{"SLEEP=on", "tools/icount/icount", out}, cmd.Argv[1:]...)...); err != nil {
+	_, err = b.serve(m, func(argv []string) []string {
+		// The server waits for the client as long as the client takes: what is due in a second
+		// does not come before the answer.
+		return append([]string{"env", "SLEEP=on", "T=300", "tools/icount/icount", out}, argv[1:]...)
+	}, append([]string{webFirst, "1"}, things...)...)
+	if err != nil {
 		return nil, err
 	}
 	return os.ReadFile(out)
 }
 
-// ask asks by a connection of its own until there were so many answers.
-func ask(ctx context.Context, url string, answers int) {
-	client := http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
-	for answers > 0 && ctx.Err() == nil {
-		req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
-		if err != nil {
-			return
-		}
-		r, err := client.Do(req)
-		if err == nil {
-			_, err = io.Copy(io.Discard, r.Body)
-			r.Body.Close()
-		}
-		if err != nil {
-			time.Sleep(time.Millisecond)
-			continue
-		}
-		answers--
+// webRate returns how much of a thing there is in a second, on QEMU.
+func (b *bench) webRate(thing string, linux bool) (float64, string, error) {
+	return b.webs.get(thing, linux, b.measureWeb)
+}
+
+// measureWeb has a port of the host's lead to the guest's, as gosv run -p does it.
+func (b *bench) measureWeb() (gosv, linux map[string][]float64, err error) {
+	const turns = 3
+	things := []string{
+		webFirst, "1", webRequests, "2000", webRequests, "8000", webConnections, "4000", webDownload, "128", webUpload, "128", "end", "1",
 	}
+	var all strings.Builder
+	for range turns {
+		for _, linux := range []bool{false, true} {
+			m, err := b.webMachine(linux, "0")
+			if err != nil {
+				return nil, nil, err
+			}
+			out, err := b.serve(m, func(argv []string) []string { return append([]string{"timeout", "100"}, argv...) }, things...)
+			if err != nil {
+				return nil, nil, err
+			}
+			warm := out[strings.LastIndex(out, "web "+webRequests):] // without the first requests
+			fmt.Fprintf(&all, "%s\n%s", map[bool]string{false: "gosv", true: "linux"}[linux], warm)
+		}
+	}
+	return parseRates(all.String(), webResult, 4, turns)
+}
+
+// serve runs m, which serves, on QEMU by the command that run makes, and ask with these
+// things beside it. It returns what ask has printed.
+func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things ...string) (string, error) {
+	client, err := b.compile(asker)
+	if err != nil {
+		return "", err
+	}
+	q, err := qemu.New("tcg", "microvm", nil)
+	if err != nil {
+		return "", skip(err.Error())
+	}
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	forwards := []network.Forward{{Network: "tcp", Host: port, Guest: 80}}
+	m.Devices.Nets, m.Devices.Wire = []vmm.Net{{Forwards: forwards}}, true
+	wire, err := network.NewWire(forwards, true)
+	if err != nil {
+		return "", err
+	}
+	c, err := q.Command(m, b.dir)
+	if err != nil {
+		wire.Close()
+		return "", err
+	}
+	argv := run(c.Argv)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	var output, asked bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	wire.Attach(cmd)
+	if err := cmd.Start(); err != nil {
+		wire.Close()
+		return "", err
+	}
+	user, err := wire.Connect()
+	if err != nil {
+		cmd.Process.Kill()
+		cmd.Wait()
+		return "", err
+	}
+	defer user.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	ask := exec.CommandContext(ctx, client, append([]string{"http://" + port.String()}, things...)...)
+	ask.Stdout, ask.Stderr = &asked, io.Discard
+	if err := ask.Start(); err != nil {
+		cmd.Process.Kill()
+		err = fmt.Errorf("%w: %v", err, cmd.Wait())
+		cancel()
+		return "", err
+	}
+	err = cmd.Wait()
+	cancel()
+	ask.Wait()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", filepath.Base(argv[0]), err, strings.TrimSpace(output.String()))
+	}
+	return asked.String(), nil
+}
+
+// boxAddress is the guest's address in the box, as QEMU's user network and webinit.c have
+// it, boxMAC the one of its network card.
+const (
+	boxAddress = "10.0.2.15"
+	boxMAC     = "52:54:00:12:34:56"
+)
+
+// boxWire is the shell command that makes the TAP device. It knows the guest's address, so
+// that packets can be lost but not wait for an answer to ARP, which is asked for again
+// only after a second.
+const boxWire = "tunctl -t " + network.TAP + " >/dev/null; ip addr add 10.0.2.2/24 dev " + network.TAP + "; ip link set " + network.TAP + " up; " +
+	"arp -s " + boxAddress + " " + boxMAC + "; "
+
+// boxWeb returns shell commands that run web, with this argument, on Firecracker while ask
+// asks for things, and the VMM's path.
+func (b *bench) boxWeb(linux bool, arg, things string) (script, path string, err error) {
+	m, err := b.webMachine(linux, arg)
+	if err != nil {
+		return "", "", err
+	}
+	client, err := b.compile(asker)
+	if err != nil {
+		return "", "", err
+	}
+	m.Devices.Nets = []vmm.Net{{TAP: network.TAP, MAC: boxMAC}}
+	argv, err := b.firecracker(m, fmt.Sprintf("web-%v-%s", linux, arg))
+	if err != nil {
+		return "", "", err
+	}
+	return fmt.Sprintf("%s >/tmp/vm 2>&1 & %s http://%s %s || cat /tmp/vm; wait; ", vmm.Quote(argv), client, boxAddress, things), argv[0], nil
+}
+
+// boxRate is webRate on Firecracker in tools/kvmbox. Its first answer counts from the VM's
+// start.
+func (b *bench) boxRate(thing string, linux bool) (float64, string, error) {
+	return b.boxWebs.get(thing, linux, b.measureBoxWeb)
+}
+
+func (b *bench) measureBoxWeb() (gosv, linux map[string][]float64, err error) {
+	const turns = 3
+	const things = "first 1 requests 1000 connections 500 download 64 upload 64 end 1"
+	us, path, err := b.boxWeb(false, "0", things)
+	if err != nil {
+		return nil, nil, err
+	}
+	them, _, err := b.boxWeb(true, "0", things)
+	if err != nil {
+		return nil, nil, err
+	}
+	script := boxWire + fmt.Sprintf("for i in $(seq %d); do echo; echo gosv; %s echo; echo linux; %s done; exit 0", turns, us, them)
+	out, err := b.kvmbox([]string{"-t", "600"}, path, []string{"sh", "-c", script})
+	if err != nil {
+		return nil, nil, err
+	}
+	return parseRates(out, webResult, 5, turns)
+}
+
+// webExits counts the VM exits of one of many things: those that more of them cause.
+func (b *bench) webExits(linux bool, thing string, few, many int) (float64, string, error) {
+	var total [2]float64
+	for i, count := range []int{few, many} {
+		script, path, err := b.boxWeb(linux, "0", fmt.Sprintf("first 1 %s %d end 1", thing, count))
+		if err != nil {
+			return 0, "", err
+		}
+		out, err := b.kvmbox([]string{"-e"}, path, []string{"sh", "-c", boxWire + script + "exit 0"})
+		if err != nil {
+			return 0, "", err
+		}
+		if !strings.Contains(out, "web "+thing) {
+			return 0, "", fmt.Errorf("no result in its output:\n%s", out)
+		}
+		if total[i], _, err = parseExits(out); err != nil {
+			return 0, "", err
+		}
+	}
+	return (total[1] - total[0]) / float64(many-few), "", nil
 }
 
 // freePort is a port of the host that nobody uses now.
