@@ -6,10 +6,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
-	"gvisor.dev/gvisor/pkg/tcpip/stack/gro"
 
 	"gosv/kernel/nic"
 )
@@ -30,18 +28,18 @@ type device struct {
 	dhcp       atomic.Pointer[dhcpClient] // gets its packets past netstack, which has no address yet
 
 	receiving sync.Mutex // guards
-	gro       gro.GRO    // what puts a burst's TCP segments together
+	in        incoming
 
-	mu     sync.Mutex // guards what follows, which WritePackets fills
-	frames []nic.Frame
-	parts  [][]byte
+	sending sync.Mutex // guards
+	out     outgoing
 }
 
 func newDevice(n *Network, d nic.Device) *device {
 	mac := d.MAC()
 	e := &device{net: n, dev: d, mac: tcpip.LinkAddress(mac[:]), begun: make(chan struct{})}
 	e.mtu.Store(uint32(d.MTU()))
-	e.gro.Init(true)
+	e.in.deliver = e.received
+	e.out.can = d.Offloads()
 	return e
 }
 
@@ -64,18 +62,14 @@ func (e *device) Capabilities() stack.LinkEndpointCapabilities {
 	return stack.CapabilityResolutionRequired | stack.CapabilityRXChecksumOffload
 }
 
-// GSOMaxSize and SupportedGSO implement stack.GSOEndpoint.
+// GSOMaxSize and SupportedGSO implement stack.GSOEndpoint. Segments that the device does
+// not cut, outgoing does.
 func (e *device) GSOMaxSize() uint32 {
 	const most = 65535 - header.EthernetMinimumSize // an IP packet has no more
 	return most
 }
 
-func (e *device) SupportedGSO() stack.SupportedGSO {
-	if o := e.dev.Offloads(); o.Checksum && o.TCP4 && o.TCP6 {
-		return stack.HostGSOSupported
-	}
-	return stack.GVisorGSOSupported
-}
+func (e *device) SupportedGSO() stack.SupportedGSO { return stack.HostGSOSupported }
 
 // Attach implements stack.LinkEndpoint.
 func (e *device) Attach(d stack.NetworkDispatcher) {
@@ -103,18 +97,16 @@ func (e *device) ParseHeader(p *stack.PacketBuffer) bool {
 
 // WritePacket implements stack.QueueingDiscipline: there is no queue.
 func (e *device) WritePacket(p *stack.PacketBuffer) tcpip.Error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.frames, e.parts = e.frames[:0], e.parts[:0]
+	e.sending.Lock()
+	defer e.sending.Unlock()
 	e.add(p)
 	return e.send()
 }
 
 // WritePackets implements stack.LinkEndpoint.
 func (e *device) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.frames, e.parts = e.frames[:0], e.parts[:0]
+	e.sending.Lock()
+	defer e.sending.Unlock()
 	for _, p := range list.AsSlice() {
 		e.add(p)
 	}
@@ -124,44 +116,22 @@ func (e *device) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 	return list.Len(), nil
 }
 
-// add makes a frame of a packet; e.mu is held.
+// add makes frames of a packet; e.sending is held.
 func (e *device) add(p *stack.PacketBuffer) {
 	if e.net.watched.Load() {
 		if d := e.dispatcher.Load(); d != nil {
 			(*d).DeliverLinkPacket(p.NetworkProtocolNumber, p)
 		}
 	}
-	first := len(e.parts)
-	list, skip := p.AsViewList() // AsSlices would count references to each
-	for v := list.Front(); v != nil; v = v.Next() {
-		b := v.AsSlice()
-		n := min(skip, len(b))
-		if b, skip = b[n:], skip-n; len(b) > 0 {
-			e.parts = append(e.parts, b)
-		}
-	}
-	f := nic.Frame{Parts: e.parts[first:len(e.parts):len(e.parts)]}
-	if o := &p.GSOOptions; o.Type == stack.GSOTCPv4 || o.Type == stack.GSOTCPv6 {
-		f.HeaderLen = uint16(p.HeaderSize())
-		if o.NeedsCsum {
-			f.NeedsChecksum = true
-			f.ChecksumStart, f.ChecksumOffset = header.EthernetMinimumSize+o.L3HdrLen, o.CsumOffset
-		}
-		if p.Data().Size() > int(o.MSS) {
-			f.SegmentSize = o.MSS
-			if f.Segments = nic.TCP4; o.Type == stack.GSOTCPv6 {
-				f.Segments = nic.TCP6
-			}
-		}
-	}
-	e.frames = append(e.frames, f)
+	e.out.add(p)
 }
 
-// send sends the frames; e.mu is held.
+// send sends the frames; e.sending is held.
 func (e *device) send() tcpip.Error {
-	n := e.dev.Send(e.frames)
-	clear(e.parts)
-	if n == 0 && len(e.frames) > 0 {
+	n := e.dev.Send(e.out.frames)
+	all := len(e.out.frames)
+	e.out.reset()
+	if n == 0 && all > 0 {
 		return &tcpip.ErrNoBufferSpace{}
 	}
 	return nil
@@ -187,104 +157,31 @@ func (e *device) announce(a tcpip.Address) {
 // only after seconds.
 func (e *device) Receive(frames []nic.Frame) {
 	<-e.begun
-	d := e.dispatcher.Load()
-	if d == nil {
-		return
-	}
 	e.receiving.Lock()
 	defer e.receiving.Unlock()
-	e.gro.Dispatcher = e
 	for i := range frames {
 		f := &frames[i]
-		size := 0
-		for _, part := range f.Parts {
-			size += len(part)
-		}
-		if size < header.EthernetMinimumSize {
-			continue
-		}
-		v := buffer.NewView(size)
-		for _, part := range f.Parts {
-			v.Write(part)
-		}
-		if c := e.dhcp.Load(); c != nil && c.take(v.AsSlice()) {
-			v.Release()
-			continue
-		}
-		if !f.ChecksumValid && !f.NeedsChecksum && !checksumsRight(v.AsSlice()) {
-			v.Release()
-			continue
-		}
-		p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
-		if e.linkHeader(p) {
-			if len(frames) > 1 {
-				e.gro.Enqueue(p)
-			} else {
-				e.DeliverNetworkPacket(p.NetworkProtocolNumber, p)
-			}
-		}
-		p.DecRef()
-	}
-	if len(frames) > 1 {
-		const bucket = 8 // packets; a flush takes one out of each of the buckets
-		for range bucket {
-			e.gro.Flush()
+		if f.ChecksumValid || f.NeedsChecksum || checksumsRight(f) {
+			e.in.add(f)
 		}
 	}
+	e.in.flush()
 }
 
-// DeliverNetworkPacket implements stack.NetworkDispatcher, for gro.
-func (e *device) DeliverNetworkPacket(protocol tcpip.NetworkProtocolNumber, p *stack.PacketBuffer) {
-	d := *e.dispatcher.Load()
-	if e.net.watched.Load() {
-		d.DeliverLinkPacket(protocol, p)
+// received takes a frame that came, in memory of its own.
+func (e *device) received(v *buffer.View) {
+	if c := e.dhcp.Load(); c != nil && c.take(v.AsSlice()) {
+		v.Release()
+		return
 	}
-	d.DeliverNetworkPacket(protocol, p)
-}
-
-// DeliverLinkPacket implements stack.NetworkDispatcher, for gro, which does not call it.
-func (e *device) DeliverLinkPacket(tcpip.NetworkProtocolNumber, *stack.PacketBuffer) {}
-
-// checksumsRight checks a frame's TCP or UDP and IPv4 checksums. What is malformed, in
-// fragments or has extension headers is for others to judge.
-func checksumsRight(frame []byte) bool {
-	b := frame[header.EthernetMinimumSize:]
-	var from, to tcpip.Address
-	var protocol tcpip.TransportProtocolNumber
-	var data []byte
-	switch header.Ethernet(frame).Type() {
-	case header.IPv4ProtocolNumber:
-		ip := header.IPv4(b)
-		if !ip.IsValid(len(b)) {
-			return true
+	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
+	if d := e.dispatcher.Load(); d != nil && e.linkHeader(p) {
+		if e.net.watched.Load() {
+			(*d).DeliverLinkPacket(p.NetworkProtocolNumber, p)
 		}
-		if !ip.IsChecksumValid() {
-			return false
-		}
-		if ip.More() || ip.FragmentOffset() != 0 {
-			return true
-		}
-		from, to, protocol, data = ip.SourceAddress(), ip.DestinationAddress(), ip.TransportProtocol(), ip.Payload()
-	case header.IPv6ProtocolNumber:
-		ip := header.IPv6(b)
-		if !ip.IsValid(len(b)) {
-			return true
-		}
-		from, to, protocol, data = ip.SourceAddress(), ip.DestinationAddress(), ip.TransportProtocol(), ip.Payload()
-	default:
-		return true
+		(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, p)
 	}
-	switch protocol {
-	case header.TCPProtocolNumber:
-	case header.UDPProtocolNumber:
-		if len(data) >= header.UDPMinimumSize && header.UDP(data).Checksum() == 0 {
-			return true // it has none
-		}
-	default:
-		return true
-	}
-	const right = 0xffff
-	return checksum.Checksum(data, header.PseudoHeaderChecksum(protocol, from, to, uint16(len(data)))) == right
+	p.DecRef()
 }
 
 // linkHeader takes the Ethernet header off a packet and notes what is in it.

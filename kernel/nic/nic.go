@@ -45,7 +45,9 @@ type Offloads struct {
 
 // Frame is an Ethernet frame.
 type Frame struct {
-	Parts [][]byte // one after the other, from the Ethernet header on, without the FCS
+	// Parts are one after the other, from the Ethernet header on, without the FCS.
+	// There is at least one, and the headers are in the first.
+	Parts [][]byte
 
 	// NeedsChecksum: the checksum of what starts at ChecksumStart, in bytes from
 	// the frame's start, is to be put ChecksumOffset behind that, where there is

@@ -1,0 +1,132 @@
+package net
+
+import (
+	"math/bits"
+
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"gosv/kernel/nic"
+)
+
+// onesSum is an Internet checksum that is being added up (RFC 1071). Words are taken in
+// the machine's byte order, which makes no difference but to the sum's own.
+type onesSum struct {
+	sum uint64
+	odd bool // there were an odd number of bytes
+}
+
+func (c *onesSum) add(b []byte) {
+	var s, carry uint64
+	n := len(b)
+	for ; len(b) >= 64; b = b[64:] {
+		w := (*[64]byte)(b)
+		s, carry = bits.Add64(s, le.Uint64(w[0:]), 0)
+		s, carry = bits.Add64(s, le.Uint64(w[8:]), carry)
+		s, carry = bits.Add64(s, le.Uint64(w[16:]), carry)
+		s, carry = bits.Add64(s, le.Uint64(w[24:]), carry)
+		s, carry = bits.Add64(s, le.Uint64(w[32:]), carry)
+		s, carry = bits.Add64(s, le.Uint64(w[40:]), carry)
+		s, carry = bits.Add64(s, le.Uint64(w[48:]), carry)
+		s, carry = bits.Add64(s, le.Uint64(w[56:]), carry)
+		s += carry // which cannot overflow again
+	}
+	s = s>>32 + s&0xffff_ffff
+	for ; len(b) >= 4; b = b[4:] {
+		s += uint64(le.Uint32(b))
+	}
+	if len(b) >= 2 {
+		s += uint64(le.Uint16(b))
+		b = b[2:]
+	}
+	if len(b) == 1 {
+		s += uint64(b[0])
+	}
+	f := fold(s)
+	if c.odd {
+		f = bits.ReverseBytes16(f)
+	}
+	c.sum += uint64(f)
+	c.odd = c.odd != (n&1 != 0)
+}
+
+// addPseudo adds the pseudo header of a segment with so many bytes in an IP packet.
+func (c *onesSum) addPseudo(ip []byte, protocol uint8, length int) {
+	if ip[0]>>4 == header.IPv4Version {
+		c.add(ip[12:20])
+	} else {
+		c.add(ip[8:40])
+	}
+	c.sum += uint64(bits.ReverseBytes16(uint16(protocol))) + uint64(bits.ReverseBytes16(uint16(length)))
+}
+
+// folded is the sum in 16 bits, to be stored in the machine's byte order, complemented.
+func (c *onesSum) folded() uint16 { return fold(c.sum) }
+
+func fold(s uint64) uint16 {
+	s = s>>32 + s&0xffff_ffff
+	s = s>>32 + s&0xffff_ffff
+	s = s>>16 + s&0xffff
+	return uint16(s>>16 + s)
+}
+
+// checksumsRight checks a frame's TCP or UDP and IPv4 checksums. What is malformed, in
+// fragments or has extension headers is for others to judge.
+func checksumsRight(f *nic.Frame) bool {
+	frame, size := f.Parts[0], 0
+	for _, p := range f.Parts {
+		size += len(p)
+	}
+	const right = 0xffff
+	at := header.EthernetMinimumSize
+	if len(frame) < at {
+		return true
+	}
+	b := frame[at:]
+	var length int // of what the checksum is of
+	var protocol uint8
+	switch header.Ethernet(frame).Type() {
+	case header.IPv4ProtocolNumber:
+		ip := header.IPv4(b)
+		if len(b) < header.IPv4MinimumSize || !ip.IsValid(size-at) || int(ip.HeaderLength()) > len(b) {
+			return true
+		}
+		var c onesSum
+		if c.add(b[:ip.HeaderLength()]); c.folded() != right {
+			return false
+		}
+		if ip.More() || ip.FragmentOffset() != 0 {
+			return true
+		}
+		at += int(ip.HeaderLength())
+		protocol, length = ip.Protocol(), int(ip.PayloadLength())
+	case header.IPv6ProtocolNumber:
+		ip := header.IPv6(b)
+		if len(b) < header.IPv6MinimumSize || !ip.IsValid(size-at) {
+			return true
+		}
+		at += header.IPv6MinimumSize
+		protocol, length = ip.NextHeader(), int(ip.PayloadLength())
+	default:
+		return true
+	}
+	switch protocol {
+	case uint8(header.TCPProtocolNumber):
+	case uint8(header.UDPProtocolNumber):
+		if len(frame) >= at+header.UDPMinimumSize && header.UDP(frame[at:]).Checksum() == 0 {
+			return true // it has none
+		}
+	default:
+		return true
+	}
+	var c onesSum
+	c.addPseudo(b, protocol, length)
+	for _, p := range f.Parts {
+		if skip := min(at, len(p)); skip > 0 {
+			p, at = p[skip:], at-skip
+		}
+		p = p[:min(length, len(p))]
+		c.add(p)
+		length -= len(p)
+	}
+	return c.folded() == right
+}

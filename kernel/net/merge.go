@@ -1,0 +1,236 @@
+package net
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"gosv/kernel/nic"
+)
+
+// incoming copies frames, which this is the only time for. TCP segments of a burst that
+// follow each other become one, as by Linux's GRO: a packet takes netstack many
+// instructions, whatever its size.
+type incoming struct {
+	deliver func(frame *buffer.View)
+	flows   [8]flow
+	n       int // flows in use
+	next    int // which has to make room for another
+}
+
+// flow is segments that follow each other.
+type flow struct {
+	segment                 // the first, with the size of all; or the last if they have no data
+	parts   [][]byte        // their data
+	push    header.TCPFlags // PSH, if one has it
+	joined  bool            // there are several with data
+}
+
+// segment is a TCP segment in a frame.
+type segment struct {
+	head []byte // headers
+	tcp  int    // where TCP's begins
+	size int    // of the data
+}
+
+const mostMerged = 65535 + header.EthernetMinimumSize // bytes of a frame
+
+// add adds a frame. It may be kept until flush.
+func (in *incoming) add(f *nic.Frame) {
+	var s segment
+	if !s.parse(f) {
+		in.flush() // which may have been sent before
+		in.deliver(whole(f.Parts))
+		return
+	}
+	at := 0
+	for at < in.n && !in.flows[at].same(&s) {
+		at++
+	}
+	fl := &in.flows[at%len(in.flows)]
+	switch {
+	case at < in.n && fl.follows(&s):
+		fl.join(&s, f.Parts)
+		return
+	case at < in.n:
+		in.put(fl)
+	case at < len(in.flows):
+		in.n++
+	default:
+		fl = &in.flows[in.next]
+		in.next = (in.next + 1) % len(in.flows)
+		in.put(fl)
+	}
+	fl.begin(&s, f.Parts)
+}
+
+// flush delivers what was kept.
+func (in *incoming) flush() {
+	for i := range in.n {
+		in.put(&in.flows[i])
+	}
+	in.n = 0
+}
+
+// put delivers a flow's segments, and makes it empty.
+func (in *incoming) put(fl *flow) {
+	v := buffer.NewView(len(fl.head) + fl.size)
+	v.Write(fl.head)
+	for _, p := range fl.parts {
+		v.Write(p)
+	}
+	if fl.joined {
+		fl.finish(v.AsSlice())
+	}
+	clear(fl.parts)
+	*fl = flow{parts: fl.parts[:0]}
+	in.deliver(v)
+}
+
+// whole copies a frame.
+func whole(parts [][]byte) *buffer.View {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	v := buffer.NewView(size)
+	for _, p := range parts {
+		v.Write(p)
+	}
+	return v
+}
+
+// parse finds the segment in a frame; ok says whether it is one that can become a part
+// of another.
+func (s *segment) parse(f *nic.Frame) (ok bool) {
+	b := f.Parts[0]
+	if len(b) < header.EthernetMinimumSize+header.IPv6MinimumSize { // which is IPv4's and TCP's, too
+		return false
+	}
+	ip := b[header.EthernetMinimumSize:]
+	end := header.EthernetMinimumSize
+	switch header.Ethernet(b).Type() {
+	case header.IPv4ProtocolNumber:
+		const plain, fragment = header.IPv4Version<<4 | header.IPv4MinimumSize/4, 0x3fff
+		if ip[0] != plain || binary.BigEndian.Uint16(ip[6:])&fragment != 0 || ip[9] != uint8(header.TCPProtocolNumber) {
+			return false
+		}
+		s.tcp = end + header.IPv4MinimumSize
+		end += int(binary.BigEndian.Uint16(ip[2:]))
+	case header.IPv6ProtocolNumber:
+		if ip[0]>>4 != header.IPv6Version || ip[6] != uint8(header.TCPProtocolNumber) {
+			return false
+		}
+		s.tcp = end + header.IPv6MinimumSize
+		end = s.tcp + int(binary.BigEndian.Uint16(ip[4:]))
+	default:
+		return false
+	}
+	if len(b) < s.tcp+header.TCPMinimumSize {
+		return false
+	}
+	t := header.TCP(b[s.tcp:])
+	data := s.tcp + int(t.DataOffset())
+	size := 0
+	for _, p := range f.Parts {
+		size += len(p)
+	}
+	if data < s.tcp+header.TCPMinimumSize || data > len(b) || data > end || end > size ||
+		t.Flags()&^header.TCPFlagPsh != header.TCPFlagAck {
+		return false
+	}
+	s.head, s.size = b[:data:data], end-data
+	return true
+}
+
+// same says whether a segment is of the flow: its addresses and ports are.
+func (fl *flow) same(s *segment) bool {
+	const source = 12 // in an IPv4 header, before which nothing of IPv6's addresses is needed
+	a, b := fl.head, s.head
+	if fl.tcp != s.tcp {
+		return false
+	}
+	from := header.EthernetMinimumSize + source
+	if fl.tcp != header.EthernetMinimumSize+header.IPv4MinimumSize {
+		from = fl.tcp - 2*header.IPv6AddressSize
+	}
+	return bytes.Equal(a[from:fl.tcp+4], b[from:fl.tcp+4])
+}
+
+// follows says whether s can become a part of the flow's segments.
+func (fl *flow) follows(s *segment) bool {
+	a, b := header.TCP(fl.head[fl.tcp:]), header.TCP(s.head[s.tcp:])
+	if len(a) != len(b) {
+		return false
+	}
+	if fl.size == 0 && s.size == 0 { // acknowledgements: the last one tells all, if it acknowledges more
+		return plain(a) && plain(b) && a.SequenceNumber() == b.SequenceNumber() && int32(b.AckNumber()-a.AckNumber()) > 0
+	}
+	return fl.size > 0 && s.size > 0 && len(fl.head)+fl.size+s.size <= mostMerged &&
+		b.SequenceNumber() == a.SequenceNumber()+uint32(fl.size) && a.AckNumber() == b.AckNumber() && a.WindowSize() == b.WindowSize() &&
+		sameIP(fl.head[header.EthernetMinimumSize:], s.head[header.EthernetMinimumSize:]) &&
+		bytes.Equal(a[header.TCPMinimumSize:], b[header.TCPMinimumSize:])
+}
+
+// plain says whether a segment has no flag but ACK, and no options but a timestamp.
+func plain(t header.TCP) bool {
+	const stamp = header.TCPOptionNOP<<24 | header.TCPOptionNOP<<16 | header.TCPOptionTS<<8 | header.TCPOptionTSLength
+	return t.Flags() == header.TCPFlagAck && (len(t) == header.TCPMinimumSize ||
+		len(t) == header.TCPMinimumSize+12 && binary.BigEndian.Uint32(t[header.TCPMinimumSize:]) == stamp)
+}
+
+// sameIP says whether the service and the time to live are the same in two headers.
+func sameIP(a, b []byte) bool {
+	if a[0]>>4 == header.IPv4Version {
+		return a[1] == b[1] && a[6] == b[6] && a[8] == b[8]
+	}
+	return le.Uint32(a) == le.Uint32(b) && a[7] == b[7]
+}
+
+// begin makes s, which is in these parts of a frame, the flow's first segment.
+func (fl *flow) begin(s *segment, parts [][]byte) {
+	fl.segment = *s
+	fl.data(s, parts)
+}
+
+// join adds s, which follows.
+func (fl *flow) join(s *segment, parts [][]byte) {
+	if s.size == 0 {
+		fl.head = s.head
+		return
+	}
+	fl.size += s.size
+	fl.joined = true
+	fl.data(s, parts)
+}
+
+func (fl *flow) data(s *segment, parts [][]byte) {
+	fl.push |= header.TCP(s.head[s.tcp:]).Flags() & header.TCPFlagPsh
+	skip, left := len(s.head), s.size
+	for _, p := range parts {
+		p = p[skip:min(len(p), skip+left)]
+		skip, left = 0, left-len(p)
+		if len(p) > 0 {
+			fl.parts = append(fl.parts, p)
+		}
+	}
+}
+
+// finish makes the headers of what was put together right.
+func (fl *flow) finish(frame []byte) {
+	const lengthAt, sumAt = 2, 10 // in an IPv4 header
+	ip, tcp := frame[header.EthernetMinimumSize:fl.tcp], frame[fl.tcp:]
+	if ip[0]>>4 == header.IPv4Version {
+		binary.BigEndian.PutUint16(ip[lengthAt:], uint16(len(ip)+len(tcp)))
+		le.PutUint16(ip[sumAt:], 0)
+		var c onesSum
+		c.add(ip)
+		le.PutUint16(ip[sumAt:], ^c.folded())
+	} else {
+		header.IPv6(ip).SetPayloadLength(uint16(len(tcp)))
+	}
+	t := header.TCP(tcp)
+	t.SetFlags(uint8(t.Flags() | fl.push))
+}
