@@ -2,6 +2,7 @@ package net
 
 import (
 	"math/bits"
+	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
@@ -17,23 +18,32 @@ type onesSum struct {
 
 func (c *onesSum) add(b []byte) {
 	var s, carry uint64
-	n := len(b)
-	for ; len(b) >= 64; b = b[64:] {
-		w := (*[64]byte)(b)
-		s, carry = bits.Add64(s, le.Uint64(w[0:]), 0)
-		s, carry = bits.Add64(s, le.Uint64(w[8:]), carry)
-		s, carry = bits.Add64(s, le.Uint64(w[16:]), carry)
-		s, carry = bits.Add64(s, le.Uint64(w[24:]), carry)
-		s, carry = bits.Add64(s, le.Uint64(w[32:]), carry)
-		s, carry = bits.Add64(s, le.Uint64(w[40:]), carry)
-		s, carry = bits.Add64(s, le.Uint64(w[48:]), carry)
-		s, carry = bits.Add64(s, le.Uint64(w[56:]), carry)
+	begin, at, n := unsafe.Pointer(unsafe.SliceData(b)), 0, len(b)
+	for ; at+128 <= n; at += 128 { // what the compiler makes of slices is twice as long
+		w := (*[16]uint64)(unsafe.Add(begin, at))
+		s, carry = bits.Add64(s, w[0], 0)
+		s, carry = bits.Add64(s, w[1], carry)
+		s, carry = bits.Add64(s, w[2], carry)
+		s, carry = bits.Add64(s, w[3], carry)
+		s, carry = bits.Add64(s, w[4], carry)
+		s, carry = bits.Add64(s, w[5], carry)
+		s, carry = bits.Add64(s, w[6], carry)
+		s, carry = bits.Add64(s, w[7], carry)
+		s, carry = bits.Add64(s, w[8], carry)
+		s, carry = bits.Add64(s, w[9], carry)
+		s, carry = bits.Add64(s, w[10], carry)
+		s, carry = bits.Add64(s, w[11], carry)
+		s, carry = bits.Add64(s, w[12], carry)
+		s, carry = bits.Add64(s, w[13], carry)
+		s, carry = bits.Add64(s, w[14], carry)
+		s, carry = bits.Add64(s, w[15], carry)
 		s += carry // which cannot overflow again
 	}
 	s = s>>32 + s&0xffff_ffff
-	for ; len(b) >= 4; b = b[4:] {
-		s += uint64(le.Uint32(b))
+	for ; at+4 <= n; at += 4 {
+		s += uint64(*(*uint32)(unsafe.Add(begin, at)))
 	}
+	b = b[at:]
 	if len(b) >= 2 {
 		s += uint64(le.Uint16(b))
 		b = b[2:]
@@ -46,7 +56,7 @@ func (c *onesSum) add(b []byte) {
 		f = bits.ReverseBytes16(f)
 	}
 	c.sum += uint64(f)
-	c.odd = c.odd != (n&1 != 0)
+	c.odd = c.odd != (len(b) == 1)
 }
 
 // addPseudo adds the pseudo header of a segment with so many bytes in an IP packet.

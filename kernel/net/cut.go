@@ -2,6 +2,7 @@ package net
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -66,17 +67,21 @@ func (o *outgoing) add(p *stack.PacketBuffer) {
 // what a device does (virtio 1.2 section 5.1.6.2.1).
 func (o *outgoing) cut(f *nic.Frame, size int) {
 	rest := pieces(f.Parts)
-	large := make([]byte, 0, 128)
+	var c cutter
 	for _, p := range rest.take(nil, int(f.HeaderLen)) {
-		large = append(large, p...)
+		c.large = append(c.large, p...)
 	}
-	for i := 0; ; i++ {
+	c.init(int(f.ChecksumStart))
+	for offset := 0; ; offset += size {
 		first := len(o.parts)
-		o.headers = append(o.headers, large...)
-		h := o.headers[len(o.headers)-len(large) : len(o.headers) : len(o.headers)]
+		o.headers = append(o.headers, c.large...)
+		h := o.headers[len(o.headers)-len(c.large) : len(o.headers) : len(o.headers)]
 		o.parts = rest.take(append(o.parts, h), size)
 		s := nic.Frame{Parts: o.parts[first:len(o.parts):len(o.parts)]}
-		o.finish(&s, int(f.ChecksumStart), i, i*size, len(rest) == 0)
+		if o.can.Checksum {
+			s.NeedsChecksum, s.ChecksumStart, s.ChecksumOffset = true, f.ChecksumStart, f.ChecksumOffset
+		}
+		c.finish(&s, offset, len(rest) == 0)
 		o.frames = append(o.frames, s)
 		if len(rest) == 0 {
 			return
@@ -84,45 +89,78 @@ func (o *outgoing) cut(f *nic.Frame, size int) {
 	}
 }
 
-// finish makes the headers of a segment right: the i-th, whose data begin at an offset in
-// the large one's.
-func (o *outgoing) finish(f *nic.Frame, tcpStart, i, offset int, last bool) {
-	const lengthAt, idAt, sumAt = 2, 4, 10 // in an IPv4 header
+// cutter makes the headers of a large segment's parts.
+type cutter struct {
+	large         []byte // the large one's, but for what is another in each
+	tcp           int    // where TCP's begins
+	v4            bool
+	ipSum, tcpSum uint64 // of large, with the pseudo header
+	id            uint16
+	sequence      uint32
+	flags         header.TCPFlags
+}
+
+const (
+	lengthAt, idAt, sumAt = 2, 4, 10 // in an IPv4 header
+	length6At             = 4        // in an IPv6 header
+)
+
+func (c *cutter) init(tcp int) {
+	c.tcp = tcp
+	ip, t := c.large[header.EthernetMinimumSize:tcp], header.TCP(c.large[tcp:])
+	c.sequence, c.flags = t.SequenceNumber(), t.Flags()
+	t.SetSequenceNumber(0)
+	t.SetFlags(0)
+	t.SetChecksum(0)
+	var sum onesSum
+	sum.addPseudo(ip, uint8(header.TCPProtocolNumber), 0)
+	sum.add(t)
+	c.tcpSum = sum.sum
+	if c.v4 = ip[0]>>4 == header.IPv4Version; c.v4 {
+		c.id = binary.BigEndian.Uint16(ip[idAt:])
+		le.PutUint16(ip[lengthAt:], 0)
+		le.PutUint16(ip[idAt:], 0)
+		le.PutUint16(ip[sumAt:], 0)
+		sum = onesSum{}
+		sum.add(ip)
+		c.ipSum = sum.sum
+	}
+}
+
+// finish makes the headers of a segment right whose data begin at an offset in the large
+// one's.
+func (c *cutter) finish(f *nic.Frame, offset int, last bool) {
 	h := f.Parts[0]
-	ip, tcp := h[header.EthernetMinimumSize:tcpStart], h[tcpStart:]
-	length := len(tcp)
+	ip, t := h[header.EthernetMinimumSize:c.tcp], header.TCP(h[c.tcp:])
+	length := len(t)
 	for _, p := range f.Parts[1:] {
 		length += len(p)
 	}
-	if ip[0]>>4 == header.IPv4Version {
+	if c.v4 {
 		binary.BigEndian.PutUint16(ip[lengthAt:], uint16(len(ip)+length))
-		binary.BigEndian.PutUint16(ip[idAt:], binary.BigEndian.Uint16(ip[idAt:])+uint16(i))
-		le.PutUint16(ip[sumAt:], 0)
-		var c onesSum
-		c.add(ip)
-		le.PutUint16(ip[sumAt:], ^c.folded())
+		binary.BigEndian.PutUint16(ip[idAt:], c.id)
+		le.PutUint16(ip[sumAt:], ^fold(c.ipSum+uint64(le.Uint16(ip[lengthAt:]))+uint64(le.Uint16(ip[idAt:]))))
+		c.id++
 	} else {
-		header.IPv6(ip).SetPayloadLength(uint16(length))
+		binary.BigEndian.PutUint16(ip[length6At:], uint16(length))
 	}
-	t := header.TCP(tcp)
-	t.SetSequenceNumber(t.SequenceNumber() + uint32(offset))
+	t.SetSequenceNumber(c.sequence + uint32(offset))
+	flags := c.flags
 	if !last {
-		t.SetFlags(uint8(t.Flags() &^ (header.TCPFlagFin | header.TCPFlagPsh)))
+		flags &^= header.TCPFlagFin | header.TCPFlagPsh
 	}
-	var c onesSum
-	c.addPseudo(ip, uint8(header.TCPProtocolNumber), length)
-	sum := tcp[header.TCPChecksumOffset:]
-	if o.can.Checksum {
-		le.PutUint16(sum, c.folded())
-		f.NeedsChecksum, f.ChecksumStart, f.ChecksumOffset = true, uint16(tcpStart), header.TCPChecksumOffset
+	t.SetFlags(uint8(flags))
+	sum := onesSum{sum: uint64(bits.ReverseBytes16(uint16(length)))}
+	if f.NeedsChecksum { // of the pseudo header only
+		sum.addPseudo(ip, uint8(header.TCPProtocolNumber), 0)
+		le.PutUint16(t[header.TCPChecksumOffset:], sum.folded())
 		return
 	}
-	le.PutUint16(sum, 0)
-	c.add(tcp)
+	sum.sum += c.tcpSum + uint64(le.Uint32(t[header.TCPSeqNumOffset:])) + uint64(t[header.TCPFlagsOffset])<<8
 	for _, p := range f.Parts[1:] {
-		c.add(p)
+		sum.add(p)
 	}
-	le.PutUint16(sum, ^c.folded())
+	le.PutUint16(t[header.TCPChecksumOffset:], ^sum.folded())
 }
 
 // pieces are what is left of a frame.

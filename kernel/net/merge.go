@@ -220,7 +220,6 @@ func (fl *flow) data(s *segment, parts [][]byte) {
 
 // finish makes the headers of what was put together right.
 func (fl *flow) finish(frame []byte) {
-	const lengthAt, sumAt = 2, 10 // in an IPv4 header
 	ip, tcp := frame[header.EthernetMinimumSize:fl.tcp], frame[fl.tcp:]
 	if ip[0]>>4 == header.IPv4Version {
 		binary.BigEndian.PutUint16(ip[lengthAt:], uint16(len(ip)+len(tcp)))
@@ -229,7 +228,7 @@ func (fl *flow) finish(frame []byte) {
 		c.add(ip)
 		le.PutUint16(ip[sumAt:], ^c.folded())
 	} else {
-		header.IPv6(ip).SetPayloadLength(uint16(len(tcp)))
+		binary.BigEndian.PutUint16(ip[length6At:], uint16(len(tcp)))
 	}
 	t := header.TCP(tcp)
 	t.SetFlags(uint8(t.Flags() | fl.push))

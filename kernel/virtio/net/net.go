@@ -47,7 +47,7 @@ const (
 	chunkPages = 16  // that memory is taken in
 	mostPages  = 256 // of frames that are sent
 	fewBuffers = 32  // for received frames, at first
-	batch      = 32  // frames that are handed over at once
+	batch      = 64  // frames that are handed over at once
 	patience   = 1e9 // ns until a device that takes no frames is not waited for
 
 	ethernetHeader, vlanTag = 14, 4
@@ -180,9 +180,7 @@ func (n *Device) Start(h nic.Handler) (err error) {
 	if err = n.fill(); err != nil {
 		return err
 	}
-	if err = n.tx.init(n.dev.Memory()); err != nil {
-		return err
-	}
+	n.tx.init(n.dev.Memory())
 	if err = n.dev.Start(); err != nil {
 		return err
 	}
@@ -433,12 +431,11 @@ func (n *Device) describe(h *header, f *nic.Frame, total int) bool {
 	return f.SegmentSize > 0 && int(f.HeaderLen) <= total
 }
 
-// sender is where frames go out. They are copied into pages.
+// sender is where frames go out. They are copied into pages, each behind its header.
 type sender struct {
 	mu      sync.Mutex
 	q       *virtio.Queue
 	mem     virtio.Memory
-	headers virtio.Piece
 	slots   []txSlot
 	free    *txSlot
 	pages   []virtio.Piece // free ones
@@ -450,28 +447,18 @@ type sender struct {
 
 // txSlot is a frame on its way.
 type txSlot struct {
-	header virtio.Buffer
-	bytes  []byte
-	pages  []virtio.Piece
-	next   *txSlot
+	pages []virtio.Piece
+	next  *txSlot
 }
 
-const slotSize = 16
-
-func (s *sender) init(m virtio.Memory) (err error) {
-	n := s.q.Size() / 2
+func (s *sender) init(m virtio.Memory) {
 	s.mem = m
-	if s.headers, err = m.Alloc(n * slotSize); err != nil {
-		return err
-	}
-	s.slots = make([]txSlot, n)
+	s.slots = make([]txSlot, s.q.Size())
 	for i := range s.slots {
 		x := &s.slots[i]
-		x.header, x.bytes = s.headers.Buffer(i*slotSize, longHeader), s.headers.Bytes[i*slotSize:]
 		x.next, s.free = s.free, x
 	}
 	s.q.Interrupts(false)
-	return nil
 }
 
 // gone is called when frames were sent.
@@ -538,7 +525,7 @@ func (n *Device) send(f *nic.Frame) bool {
 	if total == 0 || total > mostFrame {
 		return true // nobody would miss it
 	}
-	pages := (total + pageSize - 1) / pageSize
+	pages := (n.headerLen + total + pageSize - 1) / pageSize
 	if s.free == nil || len(s.pages) < pages {
 		s.reap()
 	}
@@ -601,22 +588,25 @@ func (s *sender) add(n *Device, f *nic.Frame, count int) bool {
 	if h.segments != 0 {
 		h.segmentSize, h.headerLen = f.SegmentSize, f.HeaderLen
 	}
-	copy(x.bytes, h.bytes()[:n.headerLen])
-	s.out = append(s.out[:0], virtio.Buffer{Addr: x.header.Addr, Len: uint32(n.headerLen)})
 	taken := s.pages[len(s.pages)-count:]
-	page, at := 0, 0
+	page, at := 0, copy(taken[0].Bytes, h.bytes()[:n.headerLen])
+	s.out = s.out[:0]
+	if n.dev.Legacy() { // which wants the header by itself
+		s.out = append(s.out, taken[0].Buffer(0, at))
+	}
+	first := len(s.out) * n.headerLen // of what is not in s.out yet
 	for _, p := range f.Parts {
 		for len(p) > 0 {
 			k := copy(taken[page].Bytes[at:], p)
 			p = p[k:]
 			if at += k; at == pageSize {
-				s.out = append(s.out, taken[page].Buffer(0, pageSize))
-				page, at = page+1, 0
+				s.out = append(s.out, taken[page].Buffer(first, pageSize-first))
+				page, at, first = page+1, 0, 0
 			}
 		}
 	}
 	if at > 0 {
-		s.out = append(s.out, taken[page].Buffer(0, at))
+		s.out = append(s.out, taken[page].Buffer(first, at-first))
 	}
 	if s.q.Add(s.out, nil, x) != nil {
 		return false
