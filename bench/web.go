@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -13,6 +11,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"gosv/internal/network"
 	"gosv/internal/vmm"
@@ -189,21 +189,27 @@ func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things .
 		return "", err
 	}
 	defer user.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	ask := exec.CommandContext(ctx, client, append([]string{"http://" + port.String()}, things...)...)
-	ask.Stdout, ask.Stderr = &asked, io.Discard
+	ask := exec.Command(client, append([]string{"http://" + port.String()}, things...)...)
+	ask.Stdout, ask.Stderr = &asked, &asked
 	if err := ask.Start(); err != nil {
 		cmd.Process.Kill()
-		err = fmt.Errorf("%w: %v", err, cmd.Wait())
-		cancel()
+		cmd.Wait()
 		return "", err
 	}
+	failed := make(chan error, 1)
+	go func() {
+		err := ask.Wait()
+		if failed <- err; err != nil {
+			const ends = 10 * time.Second // a server whose client has asked enough
+			time.AfterFunc(ends, func() { cmd.Process.Signal(syscall.SIGTERM) })
+		}
+	}()
 	err = cmd.Wait()
-	cancel()
-	ask.Wait()
+	ask.Process.Kill() // it may wait for an answer, and has printed what counts
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", filepath.Base(argv[0]), err, strings.TrimSpace(output.String()))
+		return "", fmt.Errorf("%s: %w: %s; the client: %w: %s", filepath.Base(argv[0]), err, strings.TrimSpace(output.String()), <-failed, asked.String())
 	}
+	<-failed
 	return asked.String(), nil
 }
 

@@ -19,8 +19,8 @@ type onesSum struct {
 func (c *onesSum) add(b []byte) {
 	var s, carry uint64
 	begin, at, n := unsafe.Pointer(unsafe.SliceData(b)), 0, len(b)
-	for ; at+128 <= n; at += 128 { // what the compiler makes of slices is twice as long
-		w := (*[16]uint64)(unsafe.Add(begin, at))
+	for ; at+64 <= n; at += 64 { // what the compiler makes of slices is twice as long
+		w := (*[8]uint64)(unsafe.Add(begin, at))
 		s, carry = bits.Add64(s, w[0], 0)
 		s, carry = bits.Add64(s, w[1], carry)
 		s, carry = bits.Add64(s, w[2], carry)
@@ -29,21 +29,18 @@ func (c *onesSum) add(b []byte) {
 		s, carry = bits.Add64(s, w[5], carry)
 		s, carry = bits.Add64(s, w[6], carry)
 		s, carry = bits.Add64(s, w[7], carry)
-		s, carry = bits.Add64(s, w[8], carry)
-		s, carry = bits.Add64(s, w[9], carry)
-		s, carry = bits.Add64(s, w[10], carry)
-		s, carry = bits.Add64(s, w[11], carry)
-		s, carry = bits.Add64(s, w[12], carry)
-		s, carry = bits.Add64(s, w[13], carry)
-		s, carry = bits.Add64(s, w[14], carry)
-		s, carry = bits.Add64(s, w[15], carry)
 		s += carry // which cannot overflow again
 	}
 	s = s>>32 + s&0xffff_ffff
-	for ; at+4 <= n; at += 4 {
-		s += uint64(*(*uint32)(unsafe.Add(begin, at)))
+	for ; at+8 <= n; at += 8 {
+		w := *(*uint64)(unsafe.Add(begin, at))
+		s += w>>32 + w&0xffff_ffff
 	}
 	b = b[at:]
+	if len(b) >= 4 {
+		s += uint64(le.Uint32(b))
+		b = b[4:]
+	}
 	if len(b) >= 2 {
 		s += uint64(le.Uint16(b))
 		b = b[2:]
