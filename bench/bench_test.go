@@ -40,6 +40,29 @@ func TestParseTimes(t *testing.T) {
 	}
 }
 
+func TestParseRates(t *testing.T) {
+	const out = "web x 9\nlinux\r\nweb x 2.5\r\ngosv\nweb x 10\nnoise web y 4\nlinux\nweb y 2\nweb x 5\ngosv\nweb x 5\nweb y 8\nlinux\nweb y 16\n"
+	gosv, linux, err := parseRates(out, webResult, 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rates{gosv: gosv, linux: linux}
+	for _, c := range []struct {
+		linux bool
+		want  float64
+		note  string
+	}{{false, 10, "4.00 of Linux's"}, {true, 5, ""}} {
+		if v, note, err := r.get("x", c.linux, nil); v != c.want || note != c.note || err != nil {
+			t.Errorf("got %v, %q, %v", v, note, err)
+		}
+	}
+	for _, bad := range []string{"", "gosv\nweb x 1\n", out + "web x 1\n"} {
+		if _, _, err := parseRates(bad, webResult, 2, 2); err == nil {
+			t.Errorf("no error for %q", bad)
+		}
+	}
+}
+
 func TestLinuxPayload(t *testing.T) {
 	img := make([]byte, 2048)
 	img[0x1f1] = 1    // one sector of setup after the boot sector
