@@ -16,6 +16,7 @@ import (
 	"gosv/kernel/gotimer"
 	"gosv/kernel/linux"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 	"gosv/kernel/virtio"
 )
 
@@ -159,7 +160,7 @@ func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
 		Device: rootDevice,
 		Pages:  pages,
 		Now:    linux.FileTime,
-		Memory: linux.FreeMemory,
+		Memory: mm.FreeMemory,
 		Lower:  lower.Root(),
 		Magic:  fs.MagicOverlay,
 	})

@@ -9,6 +9,7 @@ import (
 	"gosv/kernel/console"
 	"gosv/kernel/gotimer"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // Core dumps: when a signal ends a process, or when the host asks for one, the
@@ -90,9 +91,6 @@ func (p *Process) stopOthers(t *Thread) {
 
 // core sends the records of a core dump.
 func (d *diagnosis) core(p *Process, t *Thread, info *sigInfo) {
-	sp := p.space
-	sp.mu.Lock()
-	defer sp.mu.Unlock()
 	tid := 0
 	if t != nil {
 		tid = t.tid
@@ -106,7 +104,7 @@ func (d *diagnosis) core(p *Process, t *Thread, info *sigInfo) {
 	r := make(record, 0, pageSize+64)
 	r.begin(diag.CoreBegin)
 	r.nums(uint64(p.pid), uint64(tid), metal.Now(), uint64(uid), uint64(gid), uint64(metal.FPMask()),
-		uint64(sp.startSP), uint64(sp.argLo), uint64(sp.argHi))
+		uint64(p.begin.sp), uint64(p.begin.argLo), uint64(p.begin.argHi))
 	d.emit(append(r, (*[diag.SigInfo]byte)(unsafe.Pointer(info))[:]...))
 	if t != nil {
 		d.coreThread(&r, t)
@@ -116,15 +114,28 @@ func (d *diagnosis) core(p *Process, t *Thread, info *sigInfo) {
 			d.coreThread(&r, o)
 		}
 	}
-	for _, v := range sp.maps.v {
-		name, flags := "", uint64(v.prot)
-		if v.file != nil {
-			_, _, name = v.file.MapsName()
+	p.space.View(func(all []*mm.VMA) { d.coreMemory(&r, p.space, all) })
+	r.begin(diag.CoreEnd)
+	d.emit(r)
+}
+
+// coreMemory sends the mappings of a core dump and what is in them.
+func (d *diagnosis) coreMemory(r *record, s *mm.Space, all []*mm.VMA) {
+	for _, v := range all {
+		name, flags := "", uint64(v.Prot)
+		if v.File != nil {
+			_, _, name = v.File.MapsName()
 			flags |= diag.CoreFile
 		}
 		r.begin(diag.CoreMapping)
-		r.nums(uint64(v.lo), uint64(v.hi-v.lo), flags, uint64(v.off))
-		d.emit(append(r, name...))
+		r.nums(uint64(v.Lo), uint64(v.Hi-v.Lo), flags, uint64(v.Off))
+		d.emit(append(*r, name...))
+	}
+	// The frames that go into it: those that no file has, or one that is nowhere else.
+	frames := func(f func(va, frame uintptr)) {
+		for _, v := range all {
+			s.Frames(v, v.Flags&mm.Shared != 0 || v.File == mm.Backing(&vdsoPage), f)
+		}
 	}
 	// First where there is memory, so that the host can lay out its file, then what
 	// is in it.
@@ -133,10 +144,10 @@ func (d *diagnosis) core(p *Process, t *Thread, info *sigInfo) {
 		if lo < hi {
 			r.begin(diag.CoreMemory)
 			r.nums(uint64(lo), uint64(hi-lo))
-			d.emit(r)
+			d.emit(*r)
 		}
 	}
-	sp.coreFrames(func(va uintptr, frame uintptr) {
+	frames(func(va, frame uintptr) {
 		if va != hi {
 			run()
 			lo = va
@@ -144,29 +155,7 @@ func (d *diagnosis) core(p *Process, t *Thread, info *sigInfo) {
 		hi = va + pageSize
 	})
 	run()
-	sp.coreFrames(func(va uintptr, frame uintptr) { d.corePage(&r, va, (*corePage)(metal.Phys(frame))) })
-	r.begin(diag.CoreEnd)
-	d.emit(r)
-}
-
-// coreFrames calls f for the frames that go into a core dump: those that no file
-// has, or one that is nowhere else.
-func (s *Space) coreFrames(f func(va, frame uintptr)) {
-	for _, v := range s.maps.v {
-		files := v.flags&vmaShared != 0 || v.file == Backing(&vdsoPage)
-		s.walk(v.lo, v.hi, func(va uintptr, e *uint64) {
-			frame := uintptr(*e & pteAddr)
-			if *e&pteHuge != 0 {
-				for i := uintptr(0); i < hugeSize; i += pageSize {
-					if va+i >= v.lo && va+i < v.hi {
-						f(va+i, frame+i)
-					}
-				}
-			} else if files || *e&pteFile == 0 {
-				f(va, frame)
-			}
-		})
-	}
+	frames(func(va, frame uintptr) { d.corePage(r, va, (*corePage)(metal.Phys(frame))) })
 }
 
 // coreThread sends a thread's registers, in the order of struct user_regs_struct

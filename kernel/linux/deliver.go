@@ -6,6 +6,7 @@ import (
 
 	"gosv/internal/diag"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // leave does t's work before it returns to ring 3 from anything but a system
@@ -206,23 +207,23 @@ func (t *Thread) pageFault() {
 	if t.report != nil {
 		start = metal.Now()
 	}
-	a := accessRead
+	a := mm.ToRead
 	switch {
 	case r.Err&2 != 0:
-		a = accessWrite
+		a = mm.ToWrite
 	case r.Err&16 != 0:
-		a = accessExec
+		a = mm.ToExec
 	}
-	result := faultUnmapped
+	result := mm.FaultUnmapped
 	if r.CR2 < userTop {
-		result = t.space.fault(r.CR2, a)
+		result = t.space.Fault(r.CR2, a)
 	}
 	switch result {
-	case faultUnmapped:
+	case mm.FaultUnmapped:
 		t.force(faultInfo(SIGSEGV, segvMapErr, r.CR2))
-	case faultDenied:
+	case mm.FaultDenied:
 		t.force(faultInfo(SIGSEGV, segvAccErr, r.CR2))
-	case faultBeyond:
+	case mm.FaultBeyond:
 		t.force(faultInfo(SIGBUS, busAdrErr, r.CR2))
 	}
 	if t.report != nil {

@@ -7,6 +7,7 @@ import (
 	"gosv/internal/diag"
 	"gosv/kernel/console"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // diagnosis is what the kernel tells the host about the application, in the
@@ -68,7 +69,7 @@ func SendRecord(record []byte) { console.Write(metal.Records, record) }
 func (p *Process) diagnose(plan []byte) {
 	p.kernel.showing.Lock()
 	defer p.kernel.showing.Unlock()
-	if len(plan) > 0 && plan[0]&diag.Heap != 0 && !kernelRoom(heapTables) {
+	if len(plan) > 0 && plan[0]&diag.Heap != 0 && !mm.KernelRoom(heapTables) {
 		answer(ENOMEM)
 		return
 	}
@@ -183,10 +184,10 @@ func (t *Thread) reportRun(start, now uint64) {
 }
 
 // reportFault tells of a page fault that came at start.
-func (t *Thread) reportFault(start uint64, a access, result faultResult) {
+func (t *Thread) reportFault(start uint64, a mm.Access, result mm.Fault) {
 	if r := t.report; r.flags()&diag.Schedule != 0 {
 		failed := uint64(0)
-		if result != faultOK {
+		if result != mm.FaultOK {
 			failed = 1
 		}
 		r.report(diag.Fault, "", uint64(t.tid), start, metal.Now()-start, uint64(t.regs.CR2), uint64(a), failed)

@@ -10,6 +10,7 @@ import (
 	"gosv/kernel/fs"
 	"gosv/kernel/gotimer"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // disks are the disks of the system. Drivers add them; names, partitions and what
@@ -311,7 +312,7 @@ const (
 
 // Frames implements block.System.
 func (s *disks) Frames(dst []uintptr) int {
-	free, total := watchMemory()
+	free, total := mm.FreeMemory()
 	leaves := total / cacheLeaves
 	most := uint64(len(dst))
 	if have := s.frames.Load(); have < cacheHas && free < leaves {
@@ -345,7 +346,7 @@ func (s *disks) Forget(c *block.Cache, lo, hi int64) {
 	procs := append([]*Process(nil), s.kernel.procs...)
 	s.kernel.mu.Unlock()
 	for _, p := range procs {
-		p.space.forgetDisk(c, lo*pageSize, hi*pageSize)
+		p.forgetDisk(c, lo*pageSize, hi*pageSize)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"gosv/internal/elf"
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // Where things go in the address space, as on Linux with randomization off.
@@ -43,19 +44,18 @@ func (k *Kernel) Start(prog *Program) (*Process, error) {
 	return k.start(exe, size, prog)
 }
 
-func (k *Kernel) start(exe Backing, size int64, prog *Program) (*Process, error) {
+func (k *Kernel) start(exe mm.Backing, size int64, prog *Program) (*Process, error) {
 	p := &Process{kernel: k, pid: k.newID(), exe: prog.Path}
 	p.limits.init()
 	p.cred.login(prog.UID, prog.GID, prog.Groups)
 	if err := p.initFiles(prog.Dir); err != nil {
 		return nil, err
 	}
-	if p.space = newSpace(); p.space == nil {
+	if p.space = mm.New(k, p.outOfMemory); p.space == nil {
 		return nil, errNoMemory
 	}
-	p.space.setLimits(&p.limits)
-	p.space.noMemory, p.space.disks, p.space.balloon = p.outOfMemory, &k.disks, &k.balloon
-	metal.SetRoot(p.space.root)
+	p.space.SetLimits(p.limits.memory())
+	p.space.Activate()
 	t := p.newThread(p.pid)
 	if err := t.load(exe, size, prog); err != nil {
 		return nil, err
@@ -102,11 +102,11 @@ func (p *Process) Run() {
 var errNoMemory = errors.New("there is too little memory; give the machine more (-m)")
 
 // load makes t, of a process without mappings, run the program in exe.
-func (t *Thread) load(exe Backing, size int64, p *Program) error {
+func (t *Thread) load(exe mm.Backing, size int64, p *Program) error {
 	s := t.space
 	head, e := exe.Pages(0, headPages, false)
 	for e == EAGAIN {
-		if e = exe.fetch(0); e == 0 {
+		if e = exe.Fetch(0); e == 0 {
 			head, e = exe.Pages(0, headPages, false)
 		}
 	}
@@ -122,14 +122,13 @@ func (t *Thread) load(exe Backing, size int64, p *Program) error {
 		bias = pieBase - uintptr(prog.Low)
 	}
 	for i := range prog.NLoads {
-		if e := s.loadSegment(exe, &prog.Loads[i], bias); e != 0 {
+		if e := loadSegment(s, exe, &prog.Loads[i], bias); e != 0 {
 			return loadError(e)
 		}
 	}
-	s.brkStart = uintptr(prog.High) + bias
-	s.brkEnd = s.brkStart
+	s.StartBreak(uintptr(prog.High) + bias)
 
-	vdso, e := s.mapVDSO()
+	vdso, e := mapVDSO(s)
 	if e != 0 {
 		return loadError(e)
 	}
@@ -149,18 +148,18 @@ func (t *Thread) load(exe Backing, size int64, p *Program) error {
 	}
 	putUint64(si.random[:], entropy())
 	putUint64(si.random[8:], entropy())
-	st, e := si.build(stackTop, min(s.stackLimit/4, maxArgTotal))
+	st, e := si.build(stackTop, min(uintptr(t.proc.limit(rlimitStack))/4, maxArgTotal))
 	if e != 0 {
 		return &StartError{What: "the arguments and the environment are too large: at most 6 MiB, and 128 KiB each"}
 	}
-	stack := vma{lo: st.sp&^pageMask - stackExtra, hi: stackTop, prot: protRead | protWrite, flags: vmaGrowsDown | vmaStack}
-	if e := s.place(&stack); e != 0 {
+	stack := mm.VMA{Lo: st.sp&^pageMask - stackExtra, Hi: stackTop, Prot: mm.Read | mm.Write, Flags: mm.GrowsDown | mm.Stack}
+	if e := s.Place(&stack); e != 0 {
 		return loadError(e)
 	}
 	if e := t.CopyOut(st.sp, st.bytes); e != 0 {
 		return errNoMemory
 	}
-	s.argLo, s.argHi, s.envHi, s.startSP = st.argLo, st.argHi, st.envHi, st.sp
+	t.proc.begin = st.startAddrs
 
 	r := t.regs
 	r.SP, r.IP, r.Full = st.sp, si.entry, 1
@@ -177,35 +176,35 @@ func loadError(e Errno) error {
 }
 
 // loadSegment maps a segment: its file's pages where they are, and zeros behind them.
-func (s *Space) loadSegment(file Backing, seg *elf.Segment, bias uintptr) Errno {
+func loadSegment(s *mm.Space, file mm.Backing, seg *elf.Segment, bias uintptr) Errno {
 	va := uintptr(seg.Vaddr) + bias
 	skew := va & pageMask
 	fileEnd, end := va+uintptr(seg.FileSize), va+uintptr(seg.MemSize)
-	lo, mid, hi := va-skew, pageUp(fileEnd), pageUp(end)
+	lo, mid, hi := va-skew, mm.PageUp(fileEnd), mm.PageUp(end)
 	prot := uint8(0)
 	if seg.Flags&elf.Read != 0 {
-		prot |= protRead
+		prot |= mm.Read
 	}
 	if seg.Flags&elf.Write != 0 {
-		prot |= protWrite
+		prot |= mm.Write
 	}
 	if seg.Flags&elf.Execute != 0 {
-		prot |= protExec
+		prot |= mm.Exec
 	}
 	if seg.FileSize == 0 {
 		mid = lo
-	} else if err := s.place(&vma{lo: lo, hi: mid, prot: prot, file: file, off: int64(seg.Offset) - int64(skew)}); err != 0 {
+	} else if err := s.Place(&mm.VMA{Lo: lo, Hi: mid, Prot: prot, File: file, Off: int64(seg.Offset) - int64(skew)}); err != 0 {
 		return err
 	}
 	if mid < hi {
-		if err := s.place(&vma{lo: mid, hi: hi, prot: prot}); err != 0 {
+		if err := s.Place(&mm.VMA{Lo: mid, Hi: hi, Prot: prot}); err != 0 {
 			return err
 		}
 	}
 	// The rest of the last page of the file belongs to something else. A segment
 	// that cannot be written keeps it, as on Linux.
 	if n := mid - fileEnd; seg.MemSize > seg.FileSize && seg.FileSize > 0 && seg.Flags&elf.Write != 0 && n > 0 &&
-		s.writeSome(fileEnd, unsafe.Pointer(&zeros), n) != n {
+		s.WriteSome(fileEnd, unsafe.Pointer(&zeros), n) != n {
 		return ENOMEM
 	}
 	return 0
@@ -214,7 +213,7 @@ func (s *Space) loadSegment(file Backing, seg *elf.Segment, bias uintptr) Errno 
 // outOfMemory ends p because there is no memory for a page that it may touch.
 func (p *Process) outOfMemory() {
 	_, total := metal.FreeMemory()
-	p.kernel.log("out of memory: " + p.exe + " has " + mib(uint64(p.space.resident)*pageSize) + " of the machine's " + mib(total) +
+	p.kernel.log("out of memory: " + p.exe + " has " + mib(uint64(p.space.Stats().Resident)*pageSize) + " of the machine's " + mib(total) +
 		" and wants more; give the machine more (-m)")
 	p.exit(128+SIGKILL, SIGKILL)
 }

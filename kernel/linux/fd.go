@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"gosv/kernel/fs"
+	"gosv/kernel/mm"
 )
 
 // File is an open file description: what descriptors refer to (open(2)).
@@ -246,7 +247,7 @@ func (s *fileState) roomFor(fd int) bool {
 	if fd >= cap(s.fds) {
 		table = int(unsafe.Sizeof(descriptor{})) * (fd + fd/4)
 	}
-	return kernelRoom(file + table)
+	return mm.KernelRoom(file + table)
 }
 
 // take closes fd's entry and returns its file with the table's reference.
@@ -354,7 +355,7 @@ func (t *Thread) dupTo(from, to uintptr, cloexec bool) (uintptr, Errno) {
 
 // backing returns the file that fd is open for as mmap(2) needs it, with a
 // reference for the caller, and what it is open for; nil stands for zero pages.
-func (f *fileState) backing(fd int32) (b Backing, canRead, canWrite bool, err Errno) {
+func (f *fileState) backing(fd int32) (b mm.Backing, canRead, canWrite bool, err Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fd < 0 || int(fd) >= len(f.fds) || f.fds[fd].file == nil {

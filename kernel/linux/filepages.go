@@ -7,6 +7,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // FilePages gives file systems memory for contents: frames like the
@@ -26,9 +27,9 @@ func (p *FilePages) Alloc() []byte {
 	p.mu.Lock()
 	if p.n == 0 {
 		// Whoever finds a file system full must have memory left to cope.
-		free, total := watchMemory()
+		free, total := mm.FreeMemory()
 		if p.kernel != nil && p.kernel.disks.giveBack(free, total) > 0 {
-			free, total = watchMemory()
+			free, total = mm.FreeMemory()
 		}
 		if free > min(total/32, fileReserve) {
 			p.n = metal.AllocFrames(p.frames[:])
@@ -61,21 +62,13 @@ func (p *FilePages) Unmap(of fs.FileSystem, ino uint64, lo, hi int64, copies boo
 	p.kernel.mu.Lock()
 	procs := slices.Clone(p.kernel.procs)
 	p.kernel.mu.Unlock()
-	for _, proc := range procs {
-		proc.space.forget(of, ino, lo, hi, copies)
-	}
-}
-
-// forget drops the pages of a file from lo up to hi.
-func (s *Space) forget(of fs.FileSystem, ino uint64, lo, hi int64, copies bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, v := range s.maps.v {
-		f, ok := v.file.(*inodePages)
-		if !ok || v.off >= hi || v.endOff() <= lo || f.inode.FS() != of || f.inode.Ino() != ino {
-			continue
+	which := func(b mm.Backing) (int64, int64) {
+		if f, ok := b.(*inodePages); ok && f.inode.FS() == of && f.inode.Ino() == ino {
+			return lo, hi
 		}
-		from, to := v.lo+uintptr(max(lo-v.off, 0)), v.hi-uintptr(max(v.endOff()-hi, 0))
-		s.drop(from, to, copies)
+		return 0, 0
+	}
+	for _, proc := range procs {
+		proc.space.Forget(which, copies)
 	}
 }

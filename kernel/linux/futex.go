@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // Futexes (futex(2)). Threads that wait for a word stand in the bucket that
@@ -13,7 +14,7 @@ import (
 // that is shared goes by its physical address, since it may be mapped twice. Looking at the word
 // and queueing are one step under the bucket's lock, as are waking and taking
 // out of the queue; the word is only looked at if its page is there, for the lock
-// stands below Space.mu.
+// stands below the lock of an mm.Space.
 
 const futexBuckets = 64
 
@@ -27,7 +28,7 @@ type futexBucket struct {
 }
 
 type futexKey struct {
-	space *Space // nil: addr is a physical one
+	space *mm.Space // nil: addr is a physical one
 	addr  uintptr
 }
 
@@ -179,47 +180,15 @@ func (t *Thread) futexAt(addr uintptr, private bool) (futexKey, Errno) {
 		return futexKey{}, EFAULT
 	}
 	if !private {
-		return t.space.sharedFutex(addr)
+		frame, err := t.space.SharedAt(addr)
+		if err != 0 {
+			return futexKey{}, err
+		}
+		if frame != 0 {
+			return futexKey{nil, frame}, 0
+		}
 	}
 	return futexKey{t.space, addr}, 0
-}
-
-// sharedFutex returns the key of a word that others may have at another address.
-func (s *Space) sharedFutex(addr uintptr) (futexKey, Errno) {
-	for {
-		s.mu.Lock()
-		v := s.maps.at(addr)
-		isShared := v != nil && v.flags&vmaShared != 0
-		// Linux takes hold of the page: one of anonymous memory must be writable for that.
-		usable := v != nil && (v.prot&protWrite != 0 || v.prot&protRead != 0 && (isShared || v.file != nil))
-		frame := uintptr(0)
-		if isShared {
-			s.walk(addr&^pageMask, addr&^pageMask+pageSize, func(va uintptr, e *uint64) { frame = uintptr(*e & pteAddr) })
-		}
-		s.mu.Unlock()
-		switch {
-		case !usable:
-			return futexKey{}, EFAULT
-		case !isShared:
-			return futexKey{s, addr}, 0
-		case frame != 0:
-			return futexKey{nil, frame | addr&pageMask}, 0
-		case !s.bringIn(addr, accessRead):
-			return futexKey{}, EFAULT
-		}
-	}
-}
-
-// load32 reads a word of user memory, bringing its page in.
-func (s *Space) load32(addr uintptr) (uint32, Errno) {
-	for {
-		if v, ok := metal.Load32(addr); ok {
-			return v, 0
-		}
-		if !s.bringIn(addr, accessRead) {
-			return 0, EFAULT
-		}
-	}
 }
 
 func (t *Thread) futexWait(addr uintptr, private bool, val, mask uint32, deadline uint64) Errno {
@@ -267,7 +236,7 @@ func (t *Thread) futexExpect(addr uintptr, private bool, val uint32) (futexKey, 
 		if ok {
 			return key, nil, EAGAIN
 		}
-		if !t.space.bringIn(addr, accessRead) {
+		if !t.space.BringIn(addr, mm.ToRead) {
 			return key, nil, EFAULT
 		}
 	}
@@ -355,7 +324,7 @@ func (t *Thread) futexRequeue(addr, addr2 uintptr, private bool, n, limit int32,
 		if ok {
 			return 0, EAGAIN
 		}
-		if !t.space.bringIn(addr, accessRead) {
+		if !t.space.BringIn(addr, mm.ToRead) {
 			return 0, EFAULT
 		}
 	}
@@ -421,7 +390,7 @@ func (t *Thread) futexWakeOp(addr, addr2 uintptr, private bool, n, n2 int32, op 
 			ok = there
 		}
 		unlockBuckets(b, b2)
-		if !ok && !t.space.bringIn(addr2, accessWrite) {
+		if !ok && !t.space.BringIn(addr2, mm.ToWrite) {
 			return 0, EFAULT
 		}
 	}
@@ -546,7 +515,7 @@ func (t *Thread) futexDied(addr uintptr, pi, pending bool) {
 		return
 	}
 	for {
-		v, err := t.space.load32(addr)
+		v, err := t.space.Load32(addr)
 		if err != 0 {
 			return
 		}
@@ -564,7 +533,7 @@ func (t *Thread) futexDied(addr uintptr, pi, pending bool) {
 			}
 			return
 		}
-		if !ok && !t.space.bringIn(addr, accessWrite) {
+		if !ok && !t.space.BringIn(addr, mm.ToWrite) {
 			return
 		}
 	}

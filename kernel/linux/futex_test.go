@@ -5,13 +5,15 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"gosv/kernel/mm"
 )
 
 // testThreads returns threads of one process, whose memory is the test's own:
 // Go's heap lies in the lower half, as an application's.
 func testThreads(n int) []*Thread {
 	k := NewKernel()
-	p := &Process{kernel: k, pid: 1, space: &Space{}}
+	p := &Process{kernel: k, pid: 1, space: &mm.Space{}}
 	k.procs = append(k.procs, p)
 	list := make([]*Thread, n)
 	for i := range list {

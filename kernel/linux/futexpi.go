@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // Futexes with priority inheritance (futex(2); kernel/futex/pi.c): locks whose word
@@ -207,7 +208,7 @@ func (t *Thread) lockPI(addr uintptr, private, try bool, deadline uint64) Errno 
 
 // againPI returns 0 if an attempt that ended in err is worth another one.
 func (t *Thread) againPI(addr uintptr, err Errno) Errno {
-	if err == EAGAIN || err == EFAULT && t.space.bringIn(addr, accessWrite) {
+	if err == EAGAIN || err == EFAULT && t.space.BringIn(addr, mm.ToWrite) {
 		return 0
 	}
 	return err
@@ -302,7 +303,7 @@ func (t *Thread) unlockPI(addr uintptr, private bool) Errno {
 		switch {
 		case swapped:
 			return 0
-		case !ok && !t.space.bringIn(addr, accessWrite):
+		case !ok && !t.space.BringIn(addr, mm.ToWrite):
 			return EFAULT
 		}
 	}
@@ -360,7 +361,7 @@ func (t *Thread) cmpRequeuePI(addr, addr2 uintptr, private bool, n, limit int32,
 		v, ok := metal.Load32(addr)
 		if !ok {
 			unlockBuckets(b, b2)
-			if !t.space.bringIn(addr, accessRead) {
+			if !t.space.BringIn(addr, mm.ToRead) {
 				return 0, EFAULT
 			}
 			continue

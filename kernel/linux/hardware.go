@@ -100,3 +100,15 @@ func makeNodes(dir fs.Inode, nodes []deviceNode) {
 		}
 	}
 }
+
+// GiveBack implements mm.Others.
+func (k *Kernel) GiveBack(free, total uint64) int { return k.disks.giveBack(free, total) }
+
+// Reclaim implements mm.Others.
+func (k *Kernel) Reclaim() int { return k.disks.reclaim() }
+
+// Relieve implements mm.Others.
+func (k *Kernel) Relieve() bool {
+	b := k.balloon.Load()
+	return b != nil && (*b).Relieve()
+}

@@ -1,6 +1,10 @@
 package linux
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"gosv/kernel/mm"
+)
 
 // Resource limits (getrlimit(2)).
 const (
@@ -81,18 +85,15 @@ func (t *Thread) setLimit(p *Process, i int, v rlimit) Errno {
 		p.limitCPU(v)
 	}
 	if i == rlimitStack || i == rlimitAS || i == rlimitData {
-		p.space.setLimits(&p.limits)
+		p.space.SetLimits(p.limits.memory())
 	}
 	return 0
 }
 
-// setLimits takes over what limits memory.
-func (s *Space) setLimits(l *limits) {
-	s.mu.Lock()
-	s.stackLimit = uintptr(l[rlimitStack].soft.Load())
-	s.asLimit = uintptr(l[rlimitAS].soft.Load())
-	s.dataLimit = uintptr(l[rlimitData].soft.Load())
-	s.mu.Unlock()
+// memory is what limits a process's.
+func (l *limits) memory() mm.Limits {
+	soft := func(i int) uintptr { return uintptr(l[i].soft.Load()) }
+	return mm.Limits{Stack: soft(rlimitStack), AS: soft(rlimitAS), Data: soft(rlimitData)}
 }
 
 // limitCPU has p signalled every second from the soft limit on, and killed at the

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"gosv/kernel/fs"
+	"gosv/kernel/mm"
 )
 
 // inodeKey tells files apart.
@@ -222,7 +223,7 @@ func (t *Thread) lock(f *File, l fileLock, unlock, wait bool) Errno {
 	all.mu.Lock()
 	n := len(all.held) + 2
 	all.mu.Unlock()
-	if !unlock && !kernelRoom(n*3*int(unsafe.Sizeof(l))) { // release copies them
+	if !unlock && !mm.KernelRoom(n*3*int(unsafe.Sizeof(l))) { // release copies them
 		return ENOLCK
 	}
 	try := func() bool {

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"gosv/kernel/fs"
+	"gosv/kernel/mm"
 )
 
 // memfd is what a file of memfd_create(2) has besides its contents: all that are
@@ -91,7 +92,7 @@ func (t *Thread) addSeals(f *File, seals uint32) Errno {
 		return EINVAL
 	case o.memfd == nil || o.memfd.sealed(sealSeal):
 		return EPERM
-	case seals&sealWrite != 0 && !o.memfd.sealed(sealWrite) && t.space.writesTo(o.inode):
+	case seals&sealWrite != 0 && !o.memfd.sealed(sealWrite) && writesTo(t.space, o.inode):
 		return EBUSY
 	}
 	o.memfd.seals.Or(seals)
@@ -111,13 +112,13 @@ func sealsOf(f *File) (uintptr, Errno) {
 }
 
 // writesTo says whether there is a mapping through which n may be written.
-func (s *Space) writesTo(n fs.Inode) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, v := range s.maps.v {
-		if p, ok := v.file.(*inodePages); ok && v.flags&vmaMayWrite != 0 && p.inode.FS() == n.FS() && p.inode.Ino() == n.Ino() {
-			return true
+func writesTo(s *mm.Space, n fs.Inode) (is bool) {
+	s.View(func(all []*mm.VMA) {
+		for _, v := range all {
+			if p, ok := v.File.(*inodePages); ok && v.Flags&mm.MayWrite != 0 && p.inode.FS() == n.FS() && p.inode.Ino() == n.Ino() {
+				is = true
+			}
 		}
-	}
-	return false
+	})
+	return is
 }

@@ -8,6 +8,7 @@ import (
 	"gosv/kernel/fs/erofs"
 	"gosv/kernel/fs/ext4"
 	"gosv/kernel/fs/tmpfs"
+	"gosv/kernel/mm"
 )
 
 // Device numbers of the file systems that are made here, in the order of their
@@ -46,7 +47,7 @@ func (k *Kernel) temporary(root fs.Inode) fs.Inode {
 
 // memory is how a file system in memory is made.
 func (k *Kernel) memory(device uint64, mode uint32) tmpfs.Config {
-	return tmpfs.Config{Device: device, Pages: &k.pages, Now: FileTime, Memory: FreeMemory, Mode: mode}
+	return tmpfs.Config{Device: device, Pages: &k.pages, Now: FileTime, Memory: mm.FreeMemory, Mode: mode}
 }
 
 // otherDevice is the first number for file systems that are mounted later and are on no disk.
@@ -268,13 +269,12 @@ func (k *Kernel) uses(m *fs.Mount) bool {
 			used = used || f.fds[i].file != nil && f.fds[i].file.place.Mount == m
 		}
 		f.mu.Unlock()
-		s := p.space
-		s.mu.Lock()
-		for _, v := range s.maps.v {
-			i, ok := v.file.(*inodePages)
-			used = used || ok && i.inode.FS() == m.Root().FS()
-		}
-		s.mu.Unlock()
+		p.space.View(func(all []*mm.VMA) {
+			for _, v := range all {
+				i, ok := v.File.(*inodePages)
+				used = used || ok && i.inode.FS() == m.Root().FS()
+			}
+		})
 		if used {
 			return true
 		}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"gosv/kernel/fs"
+	"gosv/kernel/mm"
 )
 
 const (
@@ -283,7 +284,7 @@ func (p *pipe) grow(n int) {
 	for size < n {
 		size *= 2
 	}
-	if size > pageSize && !kernelRoom(size) {
+	if size > pageSize && !mm.KernelRoom(size) {
 		p.size = max(len(p.buf), pageSize)
 		return
 	}

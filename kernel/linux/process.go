@@ -9,7 +9,7 @@
 //
 //	descriptor table, then an open file's and a file system's (fd.go)
 //	Process.timerMu  interval and POSIX timers
-//	Space.mu         mappings and page tables; a file's page index may be asked below it
+//	mm.Space's lock  mappings and page tables; a file's page index may be asked below it
 //	Kernel.mu        the process table
 //	futex bucket     (two of them in order of address)
 //	Process.sig.mu   handlers and pending signals, those of its threads too
@@ -18,7 +18,7 @@
 //	timers.mu        the machine's timers
 //	seats.mu         who has which CPU
 //
-// Touching user memory may take Space.mu (the page may have to be brought in),
+// Touching user memory may take the space's lock (the page may have to be brought in),
 // so neither it nor what stands below it may be held meanwhile; a futex bucket
 // may, where memory is only looked at if it is there (futex.go).
 package linux
@@ -30,6 +30,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/tmpfs"
+	"gosv/kernel/mm"
 )
 
 // Kernel is what all processes share.
@@ -83,7 +84,7 @@ type Process struct {
 	kernel *Kernel
 	parent *Process // nil for the first process
 	pid    int
-	space  *Space
+	space  *mm.Space
 	sig    signalState
 	files  fileState // descriptors, directories, umask: fd.go
 	limits limits
@@ -109,12 +110,14 @@ type Process struct {
 	core coreState
 
 	exe         string // path of the executable
+	begin       startAddrs
 	split       cpuSplit
 	oomScore    atomic.Int32             // /proc/PID/oom_score_adj
 	tty         atomic.Pointer[terminal] // that controls it, or nil
 	deathSignal int32                    // PR_SET_PDEATHSIG
 	personality atomic.Uint32
 	secret      atomic.Bool // PR_SET_DUMPABLE 0
+	barriers    atomic.Bool // registered for membarrier(2)
 }
 
 // newID returns an id that no process or thread uses.

@@ -114,7 +114,7 @@ func procVmstat(s *subject, b *text) {
 	procs := s.k.procs
 	s.k.mu.Unlock()
 	for _, p := range procs {
-		faults += p.space.usage().faults
+		faults += p.space.Stats().Faults
 	}
 	for _, l := range [...]struct {
 		name string
@@ -145,7 +145,7 @@ func (k *Kernel) resident() (n uint64) {
 	procs := k.procs
 	k.mu.Unlock()
 	for _, p := range procs {
-		n += uint64(p.space.residentBytes())
+		n += uint64(p.space.Stats().Resident) * pageSize
 	}
 	return n
 }

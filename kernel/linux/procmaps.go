@@ -3,46 +3,55 @@ package linux
 import (
 	"strconv"
 	"unsafe"
+
+	"gosv/kernel/mm"
 )
 
 // What /proc tells of a process's memory.
 
 func procMaps(s *subject, b *text) {
 	sp := s.p.space
-	sp.mu.Lock()
-	defer sp.mu.Unlock()
-	for _, v := range sp.maps.v {
-		sp.describe(b, v)
-	}
+	heap := heapOf(sp)
+	sp.View(func(all []*mm.VMA) {
+		for _, v := range all {
+			b.mapping(v, heap)
+		}
+	})
 }
 
-// describe writes v's line of /proc/PID/maps; s.mu is held.
-func (s *Space) describe(b *text, v *vma) {
+// heapOf is what brk(2) has mapped.
+func heapOf(s *mm.Space) (r struct{ lo, hi uintptr }) {
+	r.lo, r.hi = s.Heap()
+	return r
+}
+
+// mapping writes v's line of /proc/PID/maps.
+func (b *text) mapping(v *mm.VMA, heap struct{ lo, hi uintptr }) {
 	line := len(b.b)
-	b.hex(uint64(v.lo), 8)
+	b.hex(uint64(v.Lo), 8)
 	b.str("-")
-	b.hex(uint64(v.hi), 8)
+	b.hex(uint64(v.Hi), 8)
 	rights := [5]byte{' ', '-', '-', '-', 'p'}
 	for i, c := range []byte("rwx") {
-		if v.prot>>i&1 != 0 {
+		if v.Prot>>i&1 != 0 {
 			rights[1+i] = c
 		}
 	}
-	if v.flags&vmaShared != 0 {
+	if v.Flags&mm.Shared != 0 {
 		rights[4] = 's'
 	}
 	b.str(string(rights[:]), " ")
 	var dev, ino uint64
 	var name string
 	switch {
-	case v.file != nil:
-		dev, ino, name = v.file.MapsName()
-	case v.lo <= s.brkEnd && v.hi > s.brkStart && s.brkEnd > s.brkStart:
+	case v.File != nil:
+		dev, ino, name = v.File.MapsName()
+	case v.Lo <= heap.hi && v.Hi > heap.lo && heap.hi > heap.lo:
 		name = "[heap]"
-	case v.hi == stackTop && v.flags&vmaStack != 0:
+	case v.Hi == stackTop && v.Flags&mm.Stack != 0:
 		name = "[stack]"
 	}
-	b.hex(uint64(v.off), 8)
+	b.hex(uint64(v.Off), 8)
 	b.str(" ")
 	b.hex(dev>>8&0xfff, 2)
 	b.str(":")
@@ -63,80 +72,65 @@ type usage struct {
 	locked, faults                                uint64
 }
 
-func (s *Space) usage() (u usage) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u = usage{size: uint64(s.size), resident: uint64(s.resident), peak: uint64(s.peak), faults: s.faults}
-	for _, v := range s.maps.v {
-		n := uint64(v.hi-v.lo) / pageSize
-		if v.file != nil {
-			_, file := s.present(v)
-			u.file += file
+func usageOf(s *mm.Space) (u usage) {
+	m := s.Stats()
+	u = usage{size: uint64(m.Size) / pageSize, resident: uint64(m.Resident), peak: uint64(m.Peak), faults: m.Faults}
+	s.View(func(all []*mm.VMA) {
+		for _, v := range all {
+			n := uint64(v.Hi-v.Lo) / pageSize
+			if v.File != nil {
+				_, file := s.Present(v)
+				u.file += file
+			}
+			if v.Flags&mm.Locked != 0 {
+				u.locked += n
+			}
+			switch {
+			case v.Flags&mm.Stack != 0 && v.Hi == stackTop:
+				u.stack += n
+			case v.Prot&mm.Exec != 0 && v.File != nil:
+				u.code += n
+			case v.Prot&mm.Write != 0 && v.Flags&mm.Shared == 0:
+				u.data += n
+			}
 		}
-		if v.flags&vmaLocked != 0 {
-			u.locked += n
-		}
-		switch {
-		case v.flags&vmaStack != 0 && v.hi == stackTop:
-			u.stack += n
-		case v.prot&protExec != 0 && v.file != nil:
-			u.code += n
-		case v.prot&protWrite != 0 && v.flags&vmaShared == 0:
-			u.data += n
-		}
-	}
-	u.size /= pageSize
+	})
 	return u
 }
 
-// present returns how many of v's pages are there that belong to the process, and
-// how many are a file's; s.mu is held.
-func (s *Space) present(v *vma) (own, file uint64) {
-	s.walk(v.lo, v.hi, func(va uintptr, e *uint64) {
-		switch {
-		case *e&pteFile != 0:
-			file++
-		case *e&pteHuge != 0:
-			own += uint64(min(va+hugeSize, v.hi)-max(va, v.lo)) / pageSize
-		default:
-			own++
+// procSmaps writes /proc/PID/smaps, or the sums of it. All pages are private: there is
+// nobody to share them with.
+func procSmaps(s *mm.Space, b *text, sums bool) {
+	heap := heapOf(s)
+	s.View(func(all []*mm.VMA) {
+		var size, own, file uint64
+		for i, v := range all {
+			o, f := s.Present(v)
+			size, own, file = size+uint64(v.Hi-v.Lo), own+o*pageSize, file+f*pageSize
+			switch {
+			case !sums:
+				b.mapping(v, heap)
+				b.smapsSizes(size, own, file)
+				b.str("VmFlags:")
+				for bit, name := range [...]string{" rd", " wr", " ex"} {
+					if v.Prot>>bit&1 != 0 {
+						b.str(name)
+					}
+				}
+				b.str(" mr mw me\n")
+				size, own, file = 0, 0, 0
+			case i == len(all)-1:
+				line := len(b.b)
+				b.hex(uint64(all[0].Lo), 8)
+				b.str("-")
+				b.hex(uint64(v.Hi), 8)
+				b.str(" ---p 00000000 00:00 0 ")
+				b.pad(line, 73)
+				b.str("[rollup]\n")
+				b.smapsSizes(0, own, file)
+			}
 		}
 	})
-	return own, file
-}
-
-// smaps writes /proc/PID/smaps, or the sums of it. All pages are private: there is
-// nobody to share them with.
-func (s *Space) smaps(b *text, sums bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var size, own, file uint64
-	for i, v := range s.maps.v {
-		o, f := s.present(v)
-		size, own, file = size+uint64(v.hi-v.lo), own+o*pageSize, file+f*pageSize
-		switch {
-		case !sums:
-			s.describe(b, v)
-			b.smapsSizes(size, own, file)
-			b.str("VmFlags:")
-			for bit, name := range [...]string{" rd", " wr", " ex"} {
-				if v.prot>>bit&1 != 0 {
-					b.str(name)
-				}
-			}
-			b.str(" mr mw me\n")
-			size, own, file = 0, 0, 0
-		case i == len(s.maps.v)-1:
-			line := len(b.b)
-			b.hex(uint64(s.maps.v[0].lo), 8)
-			b.str("-")
-			b.hex(uint64(v.hi), 8)
-			b.str(" ---p 00000000 00:00 0 ")
-			b.pad(line, 73)
-			b.str("[rollup]\n")
-			b.smapsSizes(0, own, file)
-		}
-	}
 }
 
 // smapsSizes writes the lines with sizes, in bytes; without a size, those of the
@@ -169,10 +163,11 @@ func (b *text) smapsSizes(size, own, file uint64) {
 func procAuxv(s *subject, b *text) {
 	sp := s.p.space
 	word := func(addr uintptr) (v uint64) {
-		sp.readSome(unsafe.Pointer(&v), addr, 8)
+		sp.ReadSome(unsafe.Pointer(&v), addr, 8)
 		return v
 	}
-	addr := sp.startSP + 8*(1+uintptr(word(sp.startSP))+1)
+	start := s.p.begin.sp
+	addr := start + 8*(1+uintptr(word(start))+1)
 	const most = maxArgTotal / 8 // words; the program may have written there
 	for i := 0; i < most && word(addr) != 0; i++ {
 		addr += 8
@@ -188,11 +183,4 @@ func procAuxv(s *subject, b *text) {
 		}
 		addr += 16
 	}
-}
-
-// residentBytes is how much memory belongs to the process.
-func (s *Space) residentBytes() uintptr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.resident * pageSize
 }

@@ -7,6 +7,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/kernfs"
+	"gosv/kernel/mm"
 )
 
 // The directory of a thread in /proc/PID/task (proc(5)). That of a process has the
@@ -14,11 +15,11 @@ import (
 var processFiles = [...]procFile{
 	{name: "auxv", mode: procPrivate, read: procAuxv},
 	{name: "cgroup", mode: procRead}, // in none: more would make every Go program read and parse mountinfo, too
-	{name: "cmdline", mode: procRead, read: func(s *subject, b *text) { s.p.space.strings(b, argStrings) }},
+	{name: "cmdline", mode: procRead, read: func(s *subject, b *text) { b.memory(s.p.space, s.p.begin.argLo, s.p.begin.argHi) }},
 	{name: "comm", mode: procWrite, read: procComm, write: setComm},
 	{name: "coredump_filter", mode: procRead, text: "00000033\n"},
 	{name: "cwd", mode: procLink, link: placeName(procCwd), jump: procCwd},
-	{name: "environ", mode: procPrivate, read: func(s *subject, b *text) { s.p.space.strings(b, envStrings) }},
+	{name: "environ", mode: procPrivate, read: func(s *subject, b *text) { b.memory(s.p.space, s.p.begin.argHi, s.p.begin.envHi) }},
 	{name: "exe", mode: procLink, link: func(s *subject) (string, Errno) { return s.p.exe, 0 }, jump: procExe},
 	{name: "fd", mode: fs.Directory | 0o500, dir: procFDs},
 	{name: "fdinfo", mode: procDir, dir: procFDInfo},
@@ -33,8 +34,8 @@ var processFiles = [...]procFile{
 	{name: "oom_score_adj", mode: procWrite, read: func(s *subject, b *text) { b.str(strconv.Itoa(int(s.p.oomScore.Load())), "\n") }, write: setOOMScore},
 	{name: "personality", mode: procPrivate, read: func(s *subject, b *text) { b.hex(uint64(s.p.personality.Load()), 8); b.str("\n") }},
 	{name: "root", mode: procLink, link: placeName(procRootDir), jump: procRootDir},
-	{name: "smaps", mode: procRead, read: func(s *subject, b *text) { s.p.space.smaps(b, false) }},
-	{name: "smaps_rollup", mode: procRead, read: func(s *subject, b *text) { s.p.space.smaps(b, true) }},
+	{name: "smaps", mode: procRead, read: func(s *subject, b *text) { procSmaps(s.p.space, b, false) }},
+	{name: "smaps_rollup", mode: procRead, read: func(s *subject, b *text) { procSmaps(s.p.space, b, true) }},
 	{name: "stat", mode: procRead, read: procPIDStat},
 	{name: "statm", mode: procRead, read: procStatm},
 	{name: "status", mode: procRead, read: procStatus},
@@ -266,19 +267,13 @@ func placeName(place func(s *subject) (fs.Place, Errno)) func(s *subject) (strin
 
 // What a process was started with.
 
-func argStrings(s *Space) (lo, hi uintptr) { return s.argLo, s.argHi }
-func envStrings(s *Space) (lo, hi uintptr) { return s.argHi, s.envHi }
-
-// strings adds what is now where the process found its arguments or environment.
-func (s *Space) strings(b *text, which func(s *Space) (lo, hi uintptr)) {
-	s.mu.Lock()
-	lo, hi := which(s)
-	s.mu.Unlock()
+// memory adds what is now in [lo, hi) of a process.
+func (b *text) memory(s *mm.Space, lo, hi uintptr) {
 	if lo >= hi || hi-lo > maxArgTotal {
 		return
 	}
 	p := make([]byte, hi-lo)
-	b.b = append(b.b, p[:s.readSome(unsafe.Pointer(&p[0]), lo, hi-lo)]...)
+	b.b = append(b.b, p[:s.ReadSome(unsafe.Pointer(&p[0]), lo, hi-lo)]...)
 }
 
 func procComm(s *subject, b *text) { b.str(s.t.comm(), "\n") }
@@ -333,7 +328,7 @@ func procLimits(s *subject, b *text) {
 }
 
 func procStatm(s *subject, b *text) {
-	u := s.p.space.usage()
+	u := usageOf(s.p.space)
 	b.num(u.size)
 	b.nums(int64(u.resident+u.file), int64(u.file), int64(u.code), 0, int64(u.data+u.stack), 0)
 	b.str("\n")
@@ -341,7 +336,7 @@ func procStatm(s *subject, b *text) {
 
 // procPIDStat is /proc/PID/stat and /proc/PID/task/TID/stat.
 func procPIDStat(s *subject, b *text) {
-	t, p, u := s.t, s.p, s.p.space.usage()
+	t, p, u := s.t, s.p, usageOf(s.p.space)
 	user, system := t.times()
 	if !s.task {
 		user, system = p.times()
@@ -361,7 +356,7 @@ func procPIDStat(s *subject, b *text) {
 	b.num(p.limit(rlimitRSS))
 	b.nums(1, 1, 0, 0, 0, int64(pending&(1<<31-1)), int64(blocked&(1<<31-1)), int64(ignored&(1<<31-1)), int64(caught&(1<<31-1)),
 		0, 0, 0, SIGCHLD, 0, int64(t.sched.priority), int64(t.sched.policy), 0, 0, 0, 0, 0,
-		int64(p.space.brkStart), int64(p.space.argLo), int64(p.space.argHi), int64(p.space.argHi), int64(p.space.envHi), 0)
+		int64(heapOf(p.space).lo), int64(p.begin.argLo), int64(p.begin.argHi), int64(p.begin.argHi), int64(p.begin.envHi), 0)
 	b.str("\n")
 }
 
@@ -399,7 +394,7 @@ func (p *Process) countThreads() int {
 }
 
 func procStatus(s *subject, b *text) {
-	t, p, u := s.t, s.p, s.p.space.usage()
+	t, p, u := s.t, s.p, usageOf(s.p.space)
 	p.files.mu.Lock()
 	umask, slots := p.files.umask, p.files.slots()
 	p.files.mu.Unlock()

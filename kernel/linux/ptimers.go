@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // appTimer is a timer of the application: one of setitimer(2)'s three, or one of
@@ -268,7 +269,7 @@ func sysTimerCreate(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		tm.notify = ev.notify
 	}
-	if !kernelRoom(int(unsafe.Sizeof(*tm))) {
+	if !mm.KernelRoom(int(unsafe.Sizeof(*tm))) {
 		return 0, EAGAIN
 	}
 	p.timerMu.Lock()

@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync"
 	"unsafe"
+
+	"gosv/kernel/mm"
 )
 
 // Signal numbers (signal(7)).
@@ -164,7 +166,7 @@ func (q *pendingSignals) add(s *queuedSignal, queued *int, limit uint64) Errno {
 		if q.set.has(sig) {
 			return 0 // once is enough
 		}
-	case uint64(*queued) >= min(limit, queueBound), len(q.queue) == cap(q.queue) && !kernelRoom(len(q.queue)*int(unsafe.Sizeof(*s))*3/2):
+	case uint64(*queued) >= min(limit, queueBound), len(q.queue) == cap(q.queue) && !mm.KernelRoom(len(q.queue)*int(unsafe.Sizeof(*s))*3/2):
 		if s.code != siUser {
 			return EAGAIN
 		}

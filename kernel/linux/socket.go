@@ -477,7 +477,7 @@ func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Er
 	}
 	h.flags = uint32(m.Flags&(msgTrunc|msgCtrunc|msgErrqueue)) | uint32(flags&msgCmsgCloexec)
 	size := unsafe.Offsetof(h.flags) + unsafe.Sizeof(h.flags) // what lies behind need not be writable
-	if t.space.writeSome(addr, unsafe.Pointer(&h), size) != size {
+	if t.space.WriteSome(addr, unsafe.Pointer(&h), size) != size {
 		return 0, EFAULT
 	}
 	return n, 0
@@ -643,7 +643,7 @@ func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done 
 			size = room
 		}
 		h := cmsgHdr{cmsgHdrSize + size, level, kind}
-		if copyOut(t, addr+done, &h) == 0 && t.space.writeSome(addr+done+cmsgHdrSize, data, size) == size {
+		if copyOut(t, addr+done, &h) == 0 && t.space.WriteSome(addr+done+cmsgHdrSize, data, size) == size {
 			done = min(done+(h.len+7)&^7, n)
 		}
 	}
@@ -815,7 +815,7 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 			}
 		}
 		n = min(n, int(size))
-		if t.space.writeSome(a.Arg4(), unsafe.Pointer(&v), uintptr(n)) != uintptr(n) {
+		if t.space.WriteSome(a.Arg4(), unsafe.Pointer(&v), uintptr(n)) != uintptr(n) {
 			return 0, EFAULT
 		}
 		size = int32(n)

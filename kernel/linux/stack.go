@@ -54,11 +54,16 @@ type startInfo struct {
 	minSigStack        uintptr
 }
 
+// startAddrs is where a process found things when it began, for /proc and core dumps.
+type startAddrs struct {
+	sp                  uintptr
+	argLo, argHi, envHi uintptr // the strings of arguments and environment
+}
+
 // startStack is the contents of a stack from SP up.
 type startStack struct {
-	sp                  uintptr
-	bytes               []byte
-	argLo, argHi, envHi uintptr // the strings, for /proc/PID/cmdline and environ
+	startAddrs
+	bytes []byte
 }
 
 // build lays out the stack below top. It fails with E2BIG if it would take

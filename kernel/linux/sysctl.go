@@ -1,5 +1,7 @@
 package linux
 
+import "gosv/kernel/mm"
+
 // The directory /proc/sys.
 var sysctls = [...]procFile{
 	{name: "fs", mode: procDir, files: []procFile{
@@ -62,8 +64,8 @@ var sysctls = [...]procFile{
 		{name: "nr_hugepages", mode: procRead, text: "0\n"},
 		{name: "overcommit_ratio", mode: procRead, text: "50\n"},
 		{name: "swappiness", mode: procRead, text: "0\n"},
-		{name: "max_map_count", mode: procRead, read: func(s *subject, b *text) { b.num(maxMappings); b.str("\n") }},
-		{name: "mmap_min_addr", mode: procRead, read: func(s *subject, b *text) { b.num(mapBottom); b.str("\n") }},
+		{name: "max_map_count", mode: procRead, read: func(s *subject, b *text) { b.num(mm.MaxMappings); b.str("\n") }},
+		{name: "mmap_min_addr", mode: procRead, read: func(s *subject, b *text) { b.num(mm.MapBottom); b.str("\n") }},
 		{name: "overcommit_memory", mode: procRead, text: "0\n"},
 	}},
 }

@@ -7,6 +7,7 @@ import (
 	"gosv/kernel/fs"
 	"gosv/kernel/interrupt"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // Thread is a thread of the application, a task in Linux's words.
@@ -15,7 +16,7 @@ type Thread struct {
 	calls *[numCalls]call
 	nr    uintptr       // the system call it made last
 	work  atomic.Uint32 // what to do before it returns to ring 3
-	space *Space        // its process's
+	space *mm.Space     // its process's
 	proc  *Process
 	tid   int
 	name  [16]byte  // comm: PR_SET_NAME, with its final zero byte

@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // Flags of clone(2).
@@ -85,7 +86,7 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 		return 0, EINVAL
 	}
 	count := t.proc.kernel.countThreads()
-	if !kernelRoom(threadSize) || count >= maxThreads || uint64(count) >= t.proc.limit(rlimitNproc) && t.bound() {
+	if !mm.KernelRoom(threadSize) || count >= maxThreads || uint64(count) >= t.proc.limit(rlimitNproc) && t.bound() {
 		return 0, EAGAIN
 	}
 	n := t.proc.newThread(t.proc.kernel.newID())
@@ -274,13 +275,10 @@ func sysPrctl(t *Thread, a *Args) (uintptr, Errno) {
 		if a.Arg3()|a.Arg4()|a.Arg5() != 0 || int32(a.Arg1()) == prGetTHPDisable && arg != 0 {
 			return 0, EINVAL
 		}
-		s := t.space
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		if int32(a.Arg1()) == prGetTHPDisable {
-			return flagResult(s.noHuge), 0
+			return flagResult(!t.space.AllowsHuge()), 0
 		}
-		s.noHuge = arg != 0
+		t.space.AllowHuge(arg == 0)
 		return 0, 0
 	case prGetKeepCaps:
 		return flagResult(t.credFlag(&t.proc.cred.keepCaps)), 0

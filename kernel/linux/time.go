@@ -404,10 +404,8 @@ func sysGetrusage(t *Thread, a *Args) (uintptr, Errno) {
 	}
 	u.user, u.system = toTimeval(user), toTimeval(system)
 	u.voluntarySwitches, u.preemption = int64(waits), int64(yields)
-	s := t.space
-	s.mu.Lock()
-	u.maxRSS = int64(s.peak * pageSize >> 10)
-	u.minorFaults = int64(s.faults)
-	s.mu.Unlock()
+	memory := t.space.Stats()
+	u.maxRSS = int64(memory.Peak * pageSize >> 10)
+	u.minorFaults = int64(memory.Faults)
 	return 0, copyOut(t, a.Arg2(), &u)
 }

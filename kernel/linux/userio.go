@@ -28,7 +28,7 @@ func (u *userIO) Put(p []byte) int {
 	for done < len(p) && u.left > 0 && !u.fault {
 		v := u.part()
 		n := min(uintptr(len(p)-done), v.len)
-		done += u.advance(v, n, u.t.space.writeSome(v.base, unsafe.Pointer(&p[done]), n))
+		done += u.advance(v, n, u.t.space.WriteSome(v.base, unsafe.Pointer(&p[done]), n))
 	}
 	return done
 }
@@ -42,7 +42,7 @@ func (u *userIO) Get(p []byte) int {
 	for done < len(p) && u.left > 0 && !u.fault {
 		v := u.part()
 		n := min(uintptr(len(p)-done), v.len)
-		done += u.advance(v, n, u.t.space.readSome(unsafe.Pointer(&p[done]), v.base, n))
+		done += u.advance(v, n, u.t.space.ReadSome(unsafe.Pointer(&p[done]), v.base, n))
 	}
 	return done
 }

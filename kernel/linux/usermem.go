@@ -4,66 +4,37 @@ import (
 	"math"
 	"unsafe"
 
-	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
-// User memory is read and written through the application's own mappings,
-// only by the functions here. A kernel's or non-canonical address is EFAULT before it is
-// touched. A page that is not there is brought in, which takes Space.mu.
-//
-// Kernel memory stands for itself as unsafe.Pointer until the very call of
-// metal.Copy: as a uintptr it would go stale when the goroutine's stack moves.
+// User memory is read and written only by the functions here, and mm's below them:
+// what cannot be is EFAULT. A page that is not there is brought in, which takes the
+// space's lock.
 
 const (
-	pageSize = 4096
+	pageSize = mm.PageSize
 	pageMask = pageSize - 1
 
-	userTop = 1<<47 - pageSize // TASK_SIZE_MAX (arch/x86/include/asm/page_64_types.h)
+	userTop = mm.UserTop
 
 	maxPath = 4096                      // PATH_MAX, with the final zero byte
 	maxIOV  = 1024                      // UIO_MAXIOV
 	maxRW   = math.MaxInt32 &^ pageMask // MAX_RW_COUNT
 )
 
-// userRange says whether [addr, addr+n) lies in the lower half.
-func userRange(addr, n uintptr) bool { return addr <= userTop && n <= userTop-addr }
-
-// readSome copies up to n bytes from user memory to dst and returns how many
-// it could.
-func (s *Space) readSome(dst unsafe.Pointer, addr, n uintptr) (done uintptr) {
-	if !userRange(addr, n) {
-		return 0
-	}
-	left := metal.Copy(uintptr(dst), addr, n)
-	for left != 0 && s.bringIn(addr+n-left, accessRead) {
-		left = metal.Copy(uintptr(dst)+n-left, addr+n-left, left)
-	}
-	return n - left
-}
-
-// writeSome copies up to n bytes from src to user memory and returns how many
-// it could.
-func (s *Space) writeSome(addr uintptr, src unsafe.Pointer, n uintptr) (done uintptr) {
-	if !userRange(addr, n) {
-		return 0
-	}
-	left := metal.Copy(addr, uintptr(src), n)
-	for left != 0 && s.bringIn(addr+n-left, accessWrite) {
-		left = metal.Copy(addr+n-left, uintptr(src)+n-left, left)
-	}
-	return n - left
-}
+// userRange is mm.UserRange.
+func userRange(addr, n uintptr) bool { return mm.UserRange(addr, n) }
 
 // CopyIn fills dst from user memory at addr, CopyOut writes src there.
 func (t *Thread) CopyIn(dst []byte, addr uintptr) Errno {
-	if n := uintptr(len(dst)); t.space.readSome(unsafe.Pointer(unsafe.SliceData(dst)), addr, n) != n {
+	if n := uintptr(len(dst)); t.space.ReadSome(unsafe.Pointer(unsafe.SliceData(dst)), addr, n) != n {
 		return EFAULT
 	}
 	return 0
 }
 
 func (t *Thread) CopyOut(addr uintptr, src []byte) Errno {
-	if n := uintptr(len(src)); t.space.writeSome(addr, unsafe.Pointer(unsafe.SliceData(src)), n) != n {
+	if n := uintptr(len(src)); t.space.WriteSome(addr, unsafe.Pointer(unsafe.SliceData(src)), n) != n {
 		return EFAULT
 	}
 	return 0
@@ -72,24 +43,24 @@ func (t *Thread) CopyOut(addr uintptr, src []byte) Errno {
 // CopyInSome and CopyOutSome do as much as there is memory for and return
 // how many bytes that is: for calls that report a short count.
 func (t *Thread) CopyInSome(dst []byte, addr uintptr) int {
-	return int(t.space.readSome(unsafe.Pointer(unsafe.SliceData(dst)), addr, uintptr(len(dst))))
+	return int(t.space.ReadSome(unsafe.Pointer(unsafe.SliceData(dst)), addr, uintptr(len(dst))))
 }
 
 func (t *Thread) CopyOutSome(addr uintptr, src []byte) int {
-	return int(t.space.writeSome(addr, unsafe.Pointer(unsafe.SliceData(src)), uintptr(len(src))))
+	return int(t.space.WriteSome(addr, unsafe.Pointer(unsafe.SliceData(src)), uintptr(len(src))))
 }
 
 // copyIn reads a T, which must hold no pointers, from user memory; copyOut
 // writes one.
 func copyIn[T any](t *Thread, v *T, addr uintptr) Errno {
-	if n := unsafe.Sizeof(*v); t.space.readSome(unsafe.Pointer(v), addr, n) != n {
+	if n := unsafe.Sizeof(*v); t.space.ReadSome(unsafe.Pointer(v), addr, n) != n {
 		return EFAULT
 	}
 	return 0
 }
 
 func copyOut[T any](t *Thread, addr uintptr, v *T) Errno {
-	if n := unsafe.Sizeof(*v); t.space.writeSome(addr, unsafe.Pointer(v), n) != n {
+	if n := unsafe.Sizeof(*v); t.space.WriteSome(addr, unsafe.Pointer(v), n) != n {
 		return EFAULT
 	}
 	return 0
@@ -98,7 +69,7 @@ func copyOut[T any](t *Thread, addr uintptr, v *T) Errno {
 // copyInSlice and copyOutSlice do so with the elements of v.
 func copyInSlice[T any](t *Thread, v []T, addr uintptr) Errno {
 	var e T
-	if n := unsafe.Sizeof(e) * uintptr(len(v)); t.space.readSome(unsafe.Pointer(unsafe.SliceData(v)), addr, n) != n {
+	if n := unsafe.Sizeof(e) * uintptr(len(v)); t.space.ReadSome(unsafe.Pointer(unsafe.SliceData(v)), addr, n) != n {
 		return EFAULT
 	}
 	return 0
@@ -106,7 +77,7 @@ func copyInSlice[T any](t *Thread, v []T, addr uintptr) Errno {
 
 func copyOutSlice[T any](t *Thread, addr uintptr, v []T) Errno {
 	var e T
-	if n := unsafe.Sizeof(e) * uintptr(len(v)); t.space.writeSome(addr, unsafe.Pointer(unsafe.SliceData(v)), n) != n {
+	if n := unsafe.Sizeof(e) * uintptr(len(v)); t.space.WriteSome(addr, unsafe.Pointer(unsafe.SliceData(v)), n) != n {
 		return EFAULT
 	}
 	return 0
@@ -168,7 +139,7 @@ func (t *Thread) copyInIOVecs(addr, n uintptr, few *[8]iovec) ([]iovec, uintptr,
 		if int(v[i].len) < 0 {
 			return nil, 0, EINVAL
 		}
-		if !userRange(v[i].base, v[i].len) {
+		if !mm.UserRange(v[i].base, v[i].len) {
 			return nil, 0, EFAULT
 		}
 		v[i].len = min(v[i].len, maxRW-total)

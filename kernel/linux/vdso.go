@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // The vDSO (vdso(7)) and, in the page before it, what it reads. They are the
@@ -15,15 +16,15 @@ var (
 )
 
 // mapVDSO maps both and returns the vDSO's address.
-func (s *Space) mapVDSO() (uintptr, Errno) {
-	lo := s.maps.gap(2 * pageSize)
+func mapVDSO(s *mm.Space) (uintptr, Errno) {
+	lo := s.Gap(2 * pageSize)
 	if lo == 0 {
 		return 0, ENOMEM
 	}
-	if err := s.place(&vma{lo: lo, hi: lo + pageSize, prot: protRead, file: &vvarPage}); err != 0 {
+	if err := s.Place(&mm.VMA{Lo: lo, Hi: lo + pageSize, Prot: mm.Read, File: &vvarPage}); err != 0 {
 		return 0, err
 	}
-	return lo + pageSize, s.place(&vma{lo: lo + pageSize, hi: lo + 2*pageSize, prot: protRead | protExec, file: &vdsoPage})
+	return lo + pageSize, s.Place(&mm.VMA{Lo: lo + pageSize, Hi: lo + 2*pageSize, Prot: mm.Read | mm.Exec, File: &vdsoPage})
 }
 
 func copyVDSO(page unsafe.Pointer) { copy((*[pageSize]byte)(page)[:], metal.VDSO) }
@@ -37,7 +38,7 @@ type machinePage struct {
 	page *[pageSize]byte
 }
 
-// Pages implements Backing.
+// Pages implements mm.Backing.
 func (p *machinePage) Pages(off int64, max int, write bool) ([]byte, Errno) {
 	if off != 0 {
 		return nil, 0
@@ -56,8 +57,10 @@ func (p *machinePage) Pages(off int64, max int, write bool) ([]byte, Errno) {
 	return p.page[:], 0
 }
 
+func (p *machinePage) Fetch(int64) Errno { return 0 }
+func (p *machinePage) Tracked() bool     { return false }
+
 func (p *machinePage) Retain()  {}
 func (p *machinePage) Release() {}
 
-func (p *machinePage) fetch(int64) Errno                        { return 0 }
 func (p *machinePage) MapsName() (dev, ino uint64, path string) { return 0, 0, p.name }

@@ -7,6 +7,7 @@ import (
 
 	"gosv/kernel/gotimer"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 	"gosv/kernel/vsock"
 )
 
@@ -344,7 +345,7 @@ func (l *vsockLoopback) Buffer(n int) []byte {
 }
 
 func (l *vsockLoopback) Ready() bool {
-	if kernelRoom(vsock.MaxData) {
+	if mm.KernelRoom(vsock.MaxData) {
 		return true
 	}
 	l.starved.Store(true)

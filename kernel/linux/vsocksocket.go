@@ -5,6 +5,7 @@ import (
 
 	"gosv/kernel/gotimer"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 	"gosv/kernel/vsock"
 )
 
@@ -348,7 +349,7 @@ func (s *vsockSocket) request(t vsock.Transport, h *vsock.Header) (ok bool) {
 	child.buffer, child.patience = s.buffer, s.patience
 	s.mu.Unlock()
 	const size = 1 << 10 // of a socket, with all that belongs to it
-	if !ok || !kernelRoom(size) {
+	if !ok || !mm.KernelRoom(size) {
 		return false
 	}
 	child.state, child.phase = vsockEstablished, vsockConnected
@@ -445,7 +446,7 @@ func (s *vsockSocket) append(t vsock.Transport, data []byte) (kept, ok bool) {
 		if p == nil || p.from != nil || len(p.data) == cap(p.data) {
 			if p = s.spare; p == nil {
 				size := max(len(data), vsockPieceSize)
-				if size > vsockPieceSize && !kernelRoom(size) {
+				if size > vsockPieceSize && !mm.KernelRoom(size) {
 					return false, false
 				}
 				p = &vsockPiece{data: make([]byte, 0, size)}

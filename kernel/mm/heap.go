@@ -1,4 +1,4 @@
-package linux
+package mm
 
 import (
 	"sync"
@@ -11,7 +11,7 @@ import (
 // The kernel's Go heap and the application live on the same memory. The heap
 // cannot be refused any: if there is none, the machine ends. So the collector
 // is told a limit that follows what is free, and nothing is made for the
-// application that it could have any number of when little is (kernelRoom).
+// application that it could have any number of when little is (KernelRoom).
 
 var heapLimit struct {
 	mu        sync.Mutex
@@ -27,27 +27,25 @@ const (
 	kernelReserve = 1 << 20
 )
 
-// allocFrames is metal.AllocFrames, which gets frames from the caches of disks and
-// the balloon, too.
+// allocFrames is metal.AllocFrames, which gets frames from others, too.
 func (s *Space) allocFrames(dst []uintptr) int {
 	n := metal.AllocFrames(dst)
-	free, total := watchMemory()
-	if s.disks != nil && free < total/cacheGives && s.disks.giveBack(free, total) > 0 && n == 0 {
+	free, total := FreeMemory()
+	if s.others == nil {
+		return n
+	}
+	if s.others.GiveBack(free, total) > 0 && n == 0 {
 		n = metal.AllocFrames(dst)
 	}
-	if n == 0 && s.balloon != nil {
-		if b := s.balloon.Load(); b != nil && (*b).Relieve() {
-			n = metal.AllocFrames(dst)
-		}
+	if n == 0 && s.others.Relieve() {
+		n = metal.AllocFrames(dst)
 	}
 	return n
 }
 
-// FreeMemory is metal.FreeMemory, for those who are about to take some.
-func FreeMemory() (free, total uint64) { return watchMemory() }
-
-// watchMemory adapts the collector's limit. It costs little when there is no need.
-func watchMemory() (free, total uint64) {
+// FreeMemory is metal.FreeMemory, for those who are about to take some: it adapts the
+// collector's limit, which costs little when there is no need.
+func FreeMemory() (free, total uint64) {
 	free, total = metal.FreeMemory()
 	l := &heapLimit
 	if high := l.high.Load(); high == 0 { // the first time: the limit is metal's, a quarter
@@ -62,9 +60,9 @@ func watchMemory() (free, total uint64) {
 	return free, total
 }
 
-// kernelRoom says whether the kernel may keep n bytes more for the application.
-func kernelRoom(n int) bool {
-	free, total := watchMemory()
+// KernelRoom says whether the kernel may keep n bytes more for the application.
+func KernelRoom(n int) bool {
+	free, total := FreeMemory()
 	return free >= uint64(n)*2+min(total/32, kernelReserve) || total == 0 // in tests on the host
 }
 

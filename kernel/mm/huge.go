@@ -1,4 +1,4 @@
-package linux
+package mm
 
 import (
 	"unsafe"
@@ -30,16 +30,16 @@ func (s *Space) directory(va uintptr) *uint64 {
 
 // faultHuge makes va in v, anonymous memory, accessible by a large page; false if it
 // takes a small one.
-func (s *Space) faultHuge(v *vma, va uintptr) bool {
+func (s *Space) faultHuge(v *VMA, va uintptr) bool {
 	e := s.directory(va)
 	if e != nil && *e&pteHuge != 0 {
 		return true // another thread was faster
 	}
 	lo := va &^ (hugeSize - 1)
-	if e != nil && *e != 0 || lo < v.lo || lo+hugeSize > v.hi || v.flags&vmaNoHuge != 0 || s.noHuge || v.flags&vmaHuge == 0 && !s.filling(v, va) {
+	if e != nil && *e != 0 || lo < v.Lo || lo+hugeSize > v.Hi || v.Flags&noHuge != 0 || s.noHuge || v.Flags&huge == 0 && !s.filling(v, va) {
 		return false
 	}
-	if free, total := watchMemory(); free < total/8+hugeSize {
+	if free, total := FreeMemory(); free < total/8+hugeSize {
 		return false
 	}
 	if e = s.entryAt(va, 21); e == nil {
@@ -49,20 +49,20 @@ func (s *Space) faultHuge(v *vma, va uintptr) bool {
 	if f == 0 {
 		return false
 	}
-	for at := f; at < f+hugeSize; at += pageSize {
+	for at := f; at < f+hugeSize; at += PageSize {
 		metal.ZeroFrame(at)
 	}
-	*e = uint64(f) | pteRights(v.prot) | pteHuge
+	*e = uint64(f) | pteRights(v.Prot) | pteHuge
 	s.huges++
-	s.addResident(hugeSize / pageSize)
+	s.addResident(hugeSize / PageSize)
 	return true
 }
 
 // filling says whether va follows upon memory that is there: the last page of the
 // 2 MiB before, or any of a large page.
-func (s *Space) filling(v *vma, va uintptr) bool {
-	before := va&^(hugeSize-1) - pageSize
-	if before < v.lo {
+func (s *Space) filling(v *VMA, va uintptr) bool {
+	before := va&^(hugeSize-1) - PageSize
+	if before < v.Lo {
 		return false
 	}
 	e := s.directory(before)
@@ -72,7 +72,7 @@ func (s *Space) filling(v *vma, va uintptr) bool {
 	if *e&pteHuge != 0 {
 		return true
 	}
-	return va&(hugeSize-1) < pageSize && *(*uint64)(unsafe.Add(metal.Phys(uintptr(*e&pteAddr)), 511*8)) != 0
+	return va&(hugeSize-1) < PageSize && *(*uint64)(unsafe.Add(metal.Phys(uintptr(*e&pteAddr)), 511*8)) != 0
 }
 
 // split makes small pages of the large one that a lies in the midst of, if it does;
@@ -95,11 +95,11 @@ func (s *Space) split(a, spare uintptr) bool {
 		table = uintptr(first&pteAddr) + spare - lo
 		*e = 0
 		metal.Flush(lo, lo+hugeSize)
-		s.resident--
+		s.stats.Resident--
 	}
 	entries := (*[512]uint64)(metal.Phys(table))
 	for i := range entries {
-		if frame := first + uint64(i)*pageSize; uintptr(frame&pteAddr) != table {
+		if frame := first + uint64(i)*PageSize; uintptr(frame&pteAddr) != table {
 			entries[i] = frame
 		} else {
 			entries[i] = 0
@@ -116,7 +116,7 @@ func (s *Space) splitAll(lo, hi uintptr) bool {
 	if s.huges != 0 {
 		s.walk(lo, hi, func(va uintptr, e *uint64) {
 			if *e&pteHuge != 0 {
-				ok = ok && s.split(va+pageSize, 0)
+				ok = ok && s.split(va+PageSize, 0)
 			}
 		})
 	}
@@ -140,6 +140,6 @@ func (s *Space) dropHuge(lo, hi uintptr, own bool) {
 		metal.Flush(va, va+hugeSize)
 		metal.FreeHuge(f)
 		s.huges--
-		s.resident -= hugeSize / pageSize
+		s.stats.Resident -= hugeSize / PageSize
 	})
 }

@@ -1,18 +1,21 @@
-package linux
+package mm
 
 import (
 	"math/rand/v2"
 	"testing"
+
+	"gosv/kernel/errno"
 )
 
 // testFile counts its references.
 type testFile struct{ refs int }
 
-func (f *testFile) Pages(off int64, max int, write bool) ([]byte, Errno) { return nil, 0 }
-func (f *testFile) Retain()                                              { f.refs++ }
-func (f *testFile) Release()                                             { f.refs-- }
-func (f *testFile) fetch(int64) Errno                                    { return 0 }
-func (f *testFile) MapsName() (dev, ino uint64, path string)             { return }
+func (f *testFile) Pages(off int64, max int, write bool) ([]byte, errno.Errno) { return nil, 0 }
+func (f *testFile) Fetch(int64) errno.Errno                                    { return 0 }
+func (f *testFile) Tracked() bool                                              { return false }
+func (f *testFile) Retain()                                                    { f.refs++ }
+func (f *testFile) Release()                                                   { f.refs-- }
+func (f *testFile) MapsName() (dev, ino uint64, path string)                   { return }
 
 // modelPage is what the model knows of a page.
 type modelPage struct {
@@ -24,25 +27,25 @@ type modelPage struct {
 
 const (
 	modelPages = 200
-	modelBase  = 0x7ffff7fff000 - modelPages*pageSize // so that gap finds what is free here first
+	modelBase  = 0x7ffff7fff000 - modelPages*PageSize // so that gap finds what is free here first
 )
 
 // compare checks m against the model, page by page, and its own order.
-func compare(t *testing.T, m *vmas, model *[modelPages]modelPage, files []*testFile) {
+func compare(t *testing.T, m *vmaSet, model *[modelPages]modelPage, files []*testFile) {
 	t.Helper()
 	refs := map[*testFile]int{}
 	for i, v := range m.v {
-		if v.lo >= v.hi || v.lo&pageMask != 0 || v.hi&pageMask != 0 {
-			t.Fatalf("mapping [%#x, %#x)", v.lo, v.hi)
+		if v.Lo >= v.Hi || v.Lo&pageMask != 0 || v.Hi&pageMask != 0 {
+			t.Fatalf("mapping [%#x, %#x)", v.Lo, v.Hi)
 		}
-		if i > 0 && m.v[i-1].hi > v.lo {
+		if i > 0 && m.v[i-1].Hi > v.Lo {
 			t.Fatal("out of order")
 		}
 		if i > 0 && m.v[i-1].continues(v) {
-			t.Fatalf("not joined at %#x", v.lo)
+			t.Fatalf("not joined at %#x", v.Lo)
 		}
-		if v.file != nil {
-			refs[v.file.(*testFile)]++
+		if v.File != nil {
+			refs[v.File.(*testFile)]++
 		}
 	}
 	for _, f := range files {
@@ -51,7 +54,7 @@ func compare(t *testing.T, m *vmas, model *[modelPages]modelPage, files []*testF
 		}
 	}
 	for i := range model {
-		va := uintptr(modelBase + i*pageSize)
+		va := uintptr(modelBase + i*PageSize)
 		v, want := m.at(va), model[i]
 		if (v != nil) != want.mapped {
 			t.Fatalf("page %d: mapped %v, want %v", i, v != nil, want.mapped)
@@ -59,11 +62,11 @@ func compare(t *testing.T, m *vmas, model *[modelPages]modelPage, files []*testF
 		if v == nil {
 			continue
 		}
-		if v.prot != want.prot {
-			t.Fatalf("page %d: prot %d, want %d", i, v.prot, want.prot)
+		if v.Prot != want.prot {
+			t.Fatalf("page %d: prot %d, want %d", i, v.Prot, want.prot)
 		}
-		if want.file == nil != (v.file == nil) || want.file != nil && (v.file != want.file || v.offset(va) != want.off) {
-			t.Fatalf("page %d: file %v+%d, want %v+%d", i, v.file, v.offset(va), want.file, want.off)
+		if want.file == nil != (v.File == nil) || want.file != nil && (v.File != want.file || v.Offset(va) != want.off) {
+			t.Fatalf("page %d: file %v+%d, want %v+%d", i, v.File, v.Offset(va), want.file, want.off)
 		}
 	}
 }
@@ -85,36 +88,36 @@ func TestVMAsAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		files := []*testFile{{}, {}}
-		var m vmas
+		var m vmaSet
 		var model [modelPages]modelPage
 		for range 1500 {
 			lo := rnd.IntN(modelPages)
 			hi := min(modelPages, lo+1+rnd.IntN(20))
-			at := func(i int) uintptr { return uintptr(modelBase + i*pageSize) }
+			at := func(i int) uintptr { return uintptr(modelBase + i*PageSize) }
 			switch rnd.IntN(5) {
 			case 0, 1: // map
 				p := modelPage{mapped: true, prot: uint8(rnd.IntN(3))}
 				if k := rnd.IntN(4); k < len(files) {
-					p.file, p.off = files[k], int64(lo)*pageSize // so that neighbours may join
+					p.file, p.off = files[k], int64(lo)*PageSize // so that neighbours may join
 				}
 				if rnd.IntN(2) == 0 { // not at a fixed address
 					if g := modelGap(&model, hi-lo); g >= 0 {
-						if got := m.gap(uintptr(hi-lo) * pageSize); got != at(g) {
+						if got := m.gap(uintptr(hi-lo) * PageSize); got != at(g) {
 							t.Fatalf("seed %d: gap for %d pages at %#x, want %#x", seed, hi-lo, got, at(g))
 						}
 						lo, hi = g, g+hi-lo
 					}
 				}
-				v := vma{lo: at(lo), hi: at(hi), prot: p.prot, off: p.off}
-				m.remove(v.lo, v.hi)
+				v := VMA{Lo: at(lo), Hi: at(hi), Prot: p.prot, Off: p.off}
+				m.remove(v.Lo, v.Hi)
 				if p.file != nil {
 					p.file.Retain()
-					v.file = p.file
+					v.File = p.file
 				}
 				m.insert(v)
 				for i := lo; i < hi; i++ {
 					model[i] = p
-					p.off += pageSize
+					p.off += PageSize
 				}
 			case 2: // unmap
 				m.remove(at(lo), at(hi))
@@ -126,7 +129,7 @@ func TestVMAsAgainstModel(t *testing.T) {
 				first := m.split(at(lo))
 				last := m.split(at(hi))
 				for _, v := range m.v[first:last] {
-					v.prot = prot
+					v.Prot = prot
 				}
 				m.join(first, last)
 				for i := lo; i < hi; i++ {
@@ -148,9 +151,9 @@ func TestVMAsAgainstModel(t *testing.T) {
 }
 
 func TestGapFrom(t *testing.T) {
-	var m vmas
-	m.insert(vma{lo: 0x10000, hi: 0x20000})
-	m.insert(vma{lo: 0x30000, hi: 0x40000, prot: 1})
+	var m vmaSet
+	m.insert(VMA{Lo: 0x10000, Hi: 0x20000})
+	m.insert(VMA{Lo: 0x30000, Hi: 0x40000, Prot: 1})
 	for _, c := range []struct{ lo, hi, n, want uintptr }{
 		{0x8000, 0x50000, 0x8000, 0x8000},
 		{0x8000, 0x50000, 0x9000, 0x20000},
@@ -168,10 +171,10 @@ func TestGapFrom(t *testing.T) {
 // can be joined, each where gap finds room.
 func BenchmarkManyMappings(b *testing.B) {
 	for b.Loop() {
-		var m vmas
-		for i := range maxMappings {
-			lo := m.gap(pageSize)
-			m.insert(vma{lo: lo, hi: lo + pageSize, prot: uint8(i & 1)})
+		var m vmaSet
+		for i := range MaxMappings {
+			lo := m.gap(PageSize)
+			m.insert(VMA{Lo: lo, Hi: lo + PageSize, Prot: uint8(i & 1)})
 		}
 	}
 }

@@ -1,8 +1,7 @@
-package linux
+package mm
 
 import (
 	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"gosv/kernel/metal"
@@ -13,30 +12,16 @@ import (
 type Space struct {
 	mu   sync.Mutex
 	root uintptr // physical address of the top page table
-	maps vmas
+	maps vmaSet
 
 	brkStart, brkEnd uintptr // brk(2): the heap is [brkStart, brkEnd)
-	stackLimit       uintptr // RLIMIT_STACK, bytes
-	asLimit          uintptr // RLIMIT_AS, bytes
-	dataLimit        uintptr // RLIMIT_DATA, bytes
-	size             uintptr // bytes mapped
-	resident         uintptr // frames that belong to it, without page tables
-	peak             uintptr // the most resident has been
-	faults           uint64  // page faults, for getrusage
-	lockFuture       bool    // mlockall(MCL_FUTURE)
-	barriers         bool    // registered for membarrier(2)
+	limits           Limits
+	stats            Stats
+	lockFuture       bool // mlockall(MCL_FUTURE)
 
-	// What the application was given at exec, for /proc and core dumps.
-	argLo, argHi, envHi uintptr
-	startSP             uintptr // where the stack began
-
-	// noMemory is called when there is no frame for a page that the application
-	// may touch.
-	noMemory func()
-
-	disks     *disks                   // whose caches give memory back; nil: there are none
-	balloon   *atomic.Pointer[Balloon] // nil, or of nil: there is none
-	wanted    Backing                  // by a fault that has to wait, with a reference
+	others    Others
+	noMemory  func()
+	wanted    Backing // by a fault that has to wait, with a reference
 	wantedOff int64
 
 	frames  [32]uintptr // ready to use, contents undefined
@@ -56,18 +41,115 @@ const (
 	pteHuge     = 1 << 7 // maps 2 MiB
 	pteFile     = 1 << 9 // ours: the frame belongs to a file
 	pteNX       = 1 << 63
-	pteAddr     = 1<<52 - pageSize
+	pteAddr     = 1<<52 - PageSize
 )
 
-// newSpace returns an empty address space, or nil if there is no memory.
-func newSpace() *Space {
-	s := &Space{}
+// Limits are those of setrlimit(2) that memory is held to, in bytes.
+type Limits struct{ Stack, AS, Data uintptr }
+
+// Stats is what a space has come to.
+type Stats struct {
+	Size     uintptr // bytes mapped
+	Resident uintptr // frames that belong to it, without page tables
+	Peak     uintptr // the most Resident has been
+	Faults   uint64  // page faults
+}
+
+// Others have memory that a space can get when there is none: caches, a balloon.
+type Others interface {
+	// GiveBack frees pages if of total bytes only free are. It returns how many,
+	// waits for nothing and takes no lock of a space.
+	GiveBack(free, total uint64) int
+
+	// Relieve is the last resort of those who cannot wait.
+	Relieve() bool
+
+	// Reclaim frees pages, for which it may wait, and returns how many.
+	Reclaim() int
+}
+
+// New returns an empty address space, or nil if there is no memory. It calls
+// noMemory when there is no frame for a page that the application may touch.
+func New(others Others, noMemory func()) *Space {
+	s := &Space{others: others, noMemory: noMemory}
 	if s.root = s.tableFrame(); s.root == 0 {
 		return nil
 	}
 	kernel := (*[512]uint64)(metal.Phys(metal.KernelRoot()))
 	copy((*[512]uint64)(metal.Phys(s.root))[256:], kernel[256:])
 	return s
+}
+
+// Activate makes it the address space that this CPU runs in, and all that follow.
+func (s *Space) Activate() { metal.SetRoot(s.root) }
+
+// SetLimits sets what the space is held to from now on.
+func (s *Space) SetLimits(l Limits) {
+	s.mu.Lock()
+	s.limits = l
+	s.mu.Unlock()
+}
+
+// Stats returns what the space has come to.
+func (s *Space) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+// AllowHuge says whether the space may use large pages (PR_SET_THP_DISABLE).
+func (s *Space) AllowHuge(may bool) {
+	s.mu.Lock()
+	s.noHuge = !may
+	s.mu.Unlock()
+}
+
+// AllowsHuge is what AllowHuge said last; at first it may.
+func (s *Space) AllowsHuge() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.noHuge
+}
+
+// View calls f with all mappings in the order of their addresses, which stay as they
+// are meanwhile. They must not be kept.
+func (s *Space) View(f func(all []*VMA)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s.maps.v)
+}
+
+// Present returns how many of v's pages are there that belong to the space, and how
+// many are a file's; within View.
+func (s *Space) Present(v *VMA) (own, file uint64) {
+	s.walk(v.Lo, v.Hi, func(va uintptr, e *uint64) {
+		switch {
+		case *e&pteFile != 0:
+			file++
+		case *e&pteHuge != 0:
+			own += uint64(min(va+hugeSize, v.Hi)-max(va, v.Lo)) / PageSize
+		default:
+			own++
+		}
+	})
+	return own, file
+}
+
+// Frames calls f for the physical addresses of v's pages that are there, and of the
+// file's only with files; within View.
+func (s *Space) Frames(v *VMA, files bool, f func(va, frame uintptr)) {
+	s.walk(v.Lo, v.Hi, func(va uintptr, e *uint64) {
+		frame := uintptr(*e & pteAddr)
+		if *e&pteHuge != 0 {
+			for i := uintptr(0); i < hugeSize; i += PageSize {
+				if va+i >= v.Lo && va+i < v.Hi {
+					f(va+i, frame+i)
+				}
+			}
+		} else if files || *e&pteFile == 0 {
+			f(va, frame)
+		}
+	})
 }
 
 // frame returns a frame with undefined contents, or 0.
@@ -128,7 +210,7 @@ next:
 			}
 			table = uintptr(*e & pteAddr)
 		}
-		for end := min(hi, (va>>21+1)<<21); va < end; va += pageSize {
+		for end := min(hi, (va>>21+1)<<21); va < end; va += PageSize {
 			if e := (*uint64)(unsafe.Add(metal.Phys(table), va>>12&511*8)); *e != 0 {
 				f(va, e)
 			}
@@ -142,10 +224,10 @@ func pteRights(prot uint8) uint64 {
 		return 0
 	}
 	b := uint64(ptePresent | pteUser)
-	if prot&protWrite != 0 {
+	if prot&Write != 0 {
 		b |= pteWrite
 	}
-	if prot&protExec == 0 {
+	if prot&Exec == 0 {
 		b |= pteNX
 	}
 	return b
@@ -153,7 +235,7 @@ func pteRights(prot uint8) uint64 {
 
 // unmap takes all mappings and pages out of [lo, hi).
 func (s *Space) unmap(lo, hi uintptr) {
-	s.size -= s.mapped(lo, hi)
+	s.stats.Size -= s.mapped(lo, hi)
 	// Pages first: they may belong to a file that goes with its mapping.
 	s.drop(lo, hi, true)
 	s.maps.remove(lo, hi)
@@ -181,7 +263,7 @@ func (s *Space) drop(lo, hi uintptr, own bool) {
 			n++
 		}
 		*e = 0
-		first, last = min(first, va), va+pageSize
+		first, last = min(first, va), va+PageSize
 	})
 	s.bury(dead[:n], first, last)
 }
@@ -192,7 +274,7 @@ func (s *Space) bury(dead []uintptr, first, last uintptr) {
 	if first < last {
 		metal.Flush(first, last)
 	}
-	s.resident -= uintptr(len(dead))
+	s.stats.Resident -= uintptr(len(dead))
 	k := copy(s.frames[s.nframes:], dead)
 	s.nframes += k
 	metal.FreeFrames(dead[k:])
