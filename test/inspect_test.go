@@ -341,3 +341,53 @@ func TestPprof(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 }
+
+// TestPing: a VM's network answers the host, and others answer the VM.
+func TestPing(t *testing.T) {
+	t.Parallel()
+	vm := inBackground(t, microvm, []string{"--net", "user"}, busybox(t), "sleep", "1000")
+	answers := func(vm *backgroundVM, args ...string) {
+		t.Helper()
+		eventually(t, func() error { // until its network is up, and if nobody answers within a second
+			r := vm.call(append([]string{"ping", "-c", "1", vm.name}, args...)...)
+			if r.code != 0 || r.stderr != "" || !regexp.MustCompile(`^answer: seq=1 time=[0-9.]+ ms\n--- .*vm: 1 sent, 1 answered, 0% lost, least/mean/most `).MatchString(r.stdout) {
+				return fmt.Errorf("%+v", r)
+			}
+			return nil
+		})
+	}
+	answers(vm)
+	answers(vm, "10.0.2.2")
+	answers(vm, "::1")
+	if r := vm.call("ping", "-c", "2", "-i", "1ms", vm.name, "10.0.2.77"); r.code != 1 ||
+		r.stdout != "seq=1 no answer\nseq=2 no answer\n--- 10.0.2.77 from vm: 2 sent, 0 answered, 100% lost\n" {
+		t.Errorf("%+v", r)
+	}
+	w := vm.watch("ping", vm.name, "-i", "1ms")
+	w.until(`answer: seq=3 time=`)
+	if out := w.interrupt(); !strings.Contains(out, "% lost, least/mean/most ") {
+		t.Errorf("%s", out)
+	}
+	lo, none := inBackground(t, microvm, []string{"--net", "lo"}, busybox(t), "sleep", "1000"), inBackground(t, microvm, nil, busybox(t), "sleep", "1000")
+	answers(lo, "127.0.0.1")
+	for _, c := range []struct {
+		vm   *backgroundVM
+		args []string
+		want string
+	}{
+		{lo, []string{"ping", "vm"}, "the VM has no network interface"},
+		{none, []string{"ping", "vm"}, "the VM has no network interface"},
+		{none, []string{"ping", "vm", "127.0.0.1"}, "the VM's kernel has no network"},
+		{vm, []string{"ping", "nobody"}, "no VM of that name"},
+		{vm, []string{"ping", "vm", "no such name"}, "no such"},
+		{vm, []string{"ping", "-i", "0s", "vm"}, "some time"},
+	} {
+		if r := c.vm.call(c.args...); r.code == 0 || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("%s: %+v", c.want, r)
+		}
+	}
+	vm.call("stop", vm.name)
+	if r := vm.call("ping", vm.name); r.code == 0 || !strings.Contains(r.stderr, "does not run") {
+		t.Errorf("%+v", r)
+	}
+}

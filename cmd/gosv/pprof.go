@@ -93,6 +93,12 @@ func cpuProfile(ctx context.Context, vm *inspect.Client, d time.Duration) ([]byt
 			return // it is about to end
 		}
 		p.Program = profile.ParseMaps(string(maps))
+		for i := range p.Program { // now: it may have ended afterwards
+			m := &p.Program[i]
+			if m.ELF, err = vm.ImageFile(m.File); err != nil {
+				fmt.Fprintf(os.Stderr, "gosv: %s: without names: %v\n", m.File, err)
+			}
+		}
 	})
 	p.Took = time.Since(p.Began)
 	if err == nil {
@@ -103,12 +109,6 @@ func cpuProfile(ctx context.Context, vm *inspect.Client, d time.Duration) ([]byt
 	}
 	if ctx.Err() == nil {
 		fmt.Fprintf(os.Stderr, "gosv: it has ended: the profile is of %.1f s\n", p.Took.Seconds())
-	}
-	for i := range p.Program {
-		m := &p.Program[i]
-		if m.ELF, err = vm.ImageFile(m.File); err != nil && !errors.Is(err, inspect.ErrKilled) {
-			fmt.Fprintf(os.Stderr, "gosv: %s: without names: %v\n", m.File, err)
-		}
 	}
 	return p.Encode()
 }

@@ -258,7 +258,7 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 			f.started(v, vm)
 		}
 	}
-	r := &vmm.Run{Started: started, TAPs: m.Devices.TAPs(), Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Console: f.devices.console != "", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	r := &vmm.Run{Started: started, Net: network.Interfaces{TAPs: m.Devices.TAPs(), Address: m.Devices.Address()}, Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Console: f.devices.console != "", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if watch == nil {
 		return r.Do(context.Background())
 	}

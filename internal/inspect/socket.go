@@ -18,20 +18,28 @@ import (
 
 	"github.com/erofs/go-erofs"
 
+	"gosv/internal/echo"
 	"gosv/internal/network"
 	"gosv/internal/strace"
 	"gosv/internal/trace"
 )
 
-// The protocol is HTTP: GET /file?path=PATH gives a file, GET /records?calls=LIST what the
-// kernel reports of those system calls, without end (with profile=1 samples of the
-// CPUs, too, and with heap=1 the kernel's heap is sampled), GET /packets?snaplen=N those packets of its network,
-// GET /kernel its kernel's ELF file, GET /image?path=PATH a file as it is in the image. A guest's errno comes as a 404
-// with its number in a header.
+// The protocol is HTTP.
+//
+//	GET /file?path=PATH       a file of the VM's
+//	GET /records?calls=LIST   what the kernel reports of those system calls, without end; with
+//	                          profile=1 samples of the CPUs, and with heap=1 the kernel's heap is sampled
+//	GET /packets?snaplen=N    the packets of its network, without end
+//	GET /ping                 after how many ns the VM has answered; 504 if it has not
+//	GET /kernel               its kernel's ELF file
+//	GET /image?path=PATH      a file as it is in the image
+//
+// A guest's errno comes as a 404 with its number in a header.
 const (
 	filePath    = "/file"
 	recordsPath = "/records"
 	packetsPath = "/packets"
+	pingPath    = "/ping"
 	kernelPath  = "/kernel"
 	imagePath   = "/image"
 	errnoHeader = "Gosv-Errno"
@@ -58,7 +66,7 @@ func NewServer() *Server {
 	s := &Server{}
 	mux := http.NewServeMux()
 	for path, answer := range map[string]func(vm *VM, w http.ResponseWriter, r *http.Request){
-		filePath: (*VM).serveFile, recordsPath: (*VM).serveRecords, packetsPath: (*VM).servePackets, kernelPath: (*VM).serveKernel, imagePath: (*VM).serveImage,
+		filePath: (*VM).serveFile, recordsPath: (*VM).serveRecords, packetsPath: (*VM).servePackets, pingPath: (*VM).servePing, kernelPath: (*VM).serveKernel, imagePath: (*VM).serveImage,
 	} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			if vm := s.vm.Load(); vm != nil {
@@ -111,6 +119,19 @@ func (vm *VM) serveRecords(w http.ResponseWriter, r *http.Request) {
 	s := stream{w: w}
 	if err := vm.Watch(r.Context(), &plan, w, s.start, s.flush); err != nil && !s.started {
 		fail(w, err)
+	}
+}
+
+func (vm *VM) servePing(w http.ResponseWriter, r *http.Request) {
+	const patience = time.Second
+	took, err := vm.Net.Ping(patience)
+	switch {
+	case errors.Is(err, echo.ErrNoAnswer):
+		http.Error(w, err.Error(), http.StatusGatewayTimeout)
+	case err != nil:
+		fail(w, err)
+	default:
+		fmt.Fprint(w, int64(took))
 	}
 }
 
@@ -246,6 +267,22 @@ func (c *Client) whole(path string, query url.Values) ([]byte, error) {
 	return b, cut(err)
 }
 
+// Silence is the error of one who was asked and does not answer.
+type Silence struct{ Why string }
+
+func (s *Silence) Error() string { return s.Why }
+
+// Ping asks the VM's network for an answer, and returns after what time it came. Its error
+// is a Silence if none did.
+func (c *Client) Ping() (time.Duration, error) {
+	b, err := c.whole(pingPath, nil)
+	if err != nil {
+		return 0, err
+	}
+	ns, err := strconv.ParseInt(string(b), 10, 64)
+	return time.Duration(ns), err
+}
+
 // ErrKilled is returned when the gosv that runs the VM ends in the middle of an answer.
 var ErrKilled = errors.New("the gosv that ran the VM is gone")
 
@@ -293,9 +330,13 @@ func (c *Client) get(ctx context.Context, path string, query url.Values) (io.Rea
 	if errno != 0 {
 		return nil, syscall.Errno(errno)
 	}
-	said, err := io.ReadAll(r.Body)
+	b, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, cut(err)
 	}
-	return nil, errors.New(strings.TrimSpace(string(said)))
+	said := strings.TrimSpace(string(b))
+	if r.StatusCode == http.StatusGatewayTimeout {
+		return nil, &Silence{said}
+	}
+	return nil, errors.New(said)
 }

@@ -94,8 +94,9 @@ func (c *captured) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) 
 
 // Interfaces are all of a VM's.
 type Interfaces struct {
-	User *User    // the user-mode network, if there is one
-	TAPs []string // names of TAP devices
+	User    *User      // the user-mode network, if there is one
+	TAPs    []string   // names of TAP devices
+	Address netip.Addr // the guest's at the first of those, if it is known
 }
 
 // ErrNone is returned for a VM without an interface.

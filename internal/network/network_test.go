@@ -17,12 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/fdbased"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"gosv/internal/echo"
 )
 
 // This test binary plays the process that gosv starts in the namespace, and
@@ -224,7 +228,7 @@ func guest(what string) error {
 	}
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
 	})
 	if err := s.CreateNIC(1, link); err != nil {
 		return errors.New(err.String())
@@ -234,7 +238,15 @@ func guest(what string) error {
 		return errors.New(err.String())
 	}
 	gateway := tcpip.AddrFrom4(Gateway.As4())
-	s.SetRouteTable([]tcpip.Route{{Destination: own.AddressWithPrefix.Subnet(), NIC: 1}, {Gateway: gateway, NIC: 1}})
+	s.SetRouteTable([]tcpip.Route{{Destination: own.AddressWithPrefix.Subnet(), NIC: 1}, {Destination: header.IPv4EmptySubnet, Gateway: gateway, NIC: 1}})
+	if addr, ok := strings.CutPrefix(what, "ping "); ok {
+		a, err := netip.ParseAddr(addr)
+		if err != nil {
+			return err
+		}
+		_, err = echo.Ping(s, tcpip.AddrFrom4(a.As4()), 10*time.Second)
+		return err
+	}
 	var tcpPort, udpPort, closed uint16
 	switch _, err := fmt.Sscanf(what, "out %d %d %d", &tcpPort, &udpPort, &closed); {
 	case err == nil:

@@ -38,7 +38,8 @@ type User struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	open     sync.WaitGroup
-	reached  atomic.Bool // the guest has accepted a connection
+	reached  atomic.Bool  // the guest has accepted a connection
+	pings    atomic.Int32 // of the guest's, on their way
 }
 
 // onTAP is the link to the guest at the other end of fd: a packet socket of the
@@ -75,6 +76,7 @@ func newUser(link stack.LinkEndpoint) (*User, error) {
 	const inFlight = 1024 // connections of the guest that the host has not answered yet
 	u.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(u.stack, 0, inFlight, u.outTCP).HandlePacket)
 	u.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(u.stack, u.outUDP).HandlePacket)
+	u.stack.SetTransportProtocolHandler(icmp.ProtocolNumber4, u.forwardPings)
 	if err := u.configure(); err != nil {
 		return nil, errors.New("user-mode network: " + err.String())
 	}

@@ -3,6 +3,7 @@ package vmm
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -85,6 +86,20 @@ func (d *Devices) AddDisk(disk Disk) (name string, err error) {
 	}
 	d.Disks = append(d.Disks, disk)
 	return "vd" + string(rune('a'+n)), nil
+}
+
+// Address is the guest's IPv4 address at the first of TAPs, if it is not a DHCP server's to
+// know.
+func (d *Devices) Address() (a netip.Addr) {
+	if len(d.Nets) == 0 || d.Nets[0].TAP == "" {
+		return a
+	}
+	for word := range strings.SplitSeq(d.Nets[0].Address, ",") {
+		if p, err := netip.ParsePrefix(word); err == nil && p.Addr().Is4() {
+			return p.Addr()
+		}
+	}
+	return a
 }
 
 // ParseDisk reads FILE[,ro][,scsi], and checks that a VMM could take the file.

@@ -44,11 +44,11 @@ type Run struct {
 	Stdin   *os.File
 	Stdout  io.Writer
 	Stderr  io.Writer
-	Plan    *trace.Plan       // what the kernel reports of the application; may be nil
-	Records io.Writer         // takes that; may be nil
-	Dumps   bool              // SIGQUIT to us asks the kernel for a core dump
-	TAPs    []string          // the host's interfaces that are the machine's
-	Started func(*inspect.VM) // called when the VMM runs; may be nil
+	Plan    *trace.Plan        // what the kernel reports of the application; may be nil
+	Records io.Writer          // takes that; may be nil
+	Dumps   bool               // SIGQUIT to us asks the kernel for a core dump
+	Net     network.Interfaces // of the machine, but for what Wire becomes
+	Started func(*inspect.VM)  // called when the VMM runs; may be nil
 }
 
 // Result is how a run ended.
@@ -122,7 +122,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		}
 		return Result{}, fmt.Errorf("starting %s: %w", r.Argv[0], err)
 	}
-	vm := &inspect.VM{Guest: guest, Net: &network.Interfaces{TAPs: r.TAPs}}
+	vm := &inspect.VM{Guest: guest, Net: &r.Net}
 	if r.Wire != nil {
 		user, err := r.Wire.Connect()
 		if err != nil {

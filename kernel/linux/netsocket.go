@@ -19,7 +19,8 @@ type Network interface {
 	// Interfaces returns a struct ifreq for each IPv4 address, as SIOCGIFCONF does.
 	Interfaces() []byte
 
-	// Table returns what a file of /proc/net is to show.
+	// Table returns what a file of /proc/net is to show; of ping/ADDRESS, after how
+	// many ns that address has answered, or why it has not.
 	Table(name string) string
 
 	// Links returns the names of the network devices, and Attribute what a file of

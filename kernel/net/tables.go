@@ -19,6 +19,9 @@ import (
 
 // Table implements linux.Network (proc(5), /proc/net).
 func (n *Network) Table(name string) string {
+	if addr, ok := strings.CutPrefix(name, "ping/"); ok {
+		return n.ping(addr)
+	}
 	n.attached()
 	n.up()
 	var b strings.Builder
