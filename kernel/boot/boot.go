@@ -35,6 +35,9 @@ type Info struct {
 	RAM  [MaxRanges]Range
 	NRAM int
 
+	// Data is what all this was read from, for who reads it again.
+	Data [3]Range
+
 	CmdLine Range  // the kernel command line without its NUL
 	Initrd  Range  // inside the memory map, but not necessarily RAM; empty if there is none
 	RSDP    uint64 // ACPI's root pointer as handed over, unchecked; 0 if it was not

@@ -29,6 +29,7 @@ func ParseStartInfo(mem Memory, pa uint64, info *Info) Status {
 	if magic != startInfoMagic || !mem.within(pa, startInfoSize) {
 		return BadStartInfo
 	}
+	info.Data[0] = Range{pa, pa + startInfoSize}
 	info.RSDP, _ = mem.U64(pa + siRSDP)
 	line, _ := mem.U64(pa + siCmdLine)
 	if s := info.readCmdLine(mem, line); s != OK {
@@ -41,6 +42,7 @@ func ParseStartInfo(mem Memory, pa uint64, info *Info) Status {
 		if !ok1 || !ok2 {
 			return BadInitrd
 		}
+		info.Data[1] = Range{list, list + moduleSize + 8}
 		if s := info.setInitrd(addr, size); s != OK {
 			return s
 		}
@@ -49,10 +51,12 @@ func ParseStartInfo(mem Memory, pa uint64, info *Info) Status {
 	if version < 1 || !mem.within(pa, startInfo1Size) {
 		return NoMemoryMap
 	}
+	info.Data[0].End = pa + startInfo1Size
 	table, _ := mem.U64(pa + siMemMap)
 	n, _ := mem.U32(pa + siMemMapEntries)
 	if n > maxMemMapEntries {
 		return BadMemoryMap
 	}
+	info.Data[2] = Range{table, table + uint64(n)*memMapEntrySize}
 	return info.readMap(mem, memoryMap{table, uint64(n), memMapEntrySize})
 }

@@ -26,6 +26,7 @@ func ParseZeroPage(mem Memory, pa uint64, info *Info) Status {
 	if !ok || magic != headerMagic || !mem.within(pa, pageSize) {
 		return BadZeroPage
 	}
+	info.Data[0] = Range{pa, pa + pageSize}
 	info.RSDP, _ = mem.U64(pa + zpRSDP)
 	if s := info.readCmdLine(mem, mem.split(pa+zpCmdLinePtr, pa+zpExtCmdLinePtr)); s != OK {
 		return s

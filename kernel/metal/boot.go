@@ -11,6 +11,14 @@ import (
 // ELF header: cmd/mkkernel links it so.
 const imagePhys = 0x100000
 
+// Of the first 640 KiB of memory the lowest are left alone: the loader's tables and the page
+// where other CPUs start (see smp.go) are there. So is all above, up to the image: what
+// firmware leaves there is not always in the memory map.
+const (
+	lowMemory    = 0x10000
+	lowMemoryEnd = 0x9f000
+)
+
 // Behind the image lie three pages with the boot stub's page tables.
 const stubPages = 3
 
@@ -45,9 +53,13 @@ func start() {
 	Mark("boot data read")
 	end := imageEnd() - KernelBase
 	end = (end + 4095) &^ 4095
-	bootInfo.Reserve(boot.Range{Start: 0, End: imagePhys})
+	bootInfo.Reserve(boot.Range{Start: 0, End: lowMemory})
+	bootInfo.Reserve(boot.Range{Start: lowMemoryEnd, End: imagePhys})
 	reserveImage()
 	bootInfo.Reserve(boot.Range{Start: uint64(end), End: uint64(end) + stubPages<<12})
+	for _, r := range bootInfo.Data {
+		bootInfo.Reserve(r) // devices are found by it: see BootData
+	}
 	bootInfo.Reserve(boot.Range{Start: uint64(cmdline.start), End: uint64(cmdline.end)})
 	bootInfo.Reserve(boot.Range{Start: uint64(initrd.start), End: uint64(initrd.end)})
 	initFrames(&bootInfo)

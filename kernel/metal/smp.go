@@ -8,7 +8,7 @@ import (
 )
 
 // trampolinePage is where a started CPU begins, in real mode; see
-// trampoline.S. It must lie below 1 MiB.
+// trampoline.S. It must lie below lowMemory, or it would be in use.
 const trampolinePage = 0x8000
 
 var (
@@ -28,7 +28,7 @@ func startCPUs(ap uintptr) {
 	if cmdline.start < page+4096 && page < cmdline.end {
 		page = (cmdline.end + 4095) &^ 4095
 	}
-	if page >= 0x9f000 {
+	if page >= lowMemory {
 		return // no place for the trampoline: one CPU is better than none
 	}
 	copyBytes(DirectMap+page, uintptr(unsafe.Pointer(unsafe.StringData(trampoline))), uintptr(len(trampoline)))
