@@ -19,7 +19,25 @@ type Copies struct {
 // copies is what there is of one file.
 type copies struct {
 	maps  int
-	pages map[int64][]byte // by number in the file
+	pages []pageCopy // in the order of their numbers
+}
+
+type pageCopy struct {
+	number int64 // in the file
+	bytes  []byte
+}
+
+// find returns where a page is, or would be.
+func (f *copies) find(number int64) (int, bool) {
+	lo, hi := 0, len(f.pages)
+	for lo < hi {
+		if mid := (lo + hi) / 2; f.pages[mid].number < number {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, lo < len(f.pages) && f.pages[lo].number == number
 }
 
 // Map counts a mapping of a file.
@@ -50,7 +68,7 @@ func (c *Copies) Unmap(ino uint64) {
 	}
 	delete(c.files, ino)
 	for _, p := range f.pages {
-		c.Alloc.Free(p)
+		c.Alloc.Free(p.bytes)
 	}
 }
 
@@ -59,7 +77,9 @@ func (c *Copies) Get(ino uint64, page int64) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f := c.files[ino]; f != nil {
-		return f.pages[page]
+		if i, ok := f.find(page); ok {
+			return f.pages[i].bytes
+		}
 	}
 	return nil
 }
@@ -72,18 +92,18 @@ func (c *Copies) Add(ino uint64, page int64, b []byte) ([]byte, errno.Errno) {
 	if f == nil {
 		return nil, errno.EINVAL
 	}
-	if p := f.pages[page]; p != nil {
-		return p, 0
+	i, ok := f.find(page)
+	if ok {
+		return f.pages[i].bytes, 0
 	}
 	p := c.Alloc.Alloc()
 	if p == nil {
 		return nil, errno.ENOMEM
 	}
 	copy(p, b)
-	if f.pages == nil {
-		f.pages = make(map[int64][]byte)
-	}
-	f.pages[page] = p
+	f.pages = append(f.pages, pageCopy{})
+	copy(f.pages[i+1:], f.pages[i:])
+	f.pages[i] = pageCopy{page, p}
 	return p, 0
 }
 
