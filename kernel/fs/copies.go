@@ -13,7 +13,7 @@ type Copies struct {
 
 	mu    sync.Mutex
 	files map[uint64]*copies // by number of the inode
-	hole  []byte             // nil until somebody maps one
+	hole  *[PageSize]byte    // nil until somebody maps one
 }
 
 // copies is what there is of one file.
@@ -112,9 +112,11 @@ func (c *Copies) Hole() ([]byte, errno.Errno) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.hole == nil {
-		if c.hole = c.Alloc.Alloc(); c.hole == nil {
+		p := c.Alloc.Alloc()
+		if p == nil {
 			return nil, errno.ENOMEM
 		}
+		c.hole = (*[PageSize]byte)(p)
 	}
-	return c.hole, 0
+	return c.hole[:], 0
 }
