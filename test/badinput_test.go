@@ -331,12 +331,18 @@ type kernelRun struct {
 // command line changed.
 func byHand(t *testing.T, prog string, image func([]byte) []byte, edit func(string) string) kernelRun {
 	t.Helper()
+	return byHandFrom(t, "app.img", microvm, prog, image, edit)
+}
+
+// byHandFrom is byHand on a machine that has its image, or what is to be changed, in a file of that name.
+func byHandFrom(t *testing.T, name string, m machine, prog string, image func([]byte) []byte, edit func(string) string) kernelRun {
+	t.Helper()
 	dir := t.TempDir()
-	dry := command(t, nil, "", append(os.Environ(), "TMPDIR="+dir), append([]string{gosv, "run", "--dry-run"}, append(microvm, prog)...)...)
+	dry := command(t, nil, "", append(os.Environ(), "TMPDIR="+dir), append([]string{gosv, "run", "--dry-run"}, append(m[:len(m):len(m)], prog)...)...)
 	if dry.code != 0 {
 		t.Fatal(dry)
 	}
-	at, err := filepath.Glob(filepath.Join(dir, "*", "app.img"))
+	at, err := filepath.Glob(filepath.Join(dir, "*", name))
 	if err != nil || len(at) != 1 {
 		t.Fatalf("no image: %v %v", at, err)
 	}
@@ -394,7 +400,7 @@ func TestKernelBadImage(t *testing.T) {
 		"magic":          {flip(32), nil, 125, "gosv kernel: no application image"},
 		"offset":         {flip(20), nil, 125, "gosv kernel: a corrupt application image"},
 		"version":        {flip(4), nil, 125, "gosv kernel: an application image of another version"},
-		"configuration":  {flip(40), nil, 125, "gosv kernel: a corrupt application image"},
+		"configuration":  {func(b []byte) []byte { b[bytes.LastIndex(b, []byte("PATH="))] ^= 0x10; return b }, nil, 125, "gosv kernel: a corrupt application image"},
 		"superblock":     {func(b []byte) []byte { b[1024] ^= 0x10; return b }, nil, 125, "gosv kernel: a corrupt application image"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,12 +5,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"gosv/internal/vmm"
 	"gosv/kernel/fs/fstest"
 )
 
@@ -182,5 +185,133 @@ func TestBadFileSystems(t *testing.T) {
 		if r.code != 125 || !strings.Contains(r.stderr, "gosv kernel: /data: vda: ") || !strings.Contains(r.stderr, c.want) || r.stdout != "" {
 			t.Errorf("%v, want %q", r, c.want)
 		}
+	}
+}
+
+// rootMachines are machines with the root file system on a disk.
+var rootMachines = map[string]machine{
+	"microvm":                     {"--machine", "microvm"},
+	"legacy microvm without ACPI": {"--machine", "microvm,acpi=off", "--vmm-arg=-global", "--vmm-arg=virtio-mmio.force-legacy=true"},
+	"q35, 4 CPUs":                 {"--machine", "q35", "-c", "4"},
+	"little memory":               {"--machine", "microvm", "-m", "14"},
+}
+
+// TestRootDisk: a program sees the same whether the image came as initrd or is on a disk, also of what
+// it changes.
+func TestRootDisk(t *testing.T) {
+	t.Parallel()
+	dir := fileTree(t)
+	os.Remove(filepath.Join(dir, "null")) // -v copies no devices
+	prog := cProgram(t, glibc, "walk")
+	flags := options{flags: []string{"-v", dir + ":/top", "--disk", noiseDisk(t, 1<<20) + ",ro"}} // which is /dev/vda in any case
+	same, changed := run(t, microvm, flags, prog, "/top"), run(t, microvm, flags, prog, "/top", "change")
+	if same.code != 0 || changed.code != 0 {
+		t.Fatal(same, changed)
+	}
+	for name, m := range rootMachines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m = append(machine{"--vmm", "qemu", "--accel", "tcg", "--root", "disk"}, m...)
+			compare(t, run(t, m, flags, prog, "/top"), same)
+			compare(t, run(t, m, flags, prog, "/top", "change"), changed)
+		})
+	}
+	// A large image is on a disk unasked, or it would not fit.
+	big := options{flags: []string{"-m", "10", "-v", noiseDisk(t, 24<<20) + ":/noise"}}
+	r := run(t, microvm, big, busybox(t), "sha1sum", "/noise")
+	compare(t, r, run(t, microvm, options{flags: []string{"-m", "64", "--root", "initrd", "-v", big.flags[3]}}, busybox(t), "sha1sum", "/noise"))
+	if len(r.stdout) != 40+len("  /noise\n") {
+		t.Error(r)
+	}
+}
+
+// TestRootDiskByHand: without an initrd, and what the kernel says of disks without an image.
+func TestRootDiskByHand(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, musl, "hello")
+	noInitrd := func(word string) func(string) string {
+		return func(line string) string {
+			return regexp.MustCompile(` -initrd \S+`).ReplaceAllString(strings.Replace(line, "gosv.report=", word+" gosv.report=", 1), "")
+		}
+	}
+	at := func(off int, b string) func([]byte) []byte {
+		return func(img []byte) []byte {
+			if off < 0 {
+				off += len(img)
+			}
+			copy(img[off:], b)
+			return img
+		}
+	}
+	for name, c := range map[string]struct {
+		image  func([]byte) []byte
+		edit   func(string) string
+		code   int
+		output string
+	}{
+		"gosv.root":       {nil, noInitrd("gosv.root=vda"), 0, "hello, world\n"},
+		"root":            {nil, noInitrd("root=/dev/vda ro"), 0, "hello, world\n"},
+		"no disk":         {nil, noInitrd("gosv.root=vdb"), 125, "gosv kernel: there is no disk vdb\n"},
+		"nothing":         {nil, noInitrd("root=PARTUUID=1"), 125, "gosv kernel: there is no disk PARTUUID=1\n"},
+		"cut short":       {func(b []byte) []byte { return b[:32<<10] }, noInitrd("gosv.root=vda"), 125, "gosv kernel: vda: no application image"},
+		"configuration":   {at(-100, "x"), nil, 0, "hello, world\n"}, // gosv run brings its own
+		"no config":       {at(-32, "x"), noInitrd("gosv.root=vda"), 125, "gosv kernel: vda: no application image"},
+		"wrong config":    {at(-12, "x"), noInitrd("gosv.root=vda"), 125, "gosv kernel: vda: a corrupt application image"},
+		"superblock":      {at(1024, "x"), nil, 125, "gosv kernel: root file system: vda: not an EROFS image\n"},
+		"short":           {func(b []byte) []byte { return b[:8<<10] }, nil, 125, "gosv kernel: root file system: vda: the disk has 8192 bytes of the "},
+		"no such feature": {at(1024+80, "\x00\x00\x00\x80"), nil, 125, "gosv kernel: root file system: vda: EROFS feature 0x80000000 is not supported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := byHandFrom(t, "root.img", append(microvm[:len(microvm):len(microvm)], "--root", "disk"), prog, c.image, c.edit)
+			if r.report != c.code || !strings.HasPrefix(strings.ReplaceAll(r.output, "\r", ""), c.output) || strings.Count(r.output, "\n") != 1 {
+				t.Errorf("the kernel reported %d, want %d and %q: %v", r.report, c.code, c.output, r.result)
+			}
+		})
+	}
+}
+
+// TestRootDiskFails: a disk that cannot be read any more.
+func TestRootDiskFails(t *testing.T) {
+	t.Parallel()
+	img := filepath.Join(t.TempDir(), "app.img")
+	if r := command(t, nil, "", nil, gosv, "build", "-v", noiseDisk(t, 1<<20)+":/noise", "-o", img, busybox(t), "sha1sum", "/noise"); r.code != 0 {
+		t.Fatal(r)
+	}
+	b, err := os.ReadFile(img)
+	mustDo(t, err)
+	noise, err := os.ReadFile(noiseDisk(t, 1<<20))
+	mustDo(t, err)
+	sector := bytes.Index(b, noise[:4096])/512 + 1024
+	drive := `{"driver": "raw", "node-name": "d", "read-only": true, "file": {"driver": "blkdebug", "image": {"driver": "file", "filename": "` + img + `"},
+		"inject-error": [{"event": "read_aio", "iotype": "read", "sector": ` + strconv.Itoa(sector) + `}]}}`
+	m := withDrive(drive)
+	r := byHandFrom(t, "app.img", m, busybox(t), nil, func(line string) string {
+		return regexp.MustCompile(` -initrd \S+`).ReplaceAllString(strings.Replace(line, "gosv.report=", "gosv.root=vda gosv.report=", 1), "")
+	})
+	if want := "sha1sum: /noise: I/O error\n"; r.report != 1 || strings.ReplaceAll(r.output, "\r", "") != want && !strings.Contains(r.output, "Input/output error") {
+		t.Errorf("the kernel reported %d: %v", r.report, r.result)
+	}
+}
+
+// TestRootDiskOnFirecracker: with gosv run, and by hand as Firecracker's root device.
+func TestRootDiskOnFirecracker(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, "firecracker")
+	img := filepath.Join(t.TempDir(), "app.img")
+	if r := command(t, nil, "", nil, gosv, "build", "-o", img, cProgram(t, musl, "hello")); r.code != 0 {
+		t.Fatal(r)
+	}
+	there := b.add(img)
+	b.add(filepath.Join(root, "internal/image/kernels/gosv.elf"))
+	out := b.run(t, 60, vmm.Quote(append(append([]string{"/box/gosv", "run", "--timeout", "30s", "--root", "disk"}, firecracker...), there))+` </dev/null
+echo '{"boot-source":{"kernel_image_path":"/box/gosv.elf","boot_args":""},
+	"drives":[{"drive_id":"root","path_on_host":"`+there+`","is_root_device":true,"is_read_only":true}],
+	"machine-config":{"vcpu_count":1,"mem_size_mib":32},"cpu-config":"/box/cpu.json"}' >/tmp/vm.json
+timeout 30 firecracker --level Off --no-api --config-file /tmp/vm.json </dev/null
+exit 0
+`)
+	if strings.Count(out, "hello, world") != 2 {
+		t.Error(out)
 	}
 }

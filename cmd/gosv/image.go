@@ -48,6 +48,7 @@ func (f *imageFlags) add(cmd *cobra.Command) {
 type application struct {
 	spec  image.Spec
 	ready []byte // an image, if the argument was one; spec.Config is its, changed
+	file  string // where it is
 	clean func()
 }
 
@@ -202,7 +203,7 @@ func (f *imageFlags) fromImage(name string, args, env []string) (*application, e
 	if f.hostname != "" {
 		c.HostName = f.hostname
 	}
-	return &application{spec: image.Spec{Config: c}, ready: img, clean: func() {}}, nil
+	return &application{spec: image.Spec{Config: c}, ready: img, file: name, clean: func() {}}, nil
 }
 
 // setenv sets K=V in env; where K is there already only if replace is set.

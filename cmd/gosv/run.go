@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"gosv/internal/appimage"
 	"gosv/internal/core"
 	"gosv/internal/image"
 	"gosv/internal/inspect"
@@ -44,6 +45,7 @@ type runFlags struct {
 	timing    bool
 	verbose   bool
 	debug     string
+	root      string
 	cpuConfig string
 	vmmArgs   []string
 }
@@ -90,6 +92,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the VM after this time, with exit code 124")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the VMM's command line, and leave the files it needs, instead of running it")
 	fl.StringVar(&f.kernel, "kernel", "", "another kernel than the one in gosv")
+	fl.StringVar(&f.root, "root", "", "where the image's file system is: initrd, all in memory, or disk, read as it is needed (default: disk if it is larger than 16 MiB and a quarter of the memory)")
 	f.devices.add(fl)
 	f.diag.add(fl)
 	fl.BoolVar(&f.gdb, "gdb", false, "stop before the first instruction, for gdb: says how to connect")
@@ -128,6 +131,11 @@ func (f *runFlags) run(args []string) error {
 	}
 	if watch != nil && f.dryRun {
 		return errors.New("--strace, --trace and --core need gosv to read what the kernel reports: not with --dry-run")
+	}
+	switch f.root {
+	case "", "initrd", "disk":
+	default:
+		return fmt.Errorf("--root %s: there are initrd and disk", f.root)
 	}
 	devices, err := f.devices.devices()
 	if err != nil {
@@ -179,7 +187,7 @@ func (f *runFlags) run(args []string) error {
 	if prog := app.spec.Program; prog != "" && filepath.Dir(prog) != dir { // not built for this run only
 		watch.has(app.spec.Path, prog)
 	}
-	if err := app.write(m.Image); err != nil {
+	if err := f.writeImage(app, m, dir); err != nil {
 		os.RemoveAll(dir)
 		return err
 	}
@@ -210,7 +218,7 @@ func (f *runFlags) run(args []string) error {
 		}
 		f.note("%s", advice)
 	}
-	unlock, err := lockDisks(devices.Disks)
+	unlock, err := lockDisks(m.Devices.Disks)
 	if err != nil {
 		return err
 	}
@@ -377,6 +385,44 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 	return q, fallback, nil
 }
 
+// writeImage puts the image where the VMM takes it from, as --root says: to m.Image, or the
+// file system on a disk and to m.Image only what to run.
+func (f *runFlags) writeImage(app *application, m *vmm.Machine, dir string) error {
+	file, size := app.file, int64(len(app.ready))
+	if app.ready == nil {
+		file = m.Image
+		if err := app.write(file); err != nil {
+			return err
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		size = info.Size()
+	}
+	const small = 16 << 20
+	if f.root == "initrd" || f.root == "" && size <= max(small, int64(m.Memory)<<20/4) {
+		if app.ready == nil {
+			return nil
+		}
+		return app.write(m.Image)
+	}
+	if app.ready == nil {
+		file = filepath.Join(dir, "root.img")
+		if err := os.Rename(m.Image, file); err != nil {
+			return err
+		}
+	}
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	if app.spec.Config.Root, err = m.Devices.AddDisk(vmm.Disk{Path: file, ReadOnly: true}); err != nil {
+		return err
+	}
+	return os.WriteFile(m.Image, appimage.Tail(0, 0, &app.spec.Config), 0o644)
+}
+
 // kernelFile writes the kernel where the VMM can read it.
 func (f *runFlags) kernelFile(dir string) (string, error) {
 	if f.kernel != "" {
@@ -411,7 +457,7 @@ func checkMemory(m *vmm.Machine) error {
 	}
 	const tables = 3 * 4096 // of the entry stub, behind the kernel
 	if need := (end + tables + uint64(img.Size()) + 1<<20 - 1) >> 20; uint64(m.Memory) < need {
-		return fmt.Errorf("-m %d: too little memory: the kernel and the application's image alone take %d MiB", m.Memory, need)
+		return fmt.Errorf("-m %d: too little memory: the kernel and the application's image alone take %d MiB; --root disk leaves the image on a disk", m.Memory, need)
 	}
 	return nil
 }

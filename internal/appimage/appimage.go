@@ -7,8 +7,11 @@ import "errors"
 
 const (
 	pageSize   = 4096
-	footerSize = 32
+	sectorSize = 512 // an image is a multiple, so that it can be a disk
 	version    = 1
+
+	// FooterSize is how long the footer is.
+	FooterSize = 32
 	magic      = "GOSVIMG1"
 
 	// The first bytes of an EROFS superblock, at 1024.
@@ -80,32 +83,44 @@ var nibbles = [16]uint32{
 }
 
 // Split returns the parts of an image: the EROFS file system, and the encoded
-// config, whose checksum is right. Both are parts of img.
+// config, whose checksum is right. Both are parts of img. There may be no file
+// system: it is on a disk then.
 func Split(img []byte) (erofs, config []byte, err error) {
-	if len(img) < footerSize {
+	if len(img) < FooterSize {
 		return nil, nil, ErrNoFooter
 	}
-	f := img[len(img)-footerSize:]
-	if string(f[:8]) != magic {
-		return nil, nil, ErrNoFooter
+	f := img[len(img)-FooterSize:]
+	off, n, err := Place(f, uint64(len(img)))
+	if err != nil {
+		return nil, nil, err
 	}
-	if u32(f[28:]) != version {
-		return nil, nil, ErrVersion
-	}
-	off, n := u64(f[8:]), uint64(u32(f[16:]))
-	body := uint64(len(img) - footerSize)
-	if off%pageSize != 0 || off > body || n != body-off {
-		return nil, nil, ErrLayout
-	}
-	erofs, config = img[:off:off], img[off:body:body]
-	if castagnoli(config) != u32(f[20:]) {
+	erofs, config = img[:off:off], img[off:off+n:off+n]
+	if !Intact(f, config) {
 		return nil, nil, ErrConfig
 	}
-	if len(erofs) < pageSize || u32(erofs[erofsMagicAt:]) != erofsMagic {
+	if off != 0 && u32(erofs[erofsMagicAt:]) != erofsMagic {
 		return nil, nil, ErrNoEROFS
 	}
 	return erofs, config, nil
 }
+
+// Place returns where the config is in an image of size bytes, by its footer.
+func Place(footer []byte, size uint64) (off, n uint64, err error) {
+	if string(footer[:8]) != magic {
+		return 0, 0, ErrNoFooter
+	}
+	if u32(footer[28:]) != version {
+		return 0, 0, ErrVersion
+	}
+	off, n = u64(footer[8:]), uint64(u32(footer[16:]))
+	if body := size - FooterSize; off%pageSize != 0 || off > body || n > body-off {
+		return 0, 0, ErrLayout
+	}
+	return off, n, nil
+}
+
+// Intact says whether the checksum of a config is what the footer says.
+func Intact(footer, config []byte) bool { return castagnoli(config) == u32(footer[20:]) }
 
 // FileSystemSum is what the footer says the file system's CRC-32C is. It takes
 // a pass over all of it to check: the host's part.
@@ -113,7 +128,7 @@ func FileSystemSum(img []byte) (sum uint32, err error) {
 	if _, _, err := Split(img); err != nil {
 		return 0, err
 	}
-	return u32(img[len(img)-footerSize+24:]), nil
+	return u32(img[len(img)-FooterSize+24:]), nil
 }
 
 // Parse decodes a config. Its strings are copies.
@@ -218,10 +233,12 @@ func (c *Config) Append(b []byte) []byte {
 }
 
 // Tail is what follows a file system of size bytes, a multiple of 4096, whose
-// CRC-32C is sum, to make an image of it.
+// CRC-32C is sum, to make an image of it; 0 if there is none.
 func Tail(size int64, sum uint32, c *Config) []byte {
 	config := c.Append(nil)
-	img := append(config[:len(config):len(config)], magic...)
+	gap := -(len(config) + FooterSize) & (sectorSize - 1)
+	img := append(config[:len(config):len(config)], make([]byte, gap)...)
+	img = append(img, magic...)
 	img = put64(img, uint64(size))
 	img = put32(img, uint32(len(config)))
 	img = put32(img, castagnoli(config))

@@ -54,15 +54,18 @@ func TestChecksum(t *testing.T) {
 // A flipped bit anywhere behind the file system is noticed, and so is a cut.
 func TestCorrupt(t *testing.T) {
 	img := testImage()
-	end := len(img) - footerSize
-	for _, at := range []int{2 * pageSize, 2*pageSize + 1, end - 1, end, end + 8, end + 15, end + 16, end + 20, end + 28} {
+	end := len(img) - FooterSize
+	if len(img)%sectorSize != 0 {
+		t.Errorf("an image of %d bytes", len(img))
+	}
+	for _, at := range []int{2 * pageSize, 2*pageSize + 1, 2*pageSize + len(testConfig.Append(nil)) - 1, end, end + 8, end + 15, end + 16, end + 20, end + 28} {
 		bad := bytes.Clone(img)
 		bad[at] ^= 1
 		if _, _, err := Split(bad); err == nil {
 			t.Errorf("a flipped bit at %d of %d was not noticed", at, len(img))
 		}
 	}
-	for _, n := range []int{0, 1, footerSize, pageSize, len(img) - 1} {
+	for _, n := range []int{0, 1, FooterSize, pageSize, len(img) - 1} {
 		if _, _, err := Split(img[:n]); err == nil {
 			t.Errorf("an image cut to %d bytes was not noticed", n)
 		}
@@ -74,7 +77,7 @@ func FuzzSplit(f *testing.F) {
 	fs := testFS()[:pageSize]
 	f.Add(append(fs, Tail(pageSize, 0, &c)...))
 	f.Fuzz(func(t *testing.T, img []byte) {
-		if fs, b, err := Split(img); err == nil && len(fs)+len(b)+footerSize != len(img) {
+		if fs, b, err := Split(img); err == nil && len(fs)+len(b)+FooterSize > len(img) {
 			t.Errorf("parts of %d and %d bytes in an image of %d", len(fs), len(b), len(img))
 		}
 	})

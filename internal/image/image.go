@@ -3,6 +3,7 @@
 package image
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -117,6 +118,12 @@ func Open(name string) (img []byte, c appimage.Config, err error) {
 	want, err := appimage.FileSystemSum(img)
 	if err != nil {
 		return nil, c, fmt.Errorf("%s: %w", name, err)
+	}
+	switch gap := img[len(fsys)+len(config) : len(img)-appimage.FooterSize]; {
+	case len(fsys) == 0:
+		return nil, c, fmt.Errorf("%s: %w", name, appimage.ErrNoEROFS)
+	case len(bytes.Trim(gap, "\x00")) != 0:
+		return nil, c, fmt.Errorf("%s: %w", name, appimage.ErrLayout)
 	}
 	if crc32.Checksum(fsys, crc32.MakeTable(crc32.Castagnoli)) != want {
 		return nil, c, fmt.Errorf("%s: a corrupt application image: the checksum of its file system is wrong; build it again", name)

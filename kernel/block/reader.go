@@ -18,6 +18,9 @@ func (r *Reader) Read(p []byte, off int64) errno.Errno {
 	if r.Peek(p, off) {
 		return 0
 	}
+	if off < 0 {
+		return errno.EIO
+	}
 	n, err := r.Volume.ReadAt(r.Sleeper(), nil, &fs.Buffer{Bytes: p[:0:len(p)]}, off, len(p), false)
 	if err == 0 && n < len(p) {
 		err = errno.EIO // the disk ends, or was given up

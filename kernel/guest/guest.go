@@ -102,13 +102,22 @@ func fail(how string) {
 	metal.Exit(exitFailed)
 }
 
-// start makes a process of the application that came as initrd.
+// start makes a process of the application that came as initrd, or is on a disk.
 func start(network *Network) (*linux.Kernel, *linux.Process, error) {
-	img := metal.Initrd()
-	if len(img) == 0 {
-		return nil, nil, errors.New("no application: start it with an initrd made by gosv build")
+	k := linux.NewKernel()
+	k.Log = message
+	k.FindDevices = func(k *linux.Kernel) { devices.Find(k, nil, verbose(), diagnosis) }
+	if network != nil {
+		k.FindDevices = func(k *linux.Kernel) { devices.Find(k, network.Attach, verbose(), diagnosis) }
 	}
-	files, encoded, err := appimage.Split(img)
+	var files, encoded []byte
+	var err error
+	disk := ""
+	if img := metal.Initrd(); len(img) != 0 {
+		files, encoded, err = appimage.Split(img)
+	} else {
+		disk, encoded, err = fromDisk(k)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -116,19 +125,16 @@ func start(network *Network) (*linux.Kernel, *linux.Process, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	k := linux.NewKernel()
-	k.Log = message
+	if disk == "" {
+		disk = app.Root
+	}
 	k.HostName = app.HostName
 	k.Exit = console.Exit
 	if app.Plan != nil && !k.Diagnose(app.Plan, linux.SendRecord) {
 		return nil, nil, errors.New("the image says in a way that makes no sense what to report of its program")
 	}
-	k.FindDevices = func(k *linux.Kernel) { devices.Find(k, nil, verbose(), diagnosis) }
-	if network != nil {
-		k.FindDevices = func(k *linux.Kernel) { devices.Find(k, network.Attach, verbose(), diagnosis) }
-	}
-	if k.Root, err = mount(k, files); err != nil {
-		return nil, nil, err
+	if k.Root, err = mount(k, files, disk); err != nil {
+		return nil, nil, errors.New("root file system: " + err.Error())
 	}
 	for _, d := range app.Disks {
 		if err := k.MountDisk(d.Name, d.Path, d.Overlay); err != nil {
@@ -140,6 +146,46 @@ func start(network *Network) (*linux.Kernel, *linux.Process, error) {
 	return k, p, err
 }
 
+// fromDisk returns the name of the disk that the command line names, and the encoded config
+// of the application image that it is.
+func fromDisk(k *linux.Kernel) (name string, config []byte, err error) {
+	name, ok := boot.Option(metal.CmdLine(), "gosv.root")
+	if !ok {
+		const dev = "/dev/" // as Firecracker has it of a root device
+		if name, ok = boot.Option(metal.CmdLine(), "root"); ok && len(name) > len(dev) && name[:len(dev)] == dev {
+			name = name[len(dev):]
+		}
+	}
+	if !ok {
+		return "", nil, errors.New("no application: start it with an initrd made by gosv build, or on a disk that gosv.root names")
+	}
+	r, err := k.DiskReader(name)
+	if err != nil {
+		return "", nil, err
+	}
+	size := r.Volume.Size()
+	footer := make([]byte, appimage.FooterSize)
+	if e := r.Read(footer, size-appimage.FooterSize); e != 0 {
+		return "", nil, errors.New(name + ": " + e.Error())
+	}
+	off, n, err := appimage.Place(footer, uint64(size))
+	if err != nil {
+		return "", nil, errors.New(name + ": " + err.Error())
+	}
+	const most = 16 << 20
+	if n > most {
+		return "", nil, errors.New(name + ": " + appimage.ErrLayout.Error())
+	}
+	config = make([]byte, n)
+	if e := r.Read(config, int64(off)); e != 0 {
+		return "", nil, errors.New(name + ": " + e.Error())
+	}
+	if !appimage.Intact(footer, config) {
+		return "", nil, errors.New(name + ": " + appimage.ErrConfig.Error())
+	}
+	return name, config, nil
+}
+
 // verbose is where to say what is found on the machine, nil if nobody wants to know.
 func verbose() func(string) {
 	if _, ok := boot.Option(metal.CmdLine(), "gosv.verbose"); ok {
@@ -148,20 +194,29 @@ func verbose() func(string) {
 	return nil
 }
 
-// mount makes the root file system: the image, and memory on top of it for
-// what the application writes.
-func mount(k *linux.Kernel, image []byte) (*fs.Namespace, error) {
+// mount makes the root file system: the image, or what is on a disk if there is none, and
+// memory on top of it for what the application writes.
+func mount(k *linux.Kernel, image []byte, disk string) (*fs.Namespace, error) {
 	pages := k.FilePages()
-	lower, err := erofs.Mount(image, imageDevice, pages)
-	if err != nil {
-		return nil, errors.New("root file system: " + err.Error())
+	var lower fs.Inode
+	if len(image) != 0 {
+		f, err := erofs.Mount(image, imageDevice, pages)
+		if err != nil {
+			return nil, err
+		}
+		lower = f.Root()
+	} else {
+		var err error
+		if lower, err = k.RootDisk(disk, imageDevice); err != nil {
+			return nil, err
+		}
 	}
 	upper := tmpfs.New(tmpfs.Config{
 		Device: rootDevice,
 		Pages:  pages,
 		Now:    linux.FileTime,
 		Memory: mm.FreeMemory,
-		Lower:  lower.Root(),
+		Lower:  lower,
 		Magic:  fs.MagicOverlay,
 	})
 	return k.Namespace(upper.Root()), nil

@@ -83,25 +83,43 @@ func fileSystem(kind string, v *block.Volume, device uint64, pages fs.PageAlloc)
 	return f.Root(), "erofs", nil
 }
 
+// volume returns a disk that should be there.
+func (k *Kernel) volume(name string) (*disk, *block.Volume, error) {
+	d, v := k.disks.called(name)
+	if v == nil {
+		return nil, nil, errors.New("there is no disk " + name)
+	}
+	return d, v, nil
+}
+
 // RootDisk returns the root of the file system on a disk, for the root of all.
 func (k *Kernel) RootDisk(disk string, device uint64) (fs.Inode, error) {
-	d, v := k.disks.called(disk)
-	if v == nil {
-		return nil, errors.New("there is no disk " + disk)
-	}
-	root, _, err := fileSystem("erofs", v, device, &k.pages)
+	_, v, err := k.volume(disk)
 	if err != nil {
-		return nil, errors.New(d.nameOf(v) + ": " + err.Error())
+		return nil, err
 	}
-	return root, nil
+	root, _, err := fileSystem("", v, device, &k.pages)
+	if err != nil {
+		err = errors.New(disk + ": " + err.Error())
+	}
+	return root, err
+}
+
+// DiskReader returns how a disk is read.
+func (k *Kernel) DiskReader(disk string) (*block.Reader, error) {
+	_, v, err := k.volume(disk)
+	if err != nil {
+		return nil, err
+	}
+	return reader(v), nil
 }
 
 // MountDisk mounts the file system on a disk, and makes the directories that lead to path if need be. With
 // overlay, what is written to it stays in memory.
 func (k *Kernel) MountDisk(disk, path string, overlay bool) error {
-	d, v := k.disks.called(disk)
-	if v == nil {
-		return errors.New("there is no disk " + disk)
+	d, v, err := k.volume(disk)
+	if err != nil {
+		return err
 	}
 	root, kind, err := fileSystem("", v, uint64(d.rdev(v)), &k.pages)
 	if err != nil {

@@ -27,6 +27,7 @@ const (
 	sbInodes      = 16
 	sbTime        = 24
 	sbTimeNsec    = 32
+	sbBlocks      = 36
 	sbMetaBlock   = 40
 	sbIncompat    = 80
 	sbExtraDevice = 86
@@ -98,6 +99,10 @@ func (f *FS) mount(pages fs.PageAlloc) (*FS, error) {
 	if f := le32(sb, sbIncompat) &^ incompatKnown; f != 0 {
 		return nil, errors.New("EROFS feature 0x" + strconv.FormatUint(uint64(f), 16) +
 			" is not supported; make the image without compression")
+	}
+	if want := uint64(le32(sb, sbBlocks)) << blockBits; f.disk != nil && f.size < want {
+		return nil, errors.New("the disk has " + strconv.FormatUint(f.size, 10) + " bytes of the " + strconv.FormatUint(want, 10) +
+			" that its EROFS file system has: it was cut short")
 	}
 	f.copies.Alloc = pages
 	f.meta = uint64(le32(sb, sbMetaBlock)) << blockBits
