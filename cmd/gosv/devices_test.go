@@ -129,6 +129,57 @@ func TestBadDevices(t *testing.T) {
 	}
 }
 
+// fileSystem makes what looks like a disk with an ext4 file system.
+func fileSystem(t *testing.T, size int) string {
+	t.Helper()
+	b := make([]byte, size)
+	copy(b[1024+56:], "\x53\xef")
+	name := filepath.Join(t.TempDir(), "data.ext4")
+	if err := os.WriteFile(name, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestMountedDisks: a file system of -v is a disk behind the others, and not in the image.
+func TestMountedDisks(t *testing.T) {
+	dir, d, data := fakeQEMU(t, ""), disk(t), fileSystem(t, 1<<20)
+	app := filepath.Join(t.TempDir(), "app.img")
+	if o := gosv(t, dir, "", "build", "-o", app, program(t)); o.code != 0 {
+		t.Fatal(o)
+	}
+	for _, prog := range []string{program(t), app} {
+		for _, flags := range [][]string{{"-v", data + ":/data"}, {"-v", data + ":/a/b:ro"}, {"-v", data + ":/data:overlay", "--root", "disk"}} {
+			args := append([]string{"run", "--dry-run", "--accel", "tcg", "--vmm", "qemu", "--disk", d}, flags...)
+			o := gosv(t, dir, "", append(args, prog)...)
+			for _, w := range []string{"id=disk0,file=" + d + " ", "id=disk1,file=" + data + ",readonly=on -device virtio-blk-device,drive=disk1"} {
+				if o.code != 0 || !strings.Contains(o.stdout, w) {
+					t.Errorf("%v: no %q in %+v", flags, w, o)
+				}
+			}
+			if len(flags) > 2 && !strings.Contains(o.stdout, "id=disk2,file=") {
+				t.Errorf("%v: no disk for the image in %+v", flags, o)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"build", "-o", app, "-v", data + ":/data", program(t)}, "give it to gosv run"},
+		{[]string{"run", "-v", d + ":/data:ro", program(t)}, ":ro is for the image of a file system"},
+		{[]string{"run", "-v", dir + ":/data:overlay", program(t)}, ":overlay is for the image of a file system"},
+		{[]string{"run", "-v", data + ":/", program(t)}, "the root directory is the image's"},
+		{[]string{"run", "-v", data + ":data", program(t)}, "absolute path"},
+		{[]string{"run", "-v", fileSystem(t, 1<<20+1) + ":/data", program(t)}, "multiple of 512"},
+		{[]string{"run", "--root", "net", program(t)}, "there are initrd and disk"},
+	} {
+		if o := gosv(t, dir, "", tt.args...); o.code != vmm.ExitGosv || !strings.Contains(o.stderr, tt.want) {
+			t.Errorf("%v: %+v, want %q", tt.args, o, tt.want)
+		}
+	}
+}
+
 // Two VMs may read a disk, but not if one of them writes.
 func TestDiskInUse(t *testing.T) {
 	dir, d := fakeQEMU(t, "say x"), disk(t)
