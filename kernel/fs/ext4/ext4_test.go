@@ -368,6 +368,42 @@ func TestChecksums(t *testing.T) {
 	}
 }
 
+// TestLoops: trees of extents and directories that contain themselves.
+func TestLoops(t *testing.T) {
+	dir := t.TempDir()
+	sparse(t, filepath.Join(dir, "sparse"))
+	must(t, os.MkdirAll(filepath.Join(dir, "a/b"), 0o755))
+	img := mkfs(t, dir, "16M", "-t", "ext4", "-b", "1024", "-O", "^metadata_csum")
+	f := mount(t, img, 100)
+	n := lookup(t, f.Root(), "sparse").(*inode)
+	leaf := int(le32(n.raw, inBlock+extentSize+eiLeaf)) << f.blockBits
+	for _, depth := range []uint16{1, 2, 0xffff} { // the leaf becomes a node above itself
+		bad := bytes.Clone(img)
+		binary.LittleEndian.PutUint16(bad[leaf+ehDepth:], depth)
+		for e := leaf + extentSize; e < leaf+1024-extentSize; e += extentSize {
+			binary.LittleEndian.PutUint32(bad[e+eiLeaf:], uint32(leaf>>f.blockBits))
+			binary.LittleEndian.PutUint32(bad[e+eiLeafHigh:], 0)
+		}
+		if _, err := kfs.ReadFull(lookup(t, mount(t, bad, 100).Root(), "sparse"), make([]byte, 100), 0); err != errno.EUCLEAN {
+			t.Errorf("depth %d: %v", depth, err)
+		}
+	}
+	// a/b is a.
+	a, b := lookup(t, f.Root(), "a").(*inode), lookup(t, f.Root(), "a/b")
+	r, err := a.run(0, false)
+	if err != 0 {
+		t.Fatal(err)
+	}
+	bad := bytes.Clone(img)
+	block := bad[r.at<<f.blockBits:][:1024]
+	at := bytes.Index(block, []byte{byte(b.Ino()), byte(b.Ino() >> 8), 0, 0})
+	binary.LittleEndian.PutUint32(block[at:], a.ino)
+	again := lookup(t, mount(t, bad, 100).Root(), "a"+strings.Repeat("/b", 1000))
+	if again.Ino() != a.Ino() {
+		t.Errorf("a thousand times b in a is %d, want %d", again.Ino(), a.Ino())
+	}
+}
+
 // TestBadSectors: what cannot be read is EIO, and nothing else is.
 func TestBadSectors(t *testing.T) {
 	dir := t.TempDir()
