@@ -145,8 +145,8 @@ func webRows() (list []row) {
 		name, of  string
 		few, many int
 	}{
-		{"a request, 64 connections that are kept", webRequests, 200, 1200}, {"a request by a connection of its own", webConnections, 100, 400},
-		{"a megabyte to the client", webDownload, 8, 40}, {"a megabyte from the client", webUpload, 8, 40},
+		{"a request, 64 connections that are kept", webRequests, 128, 512}, {"a request by a connection of its own", webConnections, 64, 256},
+		{"a megabyte to the client", webDownload, 8, 32}, {"a megabyte from the client", webUpload, 8, 32},
 	} {
 		list = append(list, row{
 			name: "web server, exits of " + n.name, unit: unitExits,

@@ -242,7 +242,7 @@ func (b *bench) boxWeb(linux bool, arg, things string) (script, path string, err
 	if err != nil {
 		return "", "", err
 	}
-	return fmt.Sprintf("%s >/tmp/vm 2>&1 & %s http://%s %s || cat /tmp/vm; wait; ", vmm.Quote(argv), client, boxAddress, things), argv[0], nil
+	return fmt.Sprintf("%s >/tmp/vm 2>&1 & %s http://%s %s || { cat /tmp/vm; kill $!; }; wait; ", vmm.Quote(argv), client, boxAddress, things), argv[0], nil
 }
 
 // boxRate is webRate on Firecracker in tools/kvmbox. Its first answer counts from the VM's
@@ -253,7 +253,7 @@ func (b *bench) boxRate(thing string, linux bool) (float64, string, error) {
 
 func (b *bench) measureBoxWeb() (gosv, linux map[string][]float64, err error) {
 	const turns = 3
-	const things = "first 1 requests 1000 connections 500 download 64 upload 64 end 1"
+	const things = "first 1 requests 256 connections 128 download 32 upload 32 end 1"
 	us, path, err := b.boxWeb(false, "0", things)
 	if err != nil {
 		return nil, nil, err
@@ -263,7 +263,7 @@ func (b *bench) measureBoxWeb() (gosv, linux map[string][]float64, err error) {
 		return nil, nil, err
 	}
 	script := boxWire + fmt.Sprintf("for i in $(seq %d); do echo; echo gosv; %s echo; echo linux; %s done; exit 0", turns, us, them)
-	out, err := b.kvmbox([]string{"-t", "600"}, path, []string{"sh", "-c", script})
+	out, err := b.kvmbox([]string{"-t", "900"}, path, []string{"sh", "-c", script})
 	if err != nil {
 		return nil, nil, err
 	}

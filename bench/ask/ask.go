@@ -54,7 +54,7 @@ func main() {
 		case "upload":
 			one(n, func(c *http.Client) error { return post(c, url+"/bulk") })
 		case "end":
-			get(http.DefaultClient, url+"/end") // which may be too soon for the answer
+			get(&http.Client{Timeout: time.Second}, url+"/end") // whose end may be too soon for the answer
 			return
 		default:
 			log.Fatalf("there is no %s", what)
