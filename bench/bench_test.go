@@ -154,7 +154,7 @@ func TestTable(t *testing.T) {
 		"| getppid | instructions | **1,141** | 150 | **no** | 2,282 ³ |  |  |  |  |\n",
 		"| x | exits | skipped: no a\\|b | 80 |  |  |  |  |  |  |\n",
 		"getppid, a note.\n",
-		"Of these 1 rows gosv takes no more than Linux in 1, and half of it or less in 1.\n",
+		"Of these 1 rows gosv takes no more than Linux (or is as fast) in 1, and half of it or less (or is twice as fast) in 1.\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
@@ -166,7 +166,7 @@ func TestTable(t *testing.T) {
 }
 
 func TestNumber(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 999: "999", 1000: "1,000", 2232482: "2,232,482"} {
+	for v, want := range map[float64]string{0: "0", 0.246: "0.25", 1.5: "1.50", 99: "99", 120.4: "120", 999: "999", 1000: "1,000", 2232482: "2,232,482"} {
 		if got := number(v); got != want {
 			t.Errorf("%v: got %s, want %s", v, got, want)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -64,17 +65,21 @@ func beside(results []result) string {
 			continue
 		}
 		all++
-		if *r.Value <= *r.Linux {
+		v, l := *r.Value, *r.Linux
+		if r.Unit == unitMBs || r.Unit == unitPerSecond { // more is better
+			v, l = l, v
+		}
+		if v <= l {
 			below++
 		}
-		if *r.Value <= *r.Linux/2 {
+		if v <= l/2 {
 			half++
 		}
 	}
 	if all == 0 {
 		return ""
 	}
-	return fmt.Sprintf("³ In this run, on the same VMM. Of these %d rows gosv takes no more than Linux in %d, and half of it or less in %d.", all, below, half)
+	return fmt.Sprintf("³ In this run, on the same VMM. Of these %d rows gosv takes no more than Linux (or is as fast) in %d, and half of it or less (or is twice as fast) in %d.", all, below, half)
 }
 
 // firstLine makes a message fit into a cell.
@@ -83,8 +88,11 @@ func firstLine(s string) string {
 	return strings.ReplaceAll(s, "|", `\|`)
 }
 
-// number writes a whole number with commas.
+// number writes a whole number with commas, or a small one with a fraction.
 func number(v float64) string {
+	if v < 100 && v != math.Trunc(v) {
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
 	s := strconv.FormatFloat(v, 'f', 0, 64)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
