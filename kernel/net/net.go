@@ -89,6 +89,7 @@ func (n *Network) start() {
 		SecureRNG:                n.random,
 	})
 	n.tune()
+	collectLater()
 	n.addLink(&link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback | iffRunning | iffLowerUp}, loopback.New(), nil)
 	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: loopback4, PrefixLen: 8})
 	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128})
