@@ -114,7 +114,7 @@ func webRows() (list []row) {
 		count    int
 	}{
 		{"a request, 64 connections that are kept", webRequests, 6400}, {"a request by a connection of its own", webConnections, 3200},
-		{"a megabyte to the client", webDownload, 128}, {"a megabyte from the client", webUpload, 128},
+		{"a megabyte to the client", webDownload, 64}, {"a megabyte from the client", webUpload, 64},
 	} {
 		list = append(list, row{
 			name: "web server: " + n.name, unit: unitInstructions,

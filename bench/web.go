@@ -133,7 +133,7 @@ func (b *bench) webRate(thing string, linux bool) (float64, string, error) {
 func (b *bench) measureWeb() (gosv, linux map[string][]float64, err error) {
 	const turns = 3
 	things := []string{
-		webFirst, "1", webRequests, "2000", webRequests, "8000", webConnections, "4000", webDownload, "128", webUpload, "128", "end", "1",
+		webFirst, "1", webRequests, "1000", webRequests, "3000", webConnections, "1000", webDownload, "64", webUpload, "64", "end", "1",
 	}
 	var all strings.Builder
 	for range turns {
@@ -142,7 +142,7 @@ func (b *bench) measureWeb() (gosv, linux map[string][]float64, err error) {
 			if err != nil {
 				return nil, nil, err
 			}
-			out, err := b.serve(m, func(argv []string) []string { return append([]string{"timeout", "100"}, argv...) }, things...)
+			out, err := b.serve(m, func(argv []string) []string { return append([]string{"timeout", "300"}, argv...) }, things...)
 			if err != nil {
 				return nil, nil, err
 			}

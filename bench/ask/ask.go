@@ -64,10 +64,11 @@ func main() {
 }
 
 // first asks until there were so many answers, each time by another connection, since a
-// guest that is not up yet loses packets, which TCP sends again only after a second.
+// guest that is not up yet loses packets, which TCP sends again only after a second, and then
+// after ever longer.
 func first(url string, n int) {
-	const patience = 20 * time.Millisecond
-	c := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: patience}).DialContext}}
+	const connects, answers = 20 * time.Millisecond, 5 * time.Second
+	c := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: connects}).DialContext}, Timeout: answers}
 	for n > 0 {
 		if get(c, url) == nil {
 			n--
