@@ -110,23 +110,28 @@ func TestInspect(t *testing.T) {
 	t.Parallel()
 	for kind, c := range map[string]struct {
 		state string
+		flags []string
 		args  []string
 	}{
-		"busy":   {"R", []string{"sh", "-c", "echo text >/tmp/file; while :; do :; done"}},
-		"asleep": {"S", []string{"sleep", "1000"}},
+		"busy":           {"R", nil, []string{"sh", "-c", "echo text >/tmp/file; while :; do :; done"}},
+		"asleep":         {"S", nil, []string{"sleep", "1000"}},
+		"asleep on hvc0": {"S", []string{"--console", "hvc0"}, []string{"sleep", "1000"}},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			vm, call := background(t, nil, busybox(t), c.args...)
+			vm, call := background(t, c.flags, busybox(t), c.args...)
 			expect(t, call("cat", vm, "/etc/hostname"), vm+"\n")
 			for end := time.Now().Add(bound); kind == "busy" && call("cat", vm, "/tmp/file").stdout != "text\n"; {
 				if time.Now().After(end) {
 					t.Fatalf("%+v", call("cat", vm, "/tmp"))
 				}
 			}
-			if r := call("cat", vm, "/proc/self/status"); !strings.Contains(r.stdout, "Name:\tbusybox\n") || !strings.Contains(r.stdout, "State:\t"+c.state) {
-				t.Errorf("%+v", r)
-			}
+			eventually(t, func() error { // it may still be on its way there
+				if r := call("cat", vm, "/proc/self/status"); !strings.Contains(r.stdout, "Name:\tbusybox\n") || !strings.Contains(r.stdout, "State:\t"+c.state) {
+					return fmt.Errorf("%+v", r)
+				}
+				return nil
+			})
 			if r := call("cat", vm, "/"); !strings.Contains(r.stdout, "\netc\n") {
 				t.Errorf("%+v", r)
 			}

@@ -24,6 +24,12 @@ const (
 	syn = 0x16
 )
 
+// goOn makes d take the rest of an escape that has come to o so far.
+func (d *decoder) goOn(o *decoder) {
+	d.state, d.size, d.field, d.said = o.state, o.size, o.field, o.said
+	o.state, o.said = plain, nil
+}
+
 func (d *decoder) decode(p []byte) {
 	if !d.framed {
 		if len(p) > 0 {

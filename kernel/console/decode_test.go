@@ -33,7 +33,9 @@ func TestDecode(t *testing.T) {
 		{"a\x10p\x00\x00b", "ab<plan >"},
 		{"\x10q" + strings.Repeat("a", 4097) + "b", "b"},
 	} {
-		for cut := range len(c.in) + 1 { // wherever the port's FIFO cuts it
+		for cut := range 2 * (len(c.in) + 1) { // wherever the port's FIFO cuts it, or another decoder goes on
+			goOn := cut > len(c.in)
+			cut %= len(c.in) + 1
 			l := &log{}
 			d := decoder{to: l, framed: true}
 			asked := false
@@ -45,6 +47,11 @@ func TestDecode(t *testing.T) {
 			planned, plan := false, ""
 			OnPlan(func(p []byte) { planned, plan = true, string(p) })
 			d.decode([]byte(c.in[:cut]))
+			if goOn {
+				other := decoder{to: l, framed: true}
+				other.goOn(&d)
+				d = other
+			}
 			d.decode([]byte(c.in[cut:]))
 			if asked {
 				l.WriteString("<core>")

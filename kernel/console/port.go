@@ -72,7 +72,10 @@ func Use(p Port) error {
 		return err
 	}
 	mu.Lock()
+	receiver.mu.Lock()
+	receiver.control.goOn(&receiver.decoder)
 	hvc.used.Store(true)
+	receiver.mu.Unlock()
 	metal.MoveConsole()
 	mu.Unlock()
 	Poll()
