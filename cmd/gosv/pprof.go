@@ -77,6 +77,17 @@ func cpuProfile(ctx context.Context, vm *inspect.Client, d time.Duration) ([]byt
 	if err != nil {
 		return nil, err
 	}
+	maps, err := vm.Read("/proc/self/maps")
+	if err != nil {
+		return nil, err
+	}
+	p.Program = profile.ParseMaps(string(maps))
+	for i := range p.Program { // now: it may have ended afterwards
+		m := &p.Program[i]
+		if m.ELF, err = vm.ImageFile(m.File); err != nil {
+			fmt.Fprintf(os.Stderr, "gosv: %s: without names: %v\n", m.File, err)
+		}
+	}
 	reader := trace.NewReader(all, func(e trace.Event) {
 		if s, ok := e.(trace.Sample); ok {
 			p.Samples = append(p.Samples, s)
@@ -88,17 +99,6 @@ func cpuProfile(ctx context.Context, vm *inspect.Client, d time.Duration) ([]byt
 		p.Began = time.Now()
 		sampling(d)
 		time.AfterFunc(d, cancel)
-		maps, err := vm.Read("/proc/self/maps")
-		if err != nil {
-			return // it is about to end
-		}
-		p.Program = profile.ParseMaps(string(maps))
-		for i := range p.Program { // now: it may have ended afterwards
-			m := &p.Program[i]
-			if m.ELF, err = vm.ImageFile(m.File); err != nil {
-				fmt.Fprintf(os.Stderr, "gosv: %s: without names: %v\n", m.File, err)
-			}
-		}
 	})
 	p.Took = time.Since(p.Began)
 	if err == nil {
@@ -106,6 +106,9 @@ func cpuProfile(ctx context.Context, vm *inspect.Client, d time.Duration) ([]byt
 	}
 	if err != nil && len(p.Samples) == 0 {
 		return nil, err
+	}
+	if p.Began.IsZero() {
+		return nil, errors.New("interrupted before it began")
 	}
 	if ctx.Err() == nil {
 		fmt.Fprintf(os.Stderr, "gosv: it has ended: the profile is of %.1f s\n", p.Took.Seconds())

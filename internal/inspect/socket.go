@@ -138,7 +138,7 @@ func (vm *VM) servePing(w http.ResponseWriter, r *http.Request) {
 func (vm *VM) serveKernel(w http.ResponseWriter, r *http.Request) {
 	b, err := os.ReadFile(vm.Kernel)
 	if err != nil {
-		fail(w, err)
+		vm.failHere(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -148,7 +148,7 @@ func (vm *VM) serveKernel(w http.ResponseWriter, r *http.Request) {
 func (vm *VM) serveImage(w http.ResponseWriter, r *http.Request) {
 	b, err := vm.imageFile(r.URL.Query().Get("path"))
 	if err != nil {
-		fail(w, err)
+		vm.failHere(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -189,6 +189,16 @@ func fail(w http.ResponseWriter, err error) {
 		w.Header().Set(errnoHeader, strconv.Itoa(int(errno)))
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
+	}
+	http.Error(w, err.Error(), http.StatusServiceUnavailable)
+}
+
+// failHere answers with an error of ours, whose errno is not the guest's.
+func (vm *VM) failHere(w http.ResponseWriter, err error) {
+	select {
+	case <-vm.done: // and its files are gone
+		err = ErrEnded
+	default:
 	}
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
 }
