@@ -64,6 +64,7 @@ func netstack(dir string, files overlay) (modfile string, err error) {
 		Main             bool
 	}
 	var from, to module
+	var assembled []string
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p struct {
 			Dir             string
@@ -86,6 +87,9 @@ func netstack(dir string, files overlay) (modfile string, err error) {
 		if err != nil {
 			return "", err
 		}
+		if len(p.SFiles) > 0 {
+			assembled = append(assembled, filepath.Join(netstackDir, pkg))
+		}
 		for _, name := range append(p.GoFiles, p.SFiles...) {
 			if !replacedPackages[pkg] && !strings.HasSuffix(name, checkpoints) {
 				files[filepath.Join(netstackDir, pkg, name)] = filepath.Join(p.Dir, name)
@@ -94,6 +98,11 @@ func netstack(dir string, files overlay) (modfile string, err error) {
 	}
 	if from.Dir == "" || to.Dir == "" {
 		return "", errors.New(netKernel + " has no netstack")
+	}
+	for _, pkg := range assembled { // the assembler runs in its package's directory
+		if err := os.MkdirAll(filepath.Join(to.Dir, pkg), 0o755); err != nil {
+			return "", err
+		}
 	}
 	files[filepath.Join(netstackDir, "go.mod")] = from.GoMod
 	for name, source := range files {
