@@ -3,6 +3,8 @@ package test
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -277,6 +279,50 @@ func TestTcpdump(t *testing.T) {
 			t.Errorf("tcpdump: %v: %s", err, abbreviate(string(out)))
 		}
 	}
+}
+
+// TestDelayedACKs: an answer acknowledges the request that it is to, and what nobody answers
+// is acknowledged nevertheless.
+func TestDelayedACKs(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	vm := inBackground(t, microvm, []string{"-p", fmt.Sprintf("%d:80", port)}, goProgram(t, "examples/httpd"))
+	const requests = 40
+	get := func() error {
+		r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d", port))
+		if err != nil {
+			return err
+		}
+		defer r.Body.Close()
+		_, err = io.Copy(io.Discard, r.Body)
+		return err
+	}
+	eventually(t, get)
+	bare := regexp.MustCompile(`Flags \[\.\], seq \d+, ack \d+, win \d+, length 0\n`)
+	eventually(t, func() error { // a machine that is busy answers late
+		w := vm.watch("tcpdump", vm.name, "tcp and src host 10.0.2.15")
+		w.until("gosv: listening to vm")
+		for range requests {
+			if err := get(); err != nil {
+				return err
+			}
+		}
+		if n := len(bare.FindAllString(w.interrupt(), -1)); n > requests/2 {
+			return fmt.Errorf("%d acknowledgements without data for %d requests", n, requests)
+		}
+		return nil
+	})
+	w := vm.watch("tcpdump", vm.name, "tcp and src host 10.0.2.15")
+	w.until("gosv: listening to vm")
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET / HTTP/1.1\r\n")
+	w.until(bare.String())
+	w.interrupt()
+	vm.call("stop", vm.name)
 }
 
 // TestTcpdumpNoNetwork: there is nothing to capture.

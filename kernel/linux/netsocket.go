@@ -203,11 +203,11 @@ func (s *netSocket) read(t *Thread, f *File, u *userIO) (int, Errno) {
 	if u.left == 0 && s.kind == sockStream {
 		return 0, 0
 	}
-	return s.receive(t, f, &message{userIO: u})
+	return s.receive(t, f, t.message(u))
 }
 
 func (s *netSocket) write(t *Thread, f *File, u *userIO) (int, Errno) {
-	return s.send(t, f, &message{userIO: u})
+	return s.send(t, f, t.message(u))
 }
 
 func (s *netSocket) send(t *Thread, f *File, m *message) (done int, err Errno) {

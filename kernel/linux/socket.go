@@ -39,6 +39,12 @@ type message struct {
 	none  bool    // nothing has come, not even an empty message: nobody sends any more
 }
 
+// message is what the read or write call that t is in takes or gives.
+func (t *Thread) message(u *userIO) *message {
+	t.msg = message{userIO: u}
+	return &t.msg
+}
+
 // noUser is who sent what nobody asked the sender of (overflowuid).
 const noUser = 65534
 

@@ -35,7 +35,8 @@ type Thread struct {
 	sched    schedState
 	affinity atomic.Uint64 // CPUs that it may run on, 0 for all: affinity.go
 	slack    uintptr       // PR_SET_TIMERSLACK, in ns
-	io       userIO        // of the read or write call it is in
+	io       userIO        // of the read or write call it is in,
+	msg      message       // and if that is about a socket
 
 	report *threadReport // what the host wants to know of it, or nil
 
@@ -141,8 +142,9 @@ func (t *Thread) yield() {
 	t.stopClock()
 	if irq || fired {
 		goyield() // to whom that woke, before all others: Gosched may come straight back
+	} else {
+		runtime.Gosched()
 	}
-	runtime.Gosched()
 	t.startClock()
 	t.ready.Store(false)
 }

@@ -491,11 +491,11 @@ func (s *vsockSocket) read(t *Thread, f *File, u *userIO) (int, Errno) {
 	if u.left == 0 {
 		return 0, 0
 	}
-	return s.receive(t, f, &message{userIO: u})
+	return s.receive(t, f, t.message(u))
 }
 
 func (s *vsockSocket) write(t *Thread, f *File, u *userIO) (int, Errno) {
-	return s.send(t, f, &message{userIO: u})
+	return s.send(t, f, t.message(u))
 }
 
 func (s *vsockSocket) receive(t *Thread, f *File, m *message) (done int, err Errno) {

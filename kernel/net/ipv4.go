@@ -38,7 +38,6 @@ type ipv4Endpoint struct {
 	nic        stack.NetworkInterface
 	dispatcher stack.TransportDispatcher
 	local      atomic.Pointer[[]subnet] // the device's addresses
-	acks       delayedACKs
 }
 
 // subnet is an address of the device's, and who else may be reached without a gateway.
@@ -109,7 +108,6 @@ const (
 	dontFragment = 0x4000
 
 	tcpDataOffset = 12
-	tcpFlags      = 13
 )
 
 // HandlePacket implements stack.NetworkEndpoint. The packet's checksums are right: see
@@ -165,8 +163,5 @@ func (e *ipv4Endpoint) WritePacket(r *stack.Route, params stack.NetworkHeaderPar
 	sum = sum>>16 + sum&0xffff
 	be.PutUint16(b[10:], ^uint16(sum))
 	p.NetworkProtocolNumber = header.IPv4ProtocolNumber
-	if e.acks.delay(e, r, p, address4(to)) {
-		return nil
-	}
 	return e.nic.WritePacket(r, p)
 }

@@ -95,7 +95,7 @@ func (c *cable) receive(f nic.Frame) {
 	}
 }
 
-func start(t *testing.T, static string, devices ...nic.Device) *Network {
+func start(t testing.TB, static string, devices ...nic.Device) *Network {
 	n := New(func(p []byte) { rand.Read(p) })
 	n.Start(Config{
 		FindDevices: func() {
@@ -111,7 +111,7 @@ func start(t *testing.T, static string, devices ...nic.Device) *Network {
 
 // socket is an endpoint, and what wakes its user.
 type socket struct {
-	t *testing.T
+	t testing.TB
 	linux.Endpoint
 	woken chan bool
 }
@@ -123,7 +123,7 @@ func (s *socket) wake(uint32) {
 	}
 }
 
-func open(t *testing.T, n *Network, family, kind int32) *socket {
+func open(t testing.TB, n *Network, family, kind int32) *socket {
 	s := &socket{t: t, woken: make(chan bool, 1)}
 	e, err := n.Socket(family, kind, 0, 1, s.wake)
 	if err != 0 {
