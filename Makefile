@@ -55,7 +55,7 @@ std: deps all
 
 # A thousand boots on QEMU, a hundred on Firecracker, a million random system calls.
 stress: deps all
-	$(GOTEST) -timeout 120m -run 'Stress|Chaos' ./test -stress
+	$(GOTEST) -timeout 120m -run 'Stress|Chaos|SlowReader' ./test -stress
 
 bench: deps all
 	$(GO) run ./bench

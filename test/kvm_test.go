@@ -89,11 +89,11 @@ func (b *box) runAll(t *testing.T, runs []boxRun) {
 	t.Helper()
 	var script strings.Builder
 	for i, r := range runs {
-		argv := append(append([]string{"/box/gosv", "run", "--timeout", "30s"}, r.machine...), r.argv...)
+		argv := append(append([]string{"/box/gosv", "run", "--timeout", "2m"}, r.machine...), r.argv...)
 		fmt.Fprintf(&script, "%s </dev/null >/tmp/out 2>/tmp/err\necho run %d ended $?; sed 's/^/out: /' /tmp/out; sed 's/^/err: /' /tmp/err; echo run %d over\n", vmm.Quote(argv), i, i)
 	}
 	script.WriteString("exit 0\n")
-	out := b.run(t, 30+15*len(runs), script.String())
+	out := b.run(t, 120+30*len(runs), script.String())
 	for i, r := range runs {
 		name := strings.Join(append(r.machine, r.argv...), " ")
 		t.Run(name, func(t *testing.T) {
@@ -157,6 +157,22 @@ func TestFirecracker(t *testing.T) {
 		machines = append(machines, m, append(m[:len(m):len(m)], "--kernel", linux64))
 	}
 	onKVM(t, b, machines)
+}
+
+// TestSlowReader: a VMM that waits until its output is read does not run a CPU
+// meanwhile, which is no hang of the kernel's.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	if !*stress {
+		t.Skip("SKIPPED: it takes minutes: make stress runs it")
+	}
+	b := newBox(t, "firecracker")
+	seq := []string{"/box/gosv", "run", "-c", "4", b.add(busybox(t)), "seq", "30000"}
+	seq = append(append(seq[:2:2], firecracker...), seq[2:]...)
+	out := b.run(t, 900, vmm.Quote(seq)+" </dev/null 2>&1 | (sleep 16; md5sum)")
+	if want := runHost(t, options{}, "/bin/sh", "-c", "seq 30000 | md5sum").stdout; out != want {
+		t.Errorf("%s, want %s", out, want)
+	}
 }
 
 // TestPick: with KVM at work and Firecracker installed, gosv takes these.

@@ -1,6 +1,9 @@
 package metal
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // The console is the 16550 at 0x3f8. Output is framed for the host when it
 // asked for it (docs/contracts.md): a control string before bytes of another
@@ -26,8 +29,9 @@ const (
 
 var (
 	reportToken [4]byte // of gosv.report; zero: no framing
-	stream              = Stdout
-	uartRoom    uintptr = uartFIFOSize // how much the transmitter's FIFO takes for sure
+	stream      = Stdout
+	sender      atomic.Pointer[thread]                // is in ConsoleWrite
+	uartRoom    uintptr                = uartFIFOSize // how much the transmitter's FIFO takes for sure
 )
 
 // initConsole switches the 16550's FIFOs on, which empties them: a byte of input
@@ -45,6 +49,8 @@ func ConsoleWrite(s Stream, p []byte) int {
 	if len(p) == 0 {
 		return 0
 	}
+	sender.Store(cpus[ThisCPU()].cur)
+	defer sender.Store(nil)
 	switchStream(s)
 	return int(transmit(uintptr(unsafe.Pointer(&p[0])), uintptr(len(p))))
 }

@@ -5,7 +5,9 @@ import "sync/atomic"
 // The watchdog notices a CPU that hangs in the kernel: which for hangTime has neither
 // idled, nor been in ring 3, nor called metal from above, though it was looked at hangSamples
 // times meanwhile: a machine that the host does not run hangs no more than it runs.
-// Every CPU's timer looks at all of them. A machine that idles is not looked at.
+// Nor is it a hang when the host takes the console's output slowly: many a VMM does not
+// run a CPU until it has. Every CPU's timer looks at all of them. A machine that idles
+// is not looked at.
 //
 // Who waits with interrupts off for another CPU has patience for as long (see wait).
 const (
@@ -32,7 +34,7 @@ func watch(c *CPU, n uint64) {
 	for i := uintptr(0); i < ncpu; i++ {
 		d := cpus[i]
 		w, trips := &d.watched, atomic.LoadUint32(&d.trips)
-		if !d.online || d.cur == d.idle || trips&1 != 0 || trips != w.trips {
+		if !d.online || d.cur == d.idle || d.cur == sender.Load() || trips&1 != 0 || trips != w.trips {
 			w.trips, w.since, w.samples = trips, n, 0
 		} else if w.samples++; w.samples >= hangSamples && n-w.since >= hangTime {
 			hang(c, d)
@@ -76,7 +78,7 @@ func (p *patience) wait(c, d *CPU) {
 		return
 	}
 	n := now()
-	if p.since == 0 {
+	if p.since == 0 || d.cur == sender.Load() {
 		p.since = n
 	}
 	if n-p.since >= hangTime && d != c && failing.Load() == 0 {

@@ -26,6 +26,11 @@ static void got(const char *what, int fd) {
 	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	errno = 0;
 	ssize_t n = read(fd, buf, sizeof buf);
+	if (n < 0 && errno == EAGAIN) { // or when there is more time
+		poll(&(struct pollfd){fd, POLLIN, 0}, 1, 300);
+		errno = 0;
+		n = read(fd, buf, sizeof buf);
+	}
 	fcntl(fd, F_SETFL, flags);
 	printf("%s: %zd%s", what, n, n < 0 ? errno == EAGAIN ? " EAGAIN" : errno == EIO ? " EIO" : " ?" : "");
 	if (n > 0) putchar(' ');
