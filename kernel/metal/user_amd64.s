@@ -187,7 +187,7 @@ TEXT ·copySteps(SB),NOSPLIT|NOFRAME,$0
 	CMPQ	CX, $128
 	JCS	two
 	TESTL	$4, ·fpMask(SB)
-	JEQ	two
+	JEQ	sse
 avx:
 	VMOVDQU	0(SI), Y0
 	VMOVDQU	32(SI), Y1
@@ -203,6 +203,25 @@ avx:
 	CMPQ	CX, $128
 	JCC	avx
 	VZEROUPPER
+	CMPQ	CX, $16
+	JCS	word
+sse:
+	CMPQ	CX, $64
+	JCS	two
+four:
+	MOVOU	0(SI), X0
+	MOVOU	16(SI), X1
+	MOVOU	32(SI), X2
+	MOVOU	48(SI), X3
+	MOVOU	X0, 0(DI)
+	MOVOU	X1, 16(DI)
+	MOVOU	X2, 32(DI)
+	MOVOU	X3, 48(DI)
+	ADDQ	$64, SI
+	ADDQ	$64, DI
+	SUBQ	$64, CX
+	CMPQ	CX, $64
+	JCC	four
 	CMPQ	CX, $16
 	JCS	word
 two:
