@@ -3,7 +3,11 @@
 // images, the kernel reads them.
 package appimage
 
-import "errors"
+import (
+	"errors"
+
+	"gosv/internal/le"
+)
 
 const (
 	pageSize   = 4096
@@ -98,7 +102,7 @@ func Split(img []byte) (erofs, config []byte, err error) {
 	if !Intact(f, config) {
 		return nil, nil, ErrConfig
 	}
-	if off != 0 && u32(erofs[erofsMagicAt:]) != erofsMagic {
+	if off != 0 && le.U32(erofs, erofsMagicAt) != erofsMagic {
 		return nil, nil, ErrNoEROFS
 	}
 	return erofs, config, nil
@@ -109,10 +113,10 @@ func Place(footer []byte, size uint64) (off, n uint64, err error) {
 	if string(footer[:8]) != magic {
 		return 0, 0, ErrNoFooter
 	}
-	if u32(footer[28:]) != version {
+	if le.U32(footer, 28) != version {
 		return 0, 0, ErrVersion
 	}
-	off, n = u64(footer[8:]), uint64(u32(footer[16:]))
+	off, n = le.U64(footer, 8), uint64(le.U32(footer, 16))
 	if body := size - FooterSize; off%pageSize != 0 || off > body || n > body-off {
 		return 0, 0, ErrLayout
 	}
@@ -120,7 +124,7 @@ func Place(footer []byte, size uint64) (off, n uint64, err error) {
 }
 
 // Intact says whether the checksum of a config is what the footer says.
-func Intact(footer, config []byte) bool { return castagnoli(config) == u32(footer[20:]) }
+func Intact(footer, config []byte) bool { return castagnoli(config) == le.U32(footer, 20) }
 
 // FileSystemSum is what the footer says the file system's CRC-32C is. It takes
 // a pass over all of it to check: the host's part.
@@ -128,7 +132,7 @@ func FileSystemSum(img []byte) (sum uint32, err error) {
 	if _, _, err := Split(img); err != nil {
 		return 0, err
 	}
-	return u32(img[len(img)-FooterSize+24:]), nil
+	return le.U32(img, len(img)-FooterSize+24), nil
 }
 
 // Parse decodes a config. Its strings are copies.
@@ -136,10 +140,10 @@ func Parse(b []byte) (c Config, err error) {
 	args, envs := 0, 0
 	for pass := 0; pass < 2; pass++ { // count, then fill: one allocation each
 		for r := b; len(r) > 0; {
-			if len(r) < 5 || uint64(u32(r[1:])) > uint64(len(r)-5) {
+			if len(r) < 5 || uint64(le.U32(r, 1)) > uint64(len(r)-5) {
 				return Config{}, ErrRecord
 			}
-			tag, v := r[0], r[5:5+u32(r[1:])]
+			tag, v := r[0], r[5:5+le.U32(r, 1)]
 			r = r[5+len(v):]
 			switch {
 			case tag < tagArg || tag > tagRoot, tag == tagUser && (len(v) < 8 || len(v)%4 != 0):
@@ -162,9 +166,9 @@ func Parse(b []byte) (c Config, err error) {
 			case tag == tagPlan:
 				c.Plan = append([]byte(nil), v...)
 			case tag == tagUser:
-				c.UID, c.GID = u32(v), u32(v[4:])
+				c.UID, c.GID = le.U32(v, 0), le.U32(v, 4)
 				for v = v[8:]; len(v) > 0; v = v[4:] {
-					c.Groups = append(c.Groups, u32(v))
+					c.Groups = append(c.Groups, le.U32(v, 0))
 				}
 			case tag == tagRoot:
 				c.Root = string(v)
@@ -245,11 +249,6 @@ func Tail(size int64, sum uint32, c *Config) []byte {
 	img = put32(img, sum)
 	return put32(img, version)
 }
-
-func u32(b []byte) uint32 {
-	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
-}
-func u64(b []byte) uint64 { return uint64(u32(b)) | uint64(u32(b[4:]))<<32 }
 
 func put32(b []byte, v uint32) []byte {
 	return append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))

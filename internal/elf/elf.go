@@ -4,6 +4,8 @@
 // that both say the same of a bad file.
 package elf
 
+import "gosv/internal/le"
+
 const (
 	headerSize  = 64
 	programSize = 56
@@ -60,18 +62,11 @@ func (e *Error) Error() string {
 //go:noinline
 func fail(what string) error { return &Error{What: what} }
 
-// reader reads little-endian fields; a caller has checked the length.
-type reader []byte
-
-func (r reader) u16(at int) uint16 { return uint16(r[at]) | uint16(r[at+1])<<8 }
-func (r reader) u32(at int) uint32 { return uint32(r.u16(at)) | uint32(r.u16(at+2))<<16 }
-func (r reader) u64(at int) uint64 { return uint64(r.u32(at)) | uint64(r.u32(at+4))<<32 }
-
 // Check parses an executable. head is the file's beginning, which must hold
 // header, program headers and the interpreter's name if there is one (4 KiB
 // do for every real file, all of it is best); size is the whole file's, in bytes.
 func Check(head []byte, size int64) (f File, err error) {
-	r := reader(head)
+	r := head
 	switch {
 	case len(r) < 4 || string(r[:4]) != "\x7fELF":
 		return f, fail("not an ELF file")
@@ -84,19 +79,19 @@ func Check(head []byte, size int64) (f File, err error) {
 	case r[5] != 1:
 		return f, fail("a big-endian ELF file: only x86-64 programs can be run")
 	}
-	if m := r.u16(18); m != machineX86_64 {
+	if m := le.U16(r, 18); m != machineX86_64 {
 		return f, &Error{"an ELF file for another machine", machineName(m) + ", where x86-64 is needed"}
 	}
-	switch r.u16(16) {
+	switch le.U16(r, 16) {
 	case typeExec:
 	case typeDyn:
 		f.PIE = true
 	default:
 		return f, fail("an ELF file, but not an executable (an object file or a core dump)")
 	}
-	f.Entry = r.u64(24)
-	phoff, n := r.u64(32), int(r.u16(56))
-	if r.u16(54) != programSize || n == 0 {
+	f.Entry = le.U64(r, 24)
+	phoff, n := le.U64(r, 32), int(le.U16(r, 56))
+	if le.U16(r, 54) != programSize || n == 0 {
 		return f, fail("an ELF file without program headers")
 	}
 	if phoff > uint64(len(r)) || uint64(n)*programSize > uint64(len(r))-phoff {
@@ -106,13 +101,13 @@ func Check(head []byte, size int64) (f File, err error) {
 	dynamic := false
 	for i := range n {
 		p := r[int(phoff)+i*programSize:]
-		switch p.u32(0) {
+		switch le.U32(p, 0) {
 		case ptInterp:
-			return f, interpreter(r, p.u64(8), p.u64(32))
+			return f, interpreter(r, le.U64(p, 8), le.U64(p, 32))
 		case ptDynamic:
 			dynamic = true
 		case ptLoad:
-			s := Segment{p.u32(4), p.u64(8), p.u64(16), p.u64(32), p.u64(40)}
+			s := Segment{le.U32(p, 4), le.U64(p, 8), le.U64(p, 16), le.U64(p, 32), le.U64(p, 40)}
 			if s.MemSize == 0 {
 				continue
 			}
@@ -170,7 +165,7 @@ func (f *File) add(s Segment, size int64) error {
 }
 
 // interpreter is the error for a dynamic executable.
-func interpreter(r reader, off, n uint64) error {
+func interpreter(r []byte, off, n uint64) error {
 	name := "?"
 	if n > 1 && n < pageSize && off <= uint64(len(r)) && n <= uint64(len(r))-off {
 		name = string(r[off : off+n-1])

@@ -1,5 +1,7 @@
 package block
 
+import "gosv/internal/le"
+
 // A GUID partition table (UEFI specification 2.10, chapter 5).
 
 const (
@@ -28,28 +30,28 @@ func (t *table) gptAt(lba, blocks uint64) ([]Partition, bool) {
 	if !t.read(lba*scale, h) || string(h[:8]) != "EFI PART" {
 		return nil, false
 	}
-	size := u32(h[12:])
-	if size < gptHeaderBytes || size > t.block || u64(h[24:]) != lba {
+	size := le.U32(h, 12)
+	if size < gptHeaderBytes || size > t.block || le.U64(h, 24) != lba {
 		return nil, false
 	}
-	sum := u32(h[16:])
+	sum := le.U32(h, 16)
 	copy(h[16:20], []byte{0, 0, 0, 0})
-	first, last := u64(h[40:]), u64(h[48:])
-	at, n := u64(h[72:]), u32(h[80:])
-	if crc32(h[:size]) != sum || last >= blocks || first > last || u32(h[84:]) != gptEntrySize || n == 0 || n > maxGPTEntries || at >= blocks {
+	first, last := le.U64(h, 40), le.U64(h, 48)
+	at, n := le.U64(h, 72), le.U32(h, 80)
+	if crc32(h[:size]) != sum || last >= blocks || first > last || le.U32(h, 84) != gptEntrySize || n == 0 || n > maxGPTEntries || at >= blocks {
 		return nil, false
 	}
 	// Blocks, whole.
 	per := t.block / gptEntrySize
 	entries := make([]byte, uint64((n+per-1)/per)*uint64(t.block))
-	if !t.read(at*scale, entries) || crc32(entries[:n*gptEntrySize]) != u32(h[88:]) {
+	if !t.read(at*scale, entries) || crc32(entries[:n*gptEntrySize]) != le.U32(h, 88) {
 		return nil, false
 	}
 	var list []Partition
 	for i := range int(min(n, maxPartitions)) {
 		e := entries[i*gptEntrySize:][:gptEntrySize]
-		from, to := u64(e[32:]), u64(e[40:])
-		if u64(e)|u64(e[8:]) == 0 || from < first || to > last || from > to {
+		from, to := le.U64(e, 32), le.U64(e, 40)
+		if le.U64(e, 0)|le.U64(e, 8) == 0 || from < first || to > last || from > to {
 			continue
 		}
 		list = t.add(list, Partition{Number: i + 1, Start: from * scale, Sectors: (to - from + 1) * scale, UUID: guid(e[16:32]), Label: utf16(e[56:128])})
@@ -59,9 +61,9 @@ func (t *table) gptAt(lba, blocks uint64) ([]Partition, bool) {
 
 // guid is a GUID as it is written: the first three groups are little-endian numbers.
 func guid(p []byte) string {
-	b := appendHex(nil, uint64(u32(p)), 8)
+	b := appendHex(nil, uint64(le.U32(p, 0)), 8)
 	for _, at := range [...]int{4, 6} {
-		b = appendHex(append(b, '-'), uint64(p[at])|uint64(p[at+1])<<8, 4)
+		b = appendHex(append(b, '-'), uint64(le.U16(p, at)), 4)
 	}
 	for i, c := range p[8:16] {
 		if i == 0 || i == 2 {

@@ -1,6 +1,7 @@
 package block
 
 import (
+	"gosv/internal/le"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 )
@@ -48,12 +49,6 @@ func (t *table) add(list []Partition, p Partition) []Partition {
 	return append(list, p)
 }
 
-func u32(p []byte) uint32 {
-	return uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16 | uint32(p[3])<<24
-}
-
-func u64(p []byte) uint64 { return uint64(u32(p)) | uint64(u32(p[4:]))<<32 }
-
 const hexDigits = "0123456789abcdef"
 
 //go:noinline
@@ -72,7 +67,7 @@ func (t *table) mbr(mbr []byte) (list []Partition) {
 		}
 	}
 	scale := uint64(t.block / SectorSize)
-	disk := u32(mbr[440:])
+	disk := le.U32(mbr, 440)
 	named := func(n int, start, sectors uint64) Partition {
 		id := appendHex(nil, uint64(disk), 8)
 		return Partition{Number: n, Start: start, Sectors: sectors, UUID: string(appendHex(append(id, '-'), uint64(n), 2))}
@@ -80,7 +75,7 @@ func (t *table) mbr(mbr []byte) (list []Partition) {
 	next := 5
 	for i := range 4 {
 		e := mbr[446+16*i:]
-		start, size := uint64(u32(e[8:]))*scale, uint64(u32(e[12:]))*scale
+		start, size := uint64(le.U32(e, 8))*scale, uint64(le.U32(e, 12))*scale
 		if size == 0 {
 			continue
 		}
@@ -120,7 +115,7 @@ func (t *table) logical(extended, scale uint64) (list []Partition) {
 		next := uint64(0)
 		for i := range 4 {
 			e := ebr[446+16*i:]
-			start, size := uint64(u32(e[8:]))*scale, uint64(u32(e[12:]))*scale
+			start, size := uint64(le.U32(e, 8))*scale, uint64(le.U32(e, 12))*scale
 			switch {
 			case size == 0:
 			case isExtended(e[4]):

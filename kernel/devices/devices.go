@@ -55,7 +55,7 @@ type finder struct {
 
 // mmio looks whether there is a device at d.
 func (f *finder) mmio(d *platform.MMIO) {
-	where := "0x" + strconv.FormatUint(d.Addr, 16)
+	where := platform.Hex(d.Addr)
 	regs := metal.MapDevice(uintptr(d.Addr), uintptr(d.Size))
 	if regs == nil {
 		return

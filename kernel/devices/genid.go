@@ -2,7 +2,6 @@ package devices
 
 import (
 	"errors"
-	"strconv"
 
 	"gosv/kernel/gotimer"
 	"gosv/kernel/interrupt"
@@ -51,7 +50,7 @@ func (f *finder) generationID(m *platform.Machine) {
 	if err != nil {
 		f.message("the generation id's changes are not told: " + err.Error())
 	} else if f.log != nil {
-		f.log("generation id at 0x" + strconv.FormatUint(g.Addr, 16))
+		f.log("generation id at " + platform.Hex(g.Addr))
 	}
 }
 

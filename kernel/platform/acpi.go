@@ -69,7 +69,7 @@ func (m *Machine) addECAM(e ECAM) {
 	const perBus = 1 << 20
 	start, size := e.Addr+uint64(e.First)*perBus, (uint64(e.Last)-uint64(e.First)+1)*perBus
 	if e.First > e.Last || e.Addr%perBus != 0 || start < e.Addr || m.IsRAM(start, size) {
-		m.warn("PCI configuration space where none can be, at " + address(e.Addr) + ": ignored")
+		m.warn("PCI configuration space where none can be, at " + Hex(e.Addr) + ": ignored")
 		return
 	}
 	m.ECAM = append(m.ECAM, e)

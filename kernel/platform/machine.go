@@ -155,19 +155,19 @@ func (m *Machine) String() string {
 		s = "ACPI"
 	}
 	for _, a := range m.IOAPICs {
-		s += "; I/O APIC at " + address(a.Addr) + ", GSI " + strconv.Itoa(int(a.Base)) + " to " + strconv.Itoa(int(a.Base+a.Pins-1))
+		s += "; I/O APIC at " + Hex(a.Addr) + ", GSI " + strconv.Itoa(int(a.Base)) + " to " + strconv.Itoa(int(a.Base+a.Pins-1))
 	}
 	if len(m.MMIO) > 0 {
 		s += "; " + strconv.Itoa(len(m.MMIO)) + " virtio-mmio slots"
 	}
 	for _, e := range m.ECAM {
-		s += "; PCI at " + address(e.Addr)
+		s += "; PCI at " + Hex(e.Addr)
 	}
 	if m.NoPCI {
 		s += "; pci=off"
 	}
 	if m.Clock.Addr != 0 {
-		s += "; VM clock at " + address(m.Clock.Addr)
+		s += "; VM clock at " + Hex(m.Clock.Addr)
 	}
 	return s
 }
@@ -198,7 +198,7 @@ func (m *Machine) IsRAM(pa, n uint64) bool {
 func (m *Machine) addMMIO(d MMIO) {
 	const registers = 0x100 // virtio 1.2 section 4.2.2: the configuration space follows
 	if d.Size < registers || d.Addr%4 != 0 || m.IsRAM(d.Addr, d.Size) {
-		m.warn("a virtio-mmio device where none can be, at " + address(d.Addr) + ": ignored")
+		m.warn("a virtio-mmio device where none can be, at " + Hex(d.Addr) + ": ignored")
 		return
 	}
 	for _, o := range m.MMIO {
@@ -206,12 +206,12 @@ func (m *Machine) addMMIO(d MMIO) {
 			return
 		}
 		if o.Addr < d.Addr+d.Size && d.Addr < o.Addr+o.Size {
-			m.warn("the virtio-mmio device at " + address(d.Addr) + " overlaps another: ignored")
+			m.warn("the virtio-mmio device at " + Hex(d.Addr) + " overlaps another: ignored")
 			return
 		}
 	}
 	if len(m.MMIO) == maxMMIO {
-		m.warn("too many virtio-mmio devices: the one at " + address(d.Addr) + " is ignored")
+		m.warn("too many virtio-mmio devices: the one at " + Hex(d.Addr) + " is ignored")
 		return
 	}
 	m.MMIO = append(m.MMIO, d)
@@ -221,7 +221,7 @@ func (m *Machine) addMMIO(d MMIO) {
 func (m *Machine) addIOAPIC(a IOAPIC) {
 	const registers = 0x20
 	if m.IsRAM(a.Addr, registers) || a.Addr%16 != 0 {
-		m.warn("an I/O APIC where none can be, at " + address(a.Addr) + ": ignored")
+		m.warn("an I/O APIC where none can be, at " + Hex(a.Addr) + ": ignored")
 		return
 	}
 	at := 0
@@ -263,5 +263,5 @@ func (m *Machine) Legacy(irq uint32) Line {
 	return Line{GSI: irq}
 }
 
-// address formats v with 0x in front.
-func address(v uint64) string { return "0x" + strconv.FormatUint(v, 16) }
+// Hex is v in hexadecimal digits, with 0x in front.
+func Hex(v uint64) string { return "0x" + strconv.FormatUint(v, 16) }

@@ -2,9 +2,10 @@ package virtio
 
 import (
 	"math/bits"
-	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"gosv/kernel/platform"
 )
 
 // Device is a device as its driver knows it. A driver has it for itself.
@@ -184,7 +185,7 @@ func (d *Device) Start() error {
 		d.t.SetStatus(s | StatusFailed)
 		return errNeedsReset
 	}
-	d.say(d.Log, "started, features "+hex(d.features))
+	d.say(d.Log, "started, features "+platform.Hex(d.features))
 	return nil
 }
 
@@ -302,6 +303,3 @@ func (d *Device) steady(read func() uint64) uint64 {
 	d.Fail(errUnstable)
 	return last
 }
-
-// hex is v as text, with 0x.
-func hex(v uint64) string { return "0x" + strconv.FormatUint(v, 16) }

@@ -1,6 +1,7 @@
 package erofs
 
 import (
+	"gosv/internal/le"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 )
@@ -69,10 +70,10 @@ func (n *inode) chunkAt(i uint64, now bool) (uint64, errno.Errno) {
 		return 0, err
 	}
 	if !n.index {
-		return uint64(le32(b, 0)), 0
+		return uint64(le.U32(b, 0)), 0
 	}
-	addr := uint64(le32(b, chunkIndexAddr))
-	if addr != noBlock && le16(b, chunkIndexDev) != 0 {
+	addr := uint64(le.U32(b, chunkIndexAddr))
+	if addr != noBlock && le.U16(b, chunkIndexDev) != 0 {
 		return 0, errno.EUCLEAN
 	}
 	return addr, 0

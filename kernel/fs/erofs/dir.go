@@ -3,6 +3,7 @@ package erofs
 import (
 	"unsafe"
 
+	"gosv/internal/le"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 )
@@ -33,7 +34,7 @@ func (n *inode) block(i uint64) (dirBlock, errno.Errno) {
 	if len(b) < direntSize {
 		return dirBlock{}, errno.EUCLEAN
 	}
-	first := int(le16(b, deNameOff)) // the entries end where the first name begins
+	first := int(le.U16(b, deNameOff)) // the entries end where the first name begins
 	if first < direntSize || first%direntSize != 0 || first > len(b) {
 		return dirBlock{}, errno.EUCLEAN
 	}
@@ -43,10 +44,10 @@ func (n *inode) block(i uint64) (dirBlock, errno.Errno) {
 // entry returns an entry's number of an inode and name.
 func (d dirBlock) entry(i int) (nid uint64, name []byte, err errno.Errno) {
 	e := d.b[i*direntSize:]
-	start, end := int(le16(e, deNameOff)), len(d.b)
+	start, end := int(le.U16(e, deNameOff)), len(d.b)
 	last := i+1 == d.n
 	if !last {
-		end = int(le16(e, direntSize+deNameOff))
+		end = int(le.U16(e, direntSize+deNameOff))
 	}
 	if start > end || end > len(d.b) {
 		return 0, nil, errno.EUCLEAN
@@ -63,7 +64,7 @@ func (d dirBlock) entry(i int) (nid uint64, name []byte, err errno.Errno) {
 	if len(name) == 0 || len(name) > fs.MaxName {
 		return 0, nil, errno.EUCLEAN
 	}
-	return le64(e, deNid), name, 0
+	return le.U64(e, deNid), name, 0
 }
 
 // text makes a string of a name without copying: the image stays as it is.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"strconv"
 
+	"gosv/internal/le"
 	"gosv/kernel/block"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
@@ -83,7 +84,7 @@ func (f *FS) mount(pages fs.PageAlloc) (*FS, error) {
 	if e != 0 {
 		return nil, errors.New("the superblock cannot be read: " + e.Error())
 	}
-	if le32(sb, 0) != superMagic {
+	if le.U32(sb, 0) != superMagic {
 		return nil, errors.New("not an EROFS image")
 	}
 	if bits := sb[sbBlockBits]; bits != blockBits {
@@ -93,22 +94,22 @@ func (f *FS) mount(pages fs.PageAlloc) (*FS, error) {
 	if sb[sbDirBlock] != 0 {
 		return nil, errors.New("EROFS directory blocks larger than 4096 bytes are not supported")
 	}
-	if n := le16(sb, sbExtraDevice); n != 0 {
+	if n := le.U16(sb, sbExtraDevice); n != 0 {
 		return nil, errors.New("EROFS over several devices is not supported")
 	}
-	if f := le32(sb, sbIncompat) &^ incompatKnown; f != 0 {
+	if f := le.U32(sb, sbIncompat) &^ incompatKnown; f != 0 {
 		return nil, errors.New("EROFS feature 0x" + strconv.FormatUint(uint64(f), 16) +
 			" is not supported; make the image without compression")
 	}
-	if want := uint64(le32(sb, sbBlocks)) << blockBits; f.disk != nil && f.size < want {
+	if want := uint64(le.U32(sb, sbBlocks)) << blockBits; f.disk != nil && f.size < want {
 		return nil, errors.New("the disk has " + strconv.FormatUint(f.size, 10) + " bytes of the " + strconv.FormatUint(want, 10) +
 			" that its EROFS file system has: it was cut short")
 	}
 	f.copies.Alloc = pages
-	f.meta = uint64(le32(sb, sbMetaBlock)) << blockBits
-	f.time = fs.Time{Sec: int64(le64(sb, sbTime)), Nsec: le32(sb, sbTimeNsec) % 1e9}
-	f.inodes = le64(sb, sbInodes)
-	if f.root, e = f.inode(uint64(le16(sb, sbRootNid))); e == 0 && !fs.IsDir(f.root.mode) {
+	f.meta = uint64(le.U32(sb, sbMetaBlock)) << blockBits
+	f.time = fs.Time{Sec: int64(le.U64(sb, sbTime)), Nsec: le.U32(sb, sbTimeNsec) % 1e9}
+	f.inodes = le.U64(sb, sbInodes)
+	if f.root, e = f.inode(uint64(le.U16(sb, sbRootNid))); e == 0 && !fs.IsDir(f.root.mode) {
 		e = errno.ENOTDIR
 	}
 	if e != 0 {
@@ -148,7 +149,3 @@ func (f *FS) span(off, n uint64) ([]byte, errno.Errno) {
 	}
 	return f.image[off : off+n : off+n], 0
 }
-
-func le16(b []byte, at int) uint16 { _ = b[at+1]; return uint16(b[at]) | uint16(b[at+1])<<8 }
-func le32(b []byte, at int) uint32 { return uint32(le16(b, at)) | uint32(le16(b, at+2))<<16 }
-func le64(b []byte, at int) uint64 { return uint64(le32(b, at)) | uint64(le32(b, at+4))<<32 }

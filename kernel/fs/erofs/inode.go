@@ -3,6 +3,7 @@ package erofs
 import (
 	"unsafe"
 
+	"gosv/internal/le"
 	"gosv/kernel/block"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
@@ -77,8 +78,8 @@ func (f *FS) inode(nid uint64) (*inode, errno.Errno) {
 	if err != 0 {
 		return nil, err
 	}
-	format := le16(raw, inFormat)
-	n := &inode{fs: f, nid: nid, raw: raw, mode: uint32(le16(raw, inMode)), layout: uint8(format >> 1 & 7)}
+	format := le.U16(raw, inFormat)
+	n := &inode{fs: f, nid: nid, raw: raw, mode: uint32(le.U16(raw, inMode)), layout: uint8(format >> 1 & 7)}
 	if f.disk != nil {
 		n.ahead = new(block.Ahead)
 	}
@@ -88,15 +89,15 @@ func (f *FS) inode(nid uint64) (*inode, errno.Errno) {
 		if n.raw, err = f.span(off, extendedSize); err != 0 {
 			return nil, err
 		}
-		n.size = le64(n.raw, extendedSize_)
+		n.size = le.U64(n.raw, extendedSize_)
 	} else {
-		n.size = uint64(le32(raw, compactSize_))
+		n.size = uint64(le.U32(raw, compactSize_))
 	}
 	if format>>4 != 0 || n.size > fs.MaxSize {
 		return nil, errno.EUCLEAN
 	}
 	n.extra = off + length
-	if x := uint64(le16(raw, inXattrs)); x > 0 {
+	if x := uint64(le.U16(raw, inXattrs)); x > 0 {
 		n.extra += 12 + (x-1)*4 // struct erofs_xattr_ibody_header, and as many words
 	}
 	switch n.mode & fs.TypeMask {
@@ -111,7 +112,7 @@ func (f *FS) inode(nid uint64) (*inode, errno.Errno) {
 
 // locate finds out where n's data is, and checks that it is in the image.
 func (n *inode) locate() errno.Errno {
-	f, union := n.fs, le32(n.raw, inUnion)
+	f, union := n.fs, le.U32(n.raw, inUnion)
 	var err errno.Errno
 	switch n.layout {
 	case layoutPlain, layoutInline:
@@ -177,17 +178,17 @@ func (n *inode) Attr() fs.Attr {
 		Blocks:    int64((n.size + blockSize - 1) / blockSize * (blockSize / 512)), // as if each file began a block
 	}
 	if len(n.raw) == extendedSize {
-		a.Nlink = le32(n.raw, extendedNlink)
-		a.UID, a.GID = le32(n.raw, extendedUID), le32(n.raw, extendedGID)
-		a.Mtime = fs.Time{Sec: int64(le64(n.raw, extendedMtime)), Nsec: le32(n.raw, extendedNsec) % 1e9}
+		a.Nlink = le.U32(n.raw, extendedNlink)
+		a.UID, a.GID = le.U32(n.raw, extendedUID), le.U32(n.raw, extendedGID)
+		a.Mtime = fs.Time{Sec: int64(le.U64(n.raw, extendedMtime)), Nsec: le.U32(n.raw, extendedNsec) % 1e9}
 	} else {
-		a.Nlink = uint32(le16(n.raw, compactNlink))
-		a.UID, a.GID = uint32(le16(n.raw, compactUID)), uint32(le16(n.raw, compactGID))
+		a.Nlink = uint32(le.U16(n.raw, compactNlink))
+		a.UID, a.GID = uint32(le.U16(n.raw, compactUID)), uint32(le.U16(n.raw, compactGID))
 		a.Mtime = n.fs.time
 	}
 	a.Atime, a.Ctime, a.Btime = a.Mtime, a.Mtime, a.Mtime
 	if k := n.mode & fs.TypeMask; k == fs.Char || k == fs.Block {
-		a.Rdev = le32(n.raw, inUnion)
+		a.Rdev = le.U32(n.raw, inUnion)
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"gosv/internal/le"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 )
@@ -61,31 +62,31 @@ func (n *inode) extent(i uint64, now bool) (run, errno.Errno) {
 	b := n.raw[inBlock:inBlockEnd]
 	next := uint64(endOfFile) // where the next extent begins
 	for depth := -1; ; {
-		entries, most, d := int(le16(b, ehEntries)), int(le16(b, ehMax)), int(le16(b, ehDepth))
-		if le16(b, 0) != extentMagic || entries > most || extentSize*(1+most) > len(b) || d > maxDepth || depth >= 0 && d != depth-1 {
+		entries, most, d := int(le.U16(b, ehEntries)), int(le.U16(b, ehMax)), int(le.U16(b, ehDepth))
+		if le.U16(b, 0) != extentMagic || entries > most || extentSize*(1+most) > len(b) || d > maxDepth || depth >= 0 && d != depth-1 {
 			return run{}, errno.EUCLEAN
 		}
 		depth = d
 		// The last entry that does not begin behind i.
 		lo, hi := 0, entries
 		for lo < hi {
-			if mid := (lo + hi) / 2; uint64(le32(b, extentSize*(1+mid))) <= i {
+			if mid := (lo + hi) / 2; uint64(le.U32(b, extentSize*(1+mid))) <= i {
 				lo = mid + 1
 			} else {
 				hi = mid
 			}
 		}
 		if lo < entries {
-			next = min(next, uint64(le32(b, extentSize*(1+lo))))
+			next = min(next, uint64(le.U32(b, extentSize*(1+lo))))
 		}
 		hole := run{first: i, count: max(next, i+1) - i}
 		if lo == 0 {
 			return hole, 0
 		}
 		e := b[extentSize*lo:]
-		first := uint64(le32(e, 0))
+		first := uint64(le.U32(e, 0))
 		if depth == 0 {
-			length, at := uint64(le16(e, eeLength)), uint64(le32(e, eeStart))|uint64(le16(e, eeStartHigh))<<32
+			length, at := uint64(le.U16(e, eeLength)), uint64(le.U32(e, eeStart))|uint64(le.U16(e, eeStartHigh))<<32
 			written := length <= maxExtent
 			if !written {
 				length -= maxExtent
@@ -100,14 +101,14 @@ func (n *inode) extent(i uint64, now bool) (run, errno.Errno) {
 			}
 			return run{first, length, at}, 0
 		}
-		leaf := uint64(le32(e, eiLeaf)) | uint64(le16(e, eiLeafHigh))<<32
+		leaf := uint64(le.U32(e, eiLeaf)) | uint64(le.U16(e, eiLeafHigh))<<32
 		var err errno.Errno
 		if b, err = n.fs.block(leaf, now); err != 0 {
 			return run{}, err
 		}
 		err = n.fs.verify(leaf, func() bool {
-			tail := extentSize * (1 + int(le16(b, ehMax)))
-			return tail+4 <= len(b) && n.fs.sum(n.seed, b[:tail]) == le32(b, tail)
+			tail := extentSize * (1 + int(le.U16(b, ehMax)))
+			return tail+4 <= len(b) && n.fs.sum(n.seed, b[:tail]) == le.U32(b, tail)
 		})
 		if err != 0 {
 			return run{}, err
@@ -131,7 +132,7 @@ func (n *inode) indirect(i uint64, now bool) (run, errno.Errno) {
 		if k >= size {
 			return run{first: i, count: endOfFile}, 0
 		}
-		at := uint64(le32(n.raw, inBlock+4*(direct-1+level)))
+		at := uint64(le.U32(n.raw, inBlock+4*(direct-1+level)))
 		for ; level > 0; level-- {
 			if at == 0 {
 				return run{first: i, count: size - k}, 0
@@ -142,18 +143,18 @@ func (n *inode) indirect(i uint64, now bool) (run, errno.Errno) {
 			}
 			size /= per
 			if level > 1 {
-				at = uint64(le32(table, int(4*(k/size))))
+				at = uint64(le.U32(table, int(4*(k/size))))
 				k %= size
 			}
 		}
 	}
-	r := run{first: i, at: uint64(le32(table, int(4*k)))}
+	r := run{first: i, at: uint64(le.U32(table, int(4*k)))}
 	for ; k < uint64(len(table))/4; k++ {
 		want := r.at
 		if r.at != 0 {
 			want += r.count
 		}
-		if uint64(le32(table, int(4*k))) != want {
+		if uint64(le.U32(table, int(4*k))) != want {
 			break
 		}
 		r.count++

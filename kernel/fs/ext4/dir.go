@@ -3,6 +3,7 @@ package ext4
 import (
 	"unsafe"
 
+	"gosv/internal/le"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 )
@@ -111,17 +112,17 @@ func (n *inode) entries(pos int64, use func(e entry) bool) errno.Errno {
 // hash tree, which are empty to us, are not checked.
 func (n *inode) rightBlock(b []byte, i uint64) bool {
 	t := b[len(b)-tailSize:]
-	if le32(t, 0) == 0 && le16(t, deLength) == tailSize && t[deNameLen] == 0 && t[deType] == tailType {
-		return n.fs.sum(n.seed, b[:len(b)-tailSize]) == le32(t, tailChecksum)
+	if le.U32(t, 0) == 0 && le.U16(t, deLength) == tailSize && t[deNameLen] == 0 && t[deType] == tailType {
+		return n.fs.sum(n.seed, b[:len(b)-tailSize]) == le.U32(t, tailChecksum)
 	}
-	return n.flags&flagIndex != 0 && (i == 0 || le32(b, 0) == 0 && int(le16(b, deLength)) == len(b))
+	return n.flags&flagIndex != 0 && (i == 0 || le.U32(b, 0) == 0 && int(le.U16(b, deLength)) == len(b))
 }
 
 // inlineEntries is entries of a directory that is in its inode: "." and ".." stand for themselves.
 func (n *inode) inlineEntries(pos int64, use func(e entry) bool) errno.Errno {
 	const parent = 4 // bytes with the number of the one above
 	first, rest := n.inline[0], n.inline[1]
-	if pos < 1 && !use(entry{n.ino, []byte("."), 2, 1}) || pos < parent && !use(entry{le32(first, 0), []byte(".."), 2, parent}) {
+	if pos < 1 && !use(entry{n.ino, []byte("."), 2, 1}) || pos < parent && !use(entry{le.U32(first, 0), []byte(".."), 2, parent}) {
 		return 0
 	}
 	more, err := n.fs.parse(first[parent:], parent, pos, use)
@@ -139,16 +140,16 @@ func (f *FS) parse(b []byte, base, pos int64, use func(e entry) bool) (more bool
 		if len(e) < direntSize {
 			return false, errno.EUCLEAN
 		}
-		length, name, typ := int(le16(e, deLength)), int(e[deNameLen]), e[deType]
+		length, name, typ := int(le.U16(e, deLength)), int(e[deNameLen]), e[deType]
 		if f.incompat&fileType == 0 {
-			name, typ = int(le16(e, deNameLen)), 0
+			name, typ = int(le.U16(e, deNameLen)), 0
 		}
 		if length < direntSize || length%4 != 0 || length > len(e) || direntSize+name > length {
 			return false, errno.EUCLEAN
 		}
 		here := base + int64(off)
 		off += length
-		ino := le32(e, 0)
+		ino := le.U32(e, 0)
 		if ino == 0 || here < pos {
 			continue
 		}

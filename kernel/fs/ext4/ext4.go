@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"gosv/internal/le"
 	"gosv/kernel/block"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
@@ -112,7 +113,7 @@ type FS struct {
 // Is says whether the disk begins like an ext2, ext3 or ext4 file system.
 func Is(disk *block.Reader) bool {
 	var b [2]byte
-	return disk.Read(b[:], superOffset+sbMagic) == 0 && le16(b[:], 0) == superMagic
+	return disk.Read(b[:], superOffset+sbMagic) == 0 && le.U16(b[:], 0) == superMagic
 }
 
 // Mount makes a file system of a disk, which must stay as it is. Pages of files that can't be
@@ -140,12 +141,12 @@ func Mount(disk *block.Reader, device uint64, pages fs.PageAlloc) (*FS, error) {
 
 // super reads the superblock.
 func (f *FS) super(sb []byte) error {
-	if le16(sb, sbMagic) != superMagic {
+	if le.U16(sb, sbMagic) != superMagic {
 		return failed("not an ext2, ext3 or ext4 file system")
 	}
-	f.compat, f.incompat, f.roCompat = le32(sb, sbCompat), le32(sb, sbIncompat), le32(sb, sbROCompat)
+	f.compat, f.incompat, f.roCompat = le.U32(sb, sbCompat), le.U32(sb, sbIncompat), le.U32(sb, sbROCompat)
 	f.makeTable()
-	if f.roCompat&roMetadataCsum != 0 && (sb[sbChecksumType] != 1 || f.sum(^uint32(0), sb[:sbChecksum]) != le32(sb, sbChecksum)) {
+	if f.roCompat&roMetadataCsum != 0 && (sb[sbChecksumType] != 1 || f.sum(^uint32(0), sb[:sbChecksum]) != le.U32(sb, sbChecksum)) {
 		return failed("the superblock of the ext4 file system is damaged: its checksum is wrong")
 	}
 	if unknown := f.incompat &^ (known | recover_); unknown != 0 {
@@ -156,26 +157,26 @@ func (f *FS) super(sb []byte) error {
 	}
 	f.seed = f.sum(^uint32(0), sb[sbUUID:sbUUID+16])
 	if f.incompat&csumSeed != 0 {
-		f.seed = le32(sb, sbChecksumSeed)
+		f.seed = le.U32(sb, sbChecksumSeed)
 	}
 	f.inodeSize, f.firstInode = 128, 11
-	if le32(sb, sbRevision) != 0 {
-		f.inodeSize, f.firstInode = uint64(le16(sb, sbInodeSize)), le32(sb, sbFirstInode)
+	if le.U32(sb, sbRevision) != 0 {
+		f.inodeSize, f.firstInode = uint64(le.U16(sb, sbInodeSize)), le.U32(sb, sbFirstInode)
 	}
-	f.blocks, f.free = uint64(le32(sb, sbBlocks)), uint64(le32(sb, sbFreeBlocks))
+	f.blocks, f.free = uint64(le.U32(sb, sbBlocks)), uint64(le.U32(sb, sbFreeBlocks))
 	f.descSize = 32
 	if f.incompat&bits64 != 0 {
-		f.blocks |= uint64(le32(sb, sbBlocksHigh)) << 32
-		f.free |= uint64(le32(sb, sbFreeHigh)) << 32
-		f.descSize = uint64(le16(sb, sbDescSize))
+		f.blocks |= uint64(le.U32(sb, sbBlocksHigh)) << 32
+		f.free |= uint64(le.U32(sb, sbFreeHigh)) << 32
+		f.descSize = uint64(le.U16(sb, sbDescSize))
 	}
-	f.firstBlock, f.perGroup = uint64(le32(sb, sbFirstBlock)), uint64(le32(sb, sbBlocksPerGroup))
-	f.inodes, f.inodesPer = le32(sb, sbInodes), le32(sb, sbInodesPerGroup)
-	f.freeInodes, f.overhead = le32(sb, sbFreeInodes), le32(sb, sbOverhead)
-	f.firstMeta = uint64(le32(sb, sbFirstMeta))
-	f.backups = [2]uint32{le32(sb, sbBackups), le32(sb, sbBackups+4)}
+	f.firstBlock, f.perGroup = uint64(le.U32(sb, sbFirstBlock)), uint64(le.U32(sb, sbBlocksPerGroup))
+	f.inodes, f.inodesPer = le.U32(sb, sbInodes), le.U32(sb, sbInodesPerGroup)
+	f.freeInodes, f.overhead = le.U32(sb, sbFreeInodes), le.U32(sb, sbOverhead)
+	f.firstMeta = uint64(le.U32(sb, sbFirstMeta))
+	f.backups = [2]uint32{le.U32(sb, sbBackups), le.U32(sb, sbBackups+4)}
 
-	shift := le32(sb, sbBlockBits)
+	shift := le.U32(sb, sbBlockBits)
 	f.blockBits = uint(10 + min(shift, 6))
 	f.blockSize = 1 << f.blockBits
 	switch {
@@ -333,16 +334,7 @@ func (f *FS) verify(key uint64, right func() bool) errno.Errno {
 	return 0
 }
 
-// Small code is worth more here than fast code.
-
-//go:noinline
-func le16(b []byte, at int) uint16 { _ = b[at+1]; return uint16(b[at]) | uint16(b[at+1])<<8 }
-
-//go:noinline
-func le32(b []byte, at int) uint32 {
-	b = b[at : at+4]
-	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
-}
-
+// failed makes small code of what need not be fast.
+//
 //go:noinline
 func failed(what string) error { return errors.New(what) }

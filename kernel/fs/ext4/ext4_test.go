@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gosv/internal/le"
 	"gosv/kernel/block/blocktest"
 	"gosv/kernel/errno"
 	kfs "gosv/kernel/fs"
@@ -232,7 +233,7 @@ func TestFragmented(t *testing.T) {
 	must(t, err)
 	want = append(want, make([]byte, 7000000-len(want))...)
 	n := lookup(t, f.Root(), "sparse").(*inode)
-	if depth := le16(n.raw, inBlock+ehDepth); depth == 0 {
+	if depth := le.U16(n.raw, inBlock+ehDepth); depth == 0 {
 		t.Error("the tree of extents has no depth")
 	}
 	got := make([]byte, len(want))
@@ -298,7 +299,7 @@ func TestRefused(t *testing.T) {
 		binary.LittleEndian.PutUint32(b[superOffset+at:], v)
 		return b
 	}
-	incompat := le32(plain, superOffset+sbIncompat)
+	incompat := le.U32(plain, superOffset+sbIncompat)
 	for _, c := range []struct {
 		img  []byte
 		want string
@@ -335,7 +336,7 @@ func TestChecksums(t *testing.T) {
 	img := mkfs(t, dir, "16M", "-t", "ext4", "-b", "1024")
 	f := mount(t, img, 100)
 	sparseFile, in := lookup(t, f.Root(), "sparse").(*inode), lookup(t, f.Root(), "dir").(*inode)
-	leaf := int(le32(sparseFile.raw, inBlock+extentSize+eiLeaf)) << f.blockBits
+	leaf := int(le.U32(sparseFile.raw, inBlock+extentSize+eiLeaf)) << f.blockBits
 	block, err := in.run(0, false)
 	if err != 0 {
 		t.Fatal(err)
@@ -376,7 +377,7 @@ func TestLoops(t *testing.T) {
 	img := mkfs(t, dir, "16M", "-t", "ext4", "-b", "1024", "-O", "^metadata_csum")
 	f := mount(t, img, 100)
 	n := lookup(t, f.Root(), "sparse").(*inode)
-	leaf := int(le32(n.raw, inBlock+extentSize+eiLeaf)) << f.blockBits
+	leaf := int(le.U32(n.raw, inBlock+extentSize+eiLeaf)) << f.blockBits
 	for _, depth := range []uint16{1, 2, 0xffff} { // the leaf becomes a node above itself
 		bad := bytes.Clone(img)
 		binary.LittleEndian.PutUint16(bad[leaf+ehDepth:], depth)

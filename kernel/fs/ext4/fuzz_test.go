@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"gosv/internal/le"
 	"gosv/kernel/block/blocktest"
 	"gosv/kernel/fs/fstest"
 )
@@ -64,7 +65,7 @@ func TestDamaged(t *testing.T) {
 		table := make([]byte, f.descSize)
 		f.read(table, f.descriptor(0), false)
 		// The superblock, the descriptors, the inodes that are used, the root directory.
-		places := [][2]int{{superOffset, 400}, {2048, 64}, {int(le32(table, gdInodeTable)) << f.blockBits, 24 * int(f.inodeSize)}, {int(root.at) << f.blockBits, 300}}
+		places := [][2]int{{superOffset, 400}, {2048, 64}, {int(le.U32(table, gdInodeTable)) << f.blockBits, 24 * int(f.inodeSize)}, {int(root.at) << f.blockBits, 300}}
 		for range 1000 {
 			bad := append([]byte(nil), img...)
 			for range 1 + rng.IntN(3) {

@@ -3,6 +3,7 @@ package ext4
 import (
 	"sync/atomic"
 
+	"gosv/internal/le"
 	"gosv/kernel/block"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
@@ -79,16 +80,16 @@ func (f *FS) inode(ino uint32) (*inode, errno.Errno) {
 		return nil, err
 	}
 	err := f.verify(1<<63|group, func() bool {
-		want := le16(desc, gdChecksum)
+		want := le.U16(desc, gdChecksum)
 		desc[gdChecksum], desc[gdChecksum+1] = 0, 0
 		return uint16(f.sum(f.sum32(f.seed, uint32(group)), desc)) == want
 	})
 	if err != 0 {
 		return nil, err
 	}
-	table := uint64(le32(desc, gdInodeTable))
+	table := uint64(le.U32(desc, gdInodeTable))
 	if len(desc) >= 64 {
-		table |= uint64(le32(desc, gdInodeTableHigh)) << 32
+		table |= uint64(le.U32(desc, gdInodeTableHigh)) << 32
 	}
 	at := uint64((ino-1)%f.inodesPer) * f.inodeSize
 	if !f.has(table, at>>f.blockBits+1) {
@@ -98,7 +99,7 @@ func (f *FS) inode(ino uint32) (*inode, errno.Errno) {
 	if err := f.read(n.raw, table<<f.blockBits+at, false); err != 0 {
 		return nil, err
 	}
-	n.seed = f.sum32(f.sum32(f.seed, ino), le32(n.raw, inGeneration))
+	n.seed = f.sum32(f.sum32(f.seed, ino), le.U32(n.raw, inGeneration))
 	if err := f.verify(1<<62|uint64(ino), n.right); err != 0 {
 		return nil, err
 	}
@@ -107,12 +108,12 @@ func (f *FS) inode(ino uint32) (*inode, errno.Errno) {
 
 // right says whether the inode's checksum is.
 func (n *inode) right() bool {
-	want, mask := uint32(le16(n.raw, inChecksum)), uint32(0xffff)
+	want, mask := uint32(le.U16(n.raw, inChecksum)), uint32(0xffff)
 	b := append([]byte(nil), n.raw...)
 	b[inChecksum], b[inChecksum+1] = 0, 0
 	if n.extends(inChecksumHigh + 2) {
 		mask = 1<<32 - 1
-		want |= uint32(le16(b, inChecksumHigh)) << 16
+		want |= uint32(le.U16(b, inChecksumHigh)) << 16
 		b[inChecksumHigh], b[inChecksumHigh+1] = 0, 0
 	}
 	return n.fs.sum(n.seed, b)&mask == want
@@ -120,16 +121,16 @@ func (n *inode) right() bool {
 
 // extends says whether the inode has fields up to end.
 func (n *inode) extends(end int) bool {
-	return len(n.raw) > inOldSize && inOldSize+int(le16(n.raw, inExtra)) >= end
+	return len(n.raw) > inOldSize && inOldSize+int(le.U16(n.raw, inExtra)) >= end
 }
 
 // decode checks the inode, and reads from it what is needed often.
 func (n *inode) decode() errno.Errno {
 	f := n.fs
-	n.mode, n.flags = uint32(le16(n.raw, inMode)), le32(n.raw, inFlags)
-	n.size = uint64(le32(n.raw, inSize))
+	n.mode, n.flags = uint32(le.U16(n.raw, inMode)), le.U32(n.raw, inFlags)
+	n.size = uint64(le.U32(n.raw, inSize))
 	if fs.IsRegular(n.mode) || f.incompat&largeDir != 0 {
-		n.size |= uint64(le32(n.raw, inSizeHigh)) << 32
+		n.size |= uint64(le.U32(n.raw, inSizeHigh)) << 32
 	}
 	most := uint64(0)
 	switch n.mode & fs.TypeMask {
@@ -145,7 +146,7 @@ func (n *inode) decode() errno.Errno {
 	default:
 		return errno.EUCLEAN
 	}
-	if n.size > most || le16(n.raw, inLinks) == 0 {
+	if n.size > most || le.U16(n.raw, inLinks) == 0 {
 		return errno.EUCLEAN
 	}
 	if n.flags&flagInline == 0 {
@@ -169,20 +170,20 @@ func (n *inode) inlineRest() []byte {
 	)
 	start := inOldSize
 	if len(n.raw) > inOldSize {
-		start += int(le16(n.raw, inExtra))
+		start += int(le.U16(n.raw, inExtra))
 	}
-	if start+4 > len(n.raw) || le32(n.raw, start) != magic {
+	if start+4 > len(n.raw) || le.U32(n.raw, start) != magic {
 		return nil
 	}
 	b := n.raw[start+4:]
-	for e := b; len(e) >= entry && le32(e, 0) != 0; {
+	for e := b; len(e) >= entry && le.U32(e, 0) != 0; {
 		length := int(e[0])
 		if entry+length > len(e) {
 			return nil
 		}
 		if e[1] == system && string(e[entry:entry+length]) == name {
-			off, size := int(le16(e, 2)), uint64(le32(e, 8))
-			if le32(e, 4) != 0 || off > len(b) || size > uint64(len(b)-off) {
+			off, size := int(le.U16(e, 2)), uint64(le.U32(e, 8))
+			if le.U32(e, 4) != 0 || off > len(b) || size > uint64(len(b)-off) {
 				return nil
 			}
 			return b[off : off+int(size)]
@@ -206,16 +207,16 @@ func (n *inode) Open() (fs.Inode, errno.Errno) { return n, 0 }
 
 // Attr implements fs.Inode.
 func (n *inode) Attr() fs.Attr {
-	half := func(low, high int) uint32 { return uint32(le16(n.raw, low)) | uint32(le16(n.raw, high))<<16 }
+	half := func(low, high int) uint32 { return uint32(le.U16(n.raw, low)) | uint32(le.U16(n.raw, high))<<16 }
 	a := fs.Attr{
 		Ino:       uint64(n.ino),
 		Mode:      n.mode,
-		Nlink:     uint32(le16(n.raw, inLinks)),
+		Nlink:     uint32(le.U16(n.raw, inLinks)),
 		UID:       half(inUID, inUIDHigh),
 		GID:       half(inGID, inGIDHigh),
 		BlockSize: uint32(n.fs.blockSize),
 		Size:      int64(n.size),
-		Blocks:    int64(le32(n.raw, inBlocks)),
+		Blocks:    int64(le.U32(n.raw, inBlocks)),
 		Atime:     n.time(inAtime, inAtimeExtra),
 		Mtime:     n.time(inMtime, inMtimeExtra),
 		Ctime:     n.time(inCtime, inCtimeExtra),
@@ -224,15 +225,15 @@ func (n *inode) Attr() fs.Attr {
 		a.Btime = n.time(inBtime, inBtimeExtra)
 	}
 	if n.fs.roCompat&roHugeFile != 0 {
-		a.Blocks |= int64(le16(n.raw, inBlocksHigh)) << 32
+		a.Blocks |= int64(le.U16(n.raw, inBlocksHigh)) << 32
 		if n.flags&flagHuge != 0 {
 			a.Blocks <<= n.fs.blockBits - 9
 		}
 	}
 	if k := n.mode & fs.TypeMask; k == fs.Char || k == fs.Block {
 		// The first word is for numbers that fit in it as they were once.
-		if a.Rdev = le32(n.raw, inBlock); a.Rdev == 0 {
-			a.Rdev = le32(n.raw, inBlock+4)
+		if a.Rdev = le.U32(n.raw, inBlock); a.Rdev == 0 {
+			a.Rdev = le.U32(n.raw, inBlock+4)
 		}
 	}
 	return a
@@ -241,9 +242,9 @@ func (n *inode) Attr() fs.Attr {
 // time returns a time stamp: seconds, and, if the inode has it, the word with two more bits of them and
 // nanoseconds.
 func (n *inode) time(at, extra int) fs.Time {
-	t := fs.Time{Sec: int64(int32(le32(n.raw, at)))}
+	t := fs.Time{Sec: int64(int32(le.U32(n.raw, at)))}
 	if n.extends(extra + 4) {
-		e := le32(n.raw, extra)
+		e := le.U32(n.raw, extra)
 		t.Sec += int64(e&3) << 32
 		t.Nsec = e >> 2 % 1e9
 	}

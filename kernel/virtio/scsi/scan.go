@@ -3,6 +3,7 @@ package scsi
 import (
 	"slices"
 
+	"gosv/internal/le"
 	"gosv/kernel/block"
 	"gosv/kernel/virtio"
 )
@@ -138,7 +139,7 @@ func (h *Host) eventUsed() {
 		var ev [eventBytes]byte
 		copy(ev[:n], h.events.piece.Bytes[i*eventBytes:])
 		h.events.give(i)
-		what, reason := little32(ev[:]), little32(ev[12:])
+		what, reason := le.U32(ev[:], 0), le.U32(ev[:], 12)
 		switch what &^ eventsMissed {
 		case eventTransport:
 			rescan = rescan || reason == reasonRescan || reason == reasonRemoved
@@ -153,10 +154,6 @@ func (h *Host) eventUsed() {
 	if rescan {
 		go h.scan(block.NewSleeper())
 	}
-}
-
-func little32(p []byte) uint32 {
-	return uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16 | uint32(p[3])<<24
 }
 
 // resized is told that a unit has another size.
