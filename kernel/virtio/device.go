@@ -18,7 +18,11 @@ type Device struct {
 	features uint64     // accepted
 	queues   []*Queue
 	onConfig func()
+	onReset  func() error
 	onFail   func(error)
+
+	resetting atomic.Bool
+	resets    int
 
 	started atomic.Bool // what is above stays, and interrupts may look at it
 	failed  atomic.Pointer[error]
@@ -83,22 +87,27 @@ const patience = 10000
 func (d *Device) Negotiate(wanted uint64) (uint64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var err error
+	d.offered, d.features, err = d.negotiate(wanted)
+	return d.features, err
+}
+
+func (d *Device) negotiate(wanted uint64) (offered, f uint64, err error) {
 	if err := d.t.Open(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := d.reset(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	d.t.SetStatus(StatusAcknowledge)
 	d.t.SetStatus(StatusAcknowledge | StatusDriver)
-	offered := d.t.Features()
-	d.offered = offered
-	f := offered & (wanted | FeatureIndirect | FeatureEventIndex)
+	offered = d.t.Features()
+	f = offered & (wanted | FeatureIndirect | FeatureEventIndex)
 	if !d.t.Legacy() {
 		f |= offered & (FeatureVersion1 | FeatureAccessPlatform)
 		if f&FeatureVersion1 == 0 {
 			d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFailed)
-			return 0, errNoVersion1
+			return offered, 0, errNoVersion1
 		}
 	}
 	d.t.SetFeatures(f)
@@ -106,11 +115,10 @@ func (d *Device) Negotiate(wanted uint64) (uint64, error) {
 		d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFeaturesOK)
 		if d.t.Status()&StatusFeaturesOK == 0 {
 			d.t.SetStatus(StatusAcknowledge | StatusDriver | StatusFailed)
-			return 0, errRefused
+			return offered, 0, errRefused
 		}
 	}
-	d.features = f
-	return f, nil
+	return offered, f, nil
 }
 
 // reset brings the device into the state it had when the machine was switched
@@ -150,11 +158,11 @@ func (d *Device) NewQueue(i, size int, used func()) (*Queue, error) {
 			return nil, err
 		}
 	}
-	q, r, err := newQueue(d, i, size, used)
+	q, err := newQueue(d, i, size, used)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.t.EnableQueue(i, r); err != nil {
+	if err := d.t.EnableQueue(i, q.rings); err != nil {
 		d.m.Free(q.mem)
 		return nil, err
 	}
@@ -171,10 +179,80 @@ func (d *Device) OnConfig(f func()) { d.onConfig = f }
 // OnFail before Start.
 func (d *Device) OnFail(f func(error)) { d.onFail = f }
 
+// OnReset has f called, on a goroutine of its own, when the device needs a reset. With no
+// one else at d's queues it calls Reset. Without f, or if it returns an error, the device fails.
+// Call OnReset before Start.
+func (d *Device) OnReset(f func() error) { d.onReset = f }
+
+// mostResets is how often a device may need one.
+const mostResets = 100
+
+// restart has the driver reset the device.
+func (d *Device) restart() {
+	d.say(d.Warn, errNeedsReset.Error())
+	err := error(errNeedsReset)
+	if d.resets++; d.onReset != nil && d.resets <= mostResets {
+		err = d.onReset()
+	}
+	d.resetting.Store(false)
+	if err != nil {
+		d.Fail(err)
+		return
+	}
+	d.Changed() // it has, or it needs a reset already
+}
+
+// Reset resets the device and lets it begin again as it was, but with empty queues. Then
+// it calls back for each token that Next would have returned, to put what that stands for into
+// the queue again, or give it up. The caller has the queues for itself, and notifies the
+// device afterwards.
+func (d *Device) Reset(back func(q *Queue, token any)) error {
+	tokens, err := d.renew()
+	if err != nil {
+		return err
+	}
+	for i, q := range d.queues {
+		for _, t := range tokens[i] {
+			back(q, t)
+		}
+	}
+	return nil
+}
+
+// renew is Reset; tokens are those of each queue.
+func (d *Device) renew() (tokens [][]any, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, f, err := d.negotiate(d.features)
+	if err == nil && f != d.features {
+		err = errRefused
+	}
+	if err == nil {
+		err = d.t.Connect(d)
+	}
+	for _, q := range d.queues {
+		if err == nil && d.t.QueueSize(q.index, q.Size()) != q.Size() {
+			err = errQueueSize
+		}
+		if err == nil {
+			tokens = append(tokens, q.empty())
+			err = d.t.EnableQueue(q.index, q.rings)
+		}
+	}
+	if err == nil {
+		err = d.start()
+	}
+	return tokens, err
+}
+
 // Start lets the device begin.
 func (d *Device) Start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.start()
+}
+
+func (d *Device) start() error {
 	s := uint8(StatusAcknowledge | StatusDriver | StatusDriverOK)
 	if !d.t.Legacy() {
 		s |= StatusFeaturesOK
@@ -242,9 +320,12 @@ func (d *Device) Changed() {
 	d.mu.Lock()
 	s := d.t.Status()
 	d.mu.Unlock()
-	if s&StatusNeedsReset != 0 {
-		d.Fail(errNeedsReset)
-	} else if d.onConfig != nil {
+	switch {
+	case s&StatusNeedsReset != 0:
+		if d.resetting.CompareAndSwap(false, true) {
+			go d.restart()
+		}
+	case d.onConfig != nil:
 		go d.onConfig()
 	}
 }

@@ -144,6 +144,9 @@ func (m *mmio) EnableQueue(i int, r Rings) error {
 func (m *mmio) Notify(i int) { m.regs.Write(mmioQueueNotify, 4, uint32(i)) }
 
 func (m *mmio) Connect(h Handler) error {
+	if m.handler != nil {
+		return nil
+	}
 	m.handler = h
 	if m.line.Level {
 		return m.line.Connect(m.levelInterrupt)

@@ -54,6 +54,7 @@ type pciTransport struct {
 	msix    *pci.MSIX
 	line    bool // interrupts come by the function's pin
 	handler Handler
+	vectors [2]uint16 // for changes of the configuration and for queues
 }
 
 // pciRegisters is one of the two layouts of registers: modern or legacy.
@@ -118,7 +119,11 @@ func (p *pciTransport) Open() (err error) {
 
 // Connect uses two messages, or one, or else the function's pin.
 func (p *pciTransport) Connect(h Handler) error {
+	if p.handler != nil {
+		return p.setVectors(p.vectors[0], p.vectors[1])
+	}
 	p.handler = h
+	p.vectors = [2]uint16{noVector, noVector}
 	err := p.connectMessages()
 	if err == nil {
 		return nil
@@ -148,8 +153,10 @@ func (p *pciTransport) connectMessages() (err error) {
 	}
 	if err != nil {
 		p.msix.Off()
+		return err
 	}
-	return err
+	p.vectors = [2]uint16{0, uint16(queue)}
+	return nil
 }
 
 func (p *pciTransport) usedMessage() bool {

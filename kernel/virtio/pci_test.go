@@ -104,6 +104,15 @@ func TestModernQueue(t *testing.T) {
 	}
 }
 
+// After a reset the device is told again which messages to send.
+func TestConnectAgain(t *testing.T) {
+	m := &modernPCI{common: scratch{commonConfigVector: noVector}, queueVector: noVector}
+	p := &pciTransport{pciRegisters: m, handler: New(nil, nil), vectors: [2]uint16{0, 1}}
+	if err := p.Connect(p.handler); err != nil || m.common.Read(commonConfigVector, 2) != 0 || m.queueVector != 1 {
+		t.Error(err, m.common, m.queueVector)
+	}
+}
+
 // readOnly are registers that all read as this.
 type readOnly [1]uint32
 

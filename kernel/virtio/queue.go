@@ -12,6 +12,7 @@ type Queue struct {
 	index int
 	used  func()
 	mem   Piece
+	rings Rings // where it is
 
 	// Shared with the device. Descriptors and available ring are only written,
 	// the used ring is only read.
@@ -96,7 +97,7 @@ func layout(n, align int) (avail, used, size int) {
 	return avail, used, used + 4 + usedSize*n + 4
 }
 
-func newQueue(d *Device, i, n int, used func()) (*Queue, Rings, error) {
+func newQueue(d *Device, i, n int, used func()) (*Queue, error) {
 	align := 64 // a cache line; 4 would do
 	if d.t.Legacy() {
 		align = legacyAlign
@@ -104,7 +105,7 @@ func newQueue(d *Device, i, n int, used func()) (*Queue, Rings, error) {
 	availOff, usedOff, size := layout(n, align)
 	mem, err := d.m.Alloc(size)
 	if err != nil {
-		return nil, Rings{}, err
+		return nil, err
 	}
 	at := func(off int) unsafe.Pointer { return unsafe.Pointer(&mem.Bytes[off]) }
 	q := &Queue{
@@ -118,17 +119,31 @@ func newQueue(d *Device, i, n int, used func()) (*Queue, Rings, error) {
 		availEvent: (*uint32)(at(usedOff + 4 + usedSize*n)),
 		eventIndex: d.Has(FeatureEventIndex),
 		indirect:   d.Has(FeatureIndirect),
-		chains:     make([]chain, n),
-		next:       make([]uint16, n),
-		nfree:      n,
+		rings:      Rings{n, mem.Addr, mem.Addr + uint64(availOff), mem.Addr + uint64(usedOff)},
+		quiet:      used == nil,
 	}
+	q.empty()
+	return q, nil
+}
+
+// empty makes q as it was when it was new, and returns what Next would have in time.
+func (q *Queue) empty() (tokens []any) {
+	for i := range q.chains {
+		if q.chains[i].n != 0 {
+			tokens = append(tokens, q.chains[i].token)
+		}
+	}
+	clear(q.mem.Bytes)
+	n := len(q.desc)
+	q.chains, q.next = make([]chain, n), make([]uint16, n)
 	for i := range q.next {
 		q.next[i] = uint16(i + 1)
 	}
-	if used == nil {
-		q.Interrupts(false)
-	}
-	return q, Rings{n, mem.Addr, mem.Addr + uint64(availOff), mem.Addr + uint64(usedOff)}, nil
+	q.free, q.nfree, q.inFlight = 0, n, 0
+	q.availIdx, q.shown, q.published, q.event = 0, 0, 0, 0
+	q.usedIdx.Store(0)
+	q.Interrupts(!q.quiet)
+	return tokens
 }
 
 // Size is the number of entries. That many buffers can be in flight, or more

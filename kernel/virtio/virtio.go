@@ -18,6 +18,7 @@
 //	features, err := d.Negotiate(wanted)
 //	q, err := d.NewQueue(0, 128, q0used)   // all queues that the device has
 //	d.OnFail(wakeEverybody)
+//	d.OnReset(resetAndGoOn)                // if it can
 //	err = d.Start()
 //	q.Add(out, in, request)                // a chain of buffers
 //	q.Kick()
@@ -114,7 +115,7 @@ type Transport interface {
 	Notify(i int)
 
 	// Connect has the device's interrupts call h. It is called before
-	// EnableQueue.
+	// EnableQueue, also after a reset.
 	Connect(h Handler) error
 }
 

@@ -103,6 +103,7 @@ func Start(dev *virtio.Device, add func(block.Device) *block.Disk) error {
 	}
 	d.readLimits()
 	dev.OnConfig(d.changed)
+	dev.OnReset(func() error { return d.Restart(nil) })
 	if err := dev.Start(); err != nil {
 		return err
 	}

@@ -171,6 +171,7 @@ func (n *Device) Start(h nic.Handler) (err error) {
 		signal(n.tx.room)
 		signal(n.rx.work)
 	})
+	n.dev.OnReset(n.restart)
 	if n.rx.q, err = n.dev.NewQueue(rxQueue, queueSize, n.come); err != nil {
 		return err
 	}
@@ -187,6 +188,25 @@ func (n *Device) Start(h nic.Handler) (err error) {
 	n.rx.q.Kick()
 	go n.receive()
 	return nil
+}
+
+// restart resets the device. Frames that it has not sent are lost.
+func (n *Device) restart() error {
+	n.rx.mu.Lock()
+	n.tx.mu.Lock()
+	err := n.dev.Reset(func(q *virtio.Queue, token any) {
+		switch x := token.(type) {
+		case *rxBuffer:
+			n.add([]used{{rxBuffer: x}})
+		case *txSlot:
+			n.tx.sent(x)
+		}
+	})
+	n.rx.q.Kick()
+	n.tx.mu.Unlock()
+	n.rx.mu.Unlock()
+	signal(n.tx.room)
+	return err
 }
 
 // signal wakes who receives from c.
@@ -476,11 +496,15 @@ func (s *sender) reap() {
 		if !ok {
 			return
 		}
-		x := token.(*txSlot)
-		s.pages = append(s.pages, x.pages...)
-		x.pages = x.pages[:0]
-		x.next, s.free = s.free, x
+		s.sent(token.(*txSlot))
 	}
+}
+
+// sent takes x back.
+func (s *sender) sent(x *txSlot) {
+	s.pages = append(s.pages, x.pages...)
+	x.pages = x.pages[:0]
+	x.next, s.free = s.free, x
 }
 
 // get makes n pages free, if there is memory.

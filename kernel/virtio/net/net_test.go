@@ -230,6 +230,29 @@ func TestStuck(t *testing.T) {
 	eventually(t, "some get lost", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.sent) == sent+1 })
 }
 
+// TestReset: a device that needs a reset gets it, and frames come and go as before.
+func TestReset(t *testing.T) {
+	for _, legacy := range []bool{false, true} {
+		w := newWire(mac|mergeable, legacy, []byte{2, 0, 0, 0, 0, 9})
+		d, n := w.open(t)
+		frame := make([]byte, 60)
+		for i := range 10 {
+			w.mu.Lock()
+			w.sent = nil
+			w.mu.Unlock()
+			was := w.Resets()
+			w.NeedReset()
+			eventually(t, "it is not reset", func() bool { return w.Resets() > was && w.Status()&virtio.StatusDriverOK != 0 })
+			w.give(t, make([]byte, 12), frame)
+			eventually(t, "nothing comes", func() bool { return n.count() == i+1 })
+			if d.Send([]nic.Frame{{Parts: [][]byte{frame}}}) != 1 {
+				t.Fatal("not sent")
+			}
+			eventually(t, "nothing leaves", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.sent) == 1 })
+		}
+	}
+}
+
 func TestLink(t *testing.T) {
 	w := newWire(mac|status, false, []byte{0, 0, 0, 0, 0, 0, 1, 0})
 	d, n := w.open(t)

@@ -30,6 +30,7 @@ type Slot struct {
 	Tries  int            // how often the device has had the request before
 
 	request *block.Request
+	resets  int // that the device needed while it had the request
 }
 
 // Queue is a virtqueue of requests.
@@ -129,13 +130,11 @@ func (q *Queue) used() {
 		}
 		s := token.(*Slot)
 		r := s.request
-		s.request = nil
 		err, again := q.driver.Decode(s, r)
 		if s.Tries++; again && q.give(s, r) == nil {
 			continue
 		}
-		s.Tries = 0
-		q.spare = append(q.spare, s)
+		q.free(s)
 		r.Err = err
 		ended.add(r, r)
 	}
@@ -146,6 +145,41 @@ func (q *Queue) used() {
 		q.Notify()
 	}
 	ended.end()
+}
+
+func (q *Queue) free(s *Slot) {
+	s.Tries, s.request, s.resets = 0, nil, 0
+	q.spare = append(q.spare, s)
+}
+
+// Restart resets the device, and gives it again what it had: but for a request that it had
+// for the second time when it needed a reset. others is called for what other queues had,
+// if there are any.
+func (q *Queue) Restart(others func(q *virtio.Queue, token any)) error {
+	var ended list
+	q.mu.Lock()
+	err := q.dev.Reset(func(of *virtio.Queue, token any) {
+		if of != q.Queue {
+			others(of, token)
+			return
+		}
+		s := token.(*Slot)
+		r := s.request
+		if s.resets++; s.resets > 1 || q.give(s, r) != nil {
+			q.free(s)
+			ended.lose(r)
+		}
+	})
+	if err == nil {
+		q.push(&ended)
+	}
+	notify := q.publish()
+	q.mu.Unlock()
+	if notify {
+		q.Notify()
+	}
+	ended.end()
+	return err
 }
 
 // fail is called when the device has failed, so that nobody waits for ever.

@@ -46,11 +46,22 @@ func (s *Source) Read(p []byte) (n int, err error) {
 		return n, nil
 	}
 	if s.err == nil && !s.asked {
-		s.asked = true
-		s.err = s.q.Add(nil, []virtio.Buffer{s.buf.Buffer(0, bufferSize)}, nil)
-		s.q.Kick()
+		s.ask()
 	}
 	return 0, s.err
+}
+
+func (s *Source) ask() {
+	s.asked = true
+	s.err = s.q.Add(nil, []virtio.Buffer{s.buf.Buffer(0, bufferSize)}, nil)
+	s.q.Kick()
+}
+
+// restart resets the device.
+func (s *Source) restart() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dev.Reset(func(*virtio.Queue, any) { s.ask() })
 }
 
 func (s *Source) start() error {
@@ -65,6 +76,7 @@ func (s *Source) start() error {
 		return err
 	}
 	s.dev.OnFail(s.fail)
+	s.dev.OnReset(s.restart)
 	s.q = q
 	return s.dev.Start()
 }

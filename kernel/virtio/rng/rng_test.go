@@ -82,3 +82,30 @@ func TestBadSource(t *testing.T) {
 		<-ready
 	}
 }
+
+// A device that needs a reset while it is asked for bytes is asked again.
+func TestReset(t *testing.T) {
+	var m *virtiotest.Device
+	asked := 0
+	m = virtiotest.New(virtio.TypeEntropy, 0, nil, virtiotest.Queue{Size: 8, Handle: func(c *virtiotest.Chain) {
+		if asked++; asked%2 == 1 {
+			m.NeedReset()
+			return
+		}
+		c.Write([]byte{byte(asked)})
+		c.Done()
+	}})
+	ready := make(chan bool, 1)
+	s := New(m.Device(), func() { ready <- true })
+	for i := byte(2); i < 20; i += 2 {
+		var p [8]byte
+		n, err := s.Read(p[:])
+		if n != 0 || err != nil {
+			t.Fatal(n, err)
+		}
+		<-ready
+		if n, err = s.Read(p[:]); n != 1 || err != nil || p[0] != i {
+			t.Fatal(n, err, p[0], i)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package scsi
 
 import (
 	"slices"
+	"sync"
 
 	"gosv/internal/le"
 	"gosv/kernel/block"
@@ -92,6 +93,7 @@ func (h *Host) remove(u *unit) {
 
 // events is the queue of what happens (section 5.6.6.3), and its buffers.
 type events struct {
+	mu    sync.Mutex // above all others
 	q     *virtio.Queue
 	piece virtio.Piece
 }
@@ -130,6 +132,8 @@ func (e *events) give(i int) {
 // eventUsed is called when something happened.
 func (h *Host) eventUsed() {
 	rescan := false
+	h.events.mu.Lock()
+	defer h.events.mu.Unlock()
 	for {
 		token, n, ok := h.events.q.Next()
 		if !ok {

@@ -127,6 +127,7 @@ func Start(dev *virtio.Device, system System, s block.Sleeper) error {
 	}
 	h.requests.AnyLength() // QEMU counts what it read, too
 	h.readLimits()
+	dev.OnReset(h.restart)
 	if err := h.events.init(dev); err != nil {
 		return err
 	}
@@ -136,6 +137,15 @@ func Start(dev *virtio.Device, system System, s block.Sleeper) error {
 	h.events.offer()
 	h.scan(s)
 	return nil
+}
+
+// restart resets the adapter.
+func (h *Host) restart() error {
+	h.events.mu.Lock()
+	defer h.events.mu.Unlock()
+	err := h.requests.Restart(func(_ *virtio.Queue, token any) { h.events.give(token.(int)) })
+	h.events.q.Kick()
+	return err
 }
 
 func (h *Host) readLimits() {

@@ -410,6 +410,9 @@ func TestFailures(t *testing.T) {
 // event tells the driver something.
 func (m *model) event(what uint32, target, lun int, reason uint32) {
 	c := m.Take(eventQueue)
+	for ; c == nil; c = m.Take(eventQueue) { // it was reset just now
+		time.Sleep(time.Millisecond)
+	}
 	b := binary.LittleEndian.AppendUint32(nil, what)
 	b = append(b, 1, byte(target), byte(lun>>8)|0x40, byte(lun), 0, 0, 0, 0)
 	c.Write(binary.LittleEndian.AppendUint32(b, reason))
@@ -459,6 +462,35 @@ func TestHotplug(t *testing.T) {
 		} else {
 			m.event(0x77, 200, 77, 99)
 		}
+	}
+}
+
+// TestReset: an adapter that needs a reset gets it, and then goes on and tells of units.
+func TestReset(t *testing.T) {
+	m := newModel(false)
+	m.add(0, 0, 1<<20, 512)
+	s := m.start(t)
+	d, who := s.disks()[0], block.NewSleeper()
+	for i := range 20 {
+		m.mu.Lock()
+		first := true
+		m.odd = func(c *virtiotest.Chain) bool {
+			forgets := first
+			if first = false; forgets {
+				m.NeedReset()
+			}
+			return forgets
+		}
+		m.mu.Unlock()
+		if n, err := d.Whole().WriteAt(who, &fs.Buffer{Bytes: make([]byte, 4096)}, 0, 4096, true); n != 4096 || err != 0 {
+			t.Fatal(n, err)
+		}
+		m.mu.Lock()
+		m.odd = nil
+		m.luns[[2]int{0, 0}].data = make([]byte, 1<<20+i*4096)
+		m.mu.Unlock()
+		m.event(eventChange, 0, 0, 0x2a|0x09<<8)
+		eventually(t, "the size does not change", func() bool { return d.Whole().Size() == int64(1<<20+i*4096) })
 	}
 }
 

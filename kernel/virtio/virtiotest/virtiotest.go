@@ -72,12 +72,16 @@ type Device struct {
 	accepted   uint64
 	generation uint32
 	queues     []*queue
+	running    [mostQueues]sync.Mutex // a queue's Handle does not overlap, also after a reset
+	resets     int
 	notified   atomic.Int32
 	interrupts atomic.Int32
 
 	irq     sync.Mutex // interrupts do not overlap
 	handler virtio.Handler
 }
+
+const mostQueues = 8
 
 // Queue is a queue of a Device.
 type Queue struct {
@@ -91,8 +95,7 @@ type Queue struct {
 
 type queue struct {
 	virtio.Rings
-	running sync.Mutex // Handle does not overlap
-	taken   uint16     // avail index
+	taken   uint16 // avail index
 	usedIdx uint16
 }
 
@@ -107,6 +110,13 @@ func (d *Device) Device() *virtio.Device { return virtio.New(d, d.Memory) }
 // Notifications and Interrupts count what a virtual machine pays for.
 func (d *Device) Notifications() int { return int(d.notified.Load()) }
 func (d *Device) Interrupts() int    { return int(d.interrupts.Load()) }
+
+// Resets counts how often the device was reset.
+func (d *Device) Resets() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.resets
+}
 
 // Accepted are the features that the driver accepted.
 func (d *Device) Accepted() uint64 {
@@ -133,10 +143,13 @@ func (d *Device) NeedReset() {
 }
 
 func (d *Device) interruptConfig() {
+	d.mu.Lock()
+	h := d.handler
+	d.mu.Unlock()
 	d.irq.Lock()
 	defer d.irq.Unlock()
-	if d.handler != nil {
-		d.handler.Changed()
+	if h != nil {
+		h.Changed()
 	}
 }
 
@@ -161,6 +174,7 @@ func (d *Device) SetStatus(s uint8) {
 	switch {
 	case s == 0:
 		d.status, d.accepted, d.queues = 0, 0, nil
+		d.resets++
 		return
 	case s&virtio.StatusFailed != 0:
 	case from == 0 && s == ack,
@@ -249,8 +263,8 @@ func (d *Device) EnableQueue(i int, r virtio.Rings) error {
 }
 
 func (d *Device) Connect(h virtio.Handler) error {
-	d.irq.Lock()
-	defer d.irq.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.handler = h
 	return nil
 }
@@ -267,8 +281,8 @@ func (d *Device) Notify(i int) {
 		if q == nil {
 			return
 		}
-		q.running.Lock()
-		defer q.running.Unlock()
+		d.running[i].Lock()
+		defer d.running[i].Unlock()
 		for c := d.Take(i); c != nil; c = d.Take(i) {
 			d.Queues[i].Handle(c)
 		}
@@ -372,8 +386,13 @@ func (c *Chain) Room() int {
 }
 
 // Write writes p, behind what was written before, and returns how much of it
-// there was room for.
+// there was room for. A device that was reset meanwhile writes nothing any more.
 func (c *Chain) Write(p []byte) int {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	if !slices.Contains(c.d.queues, c.q) {
+		return 0
+	}
 	done, at := 0, c.written
 	for _, b := range c.In {
 		if at >= len(b) {
@@ -433,11 +452,12 @@ func (d *Device) publish(q *queue, old uint16) {
 		event := uint16(atomic.LoadUint32(d.Memory.word(q.Avail + 4 + 2*uint64(q.Size))))
 		interrupt = q.usedIdx-event-1 < q.usedIdx-old
 	}
+	h := d.handler
 	d.mu.Unlock()
 	if interrupt {
 		d.interrupts.Add(1)
 		d.irq.Lock()
-		d.handler.Used()
+		h.Used()
 		d.irq.Unlock()
 	}
 }
