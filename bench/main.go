@@ -29,6 +29,7 @@ type bench struct {
 	micros, linuxMicros map[int]*micros // by number of CPUs
 	disks, vsocks       rates           // on Firecracker
 	webs, boxWebs       rates           // on QEMU and Firecracker
+	speedups            rates           // on QEMU
 }
 
 // skip is the reason why something is not measured on this machine.

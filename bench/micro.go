@@ -53,10 +53,7 @@ func (b *bench) micro(operation string, cpus int, all map[int]*micros, measure f
 	if m == nil {
 		m = new(micros)
 		all[cpus] = m
-		var out string
-		if out, m.err = measure(cpus); m.err == nil {
-			m.results, m.err = parseMicro(out)
-		}
+		m.results, m.err = leastOf(microRuns(cpus), func() (string, error) { return measure(cpus) })
 	}
 	if m.err != nil {
 		return 0, "", m.err
@@ -69,6 +66,36 @@ func (b *bench) micro(operation string, cpus int, all map[int]*micros, measure f
 	default:
 		return r.instructions, "", nil
 	}
+}
+
+// microRuns is how often micro.c runs. With more than one CPU QEMU's clock may jump to the next timer
+// though a CPU runs, and a CPU that waits for another without a PAUSE does so until then.
+func microRuns(cpus int) int {
+	if cpus > 1 {
+		return 3
+	}
+	return 1
+}
+
+// leastOf returns for each operation the least of several runs of micro.c.
+func leastOf(runs int, run func() (string, error)) (map[string]microResult, error) {
+	least := map[string]microResult{}
+	for range runs {
+		out, err := run()
+		if err != nil {
+			return nil, err
+		}
+		results, err := parseMicro(out)
+		if err != nil {
+			return nil, err
+		}
+		for name, r := range results {
+			if l, ok := least[name]; !ok || r.failed != "" || l.failed == "" && r.instructions < l.instructions {
+				least[name] = r
+			}
+		}
+	}
+	return least, nil
 }
 
 // countTime makes a nanosecond of the guest's time an instruction.
@@ -86,6 +113,5 @@ func (b *bench) microOnGosv(cpus int) (string, error) {
 }
 
 func (b *bench) microOnLinux(cpus int) (string, error) {
-	out, err := b.runLinux(cpus, 200, countTime, linuxMicro, microC)
-	return strings.ReplaceAll(out, "\r\n", "\n"), err // its console is a terminal
+	return b.runLinux(cpus, 200, countTime, microC)
 }

@@ -49,8 +49,8 @@ func rows() []row {
 	}
 	list = append(list, row{
 		name: "work of 4 threads, 4 CPUs", unit: unitOfOne,
-		measure: func(b *bench) (float64, string, error) { return speedup(b.spinOnGosv) },
-		linux:   func(b *bench) (float64, string, error) { return speedup(b.spinOnLinux) },
+		measure: func(b *bench) (float64, string, error) { return b.speedup(false) },
+		linux:   func(b *bench) (float64, string, error) { return b.speedup(true) },
 	})
 	for _, cpus := range []int{1, 4} {
 		for _, p := range []program{asleepC, asleepGo} {
@@ -63,10 +63,9 @@ func rows() []row {
 			r := row{
 				name: op, unit: unitInstructions,
 				measure: func(b *bench) (float64, string, error) { return b.micro(op, cpus, b.micros, b.microOnGosv) },
+				linux:   func(b *bench) (float64, string, error) { return b.micro(op, cpus, b.linuxMicros, b.microOnLinux) },
 			}
-			if cpus == 1 {
-				r.linux = func(b *bench) (float64, string, error) { return b.micro(op, cpus, b.linuxMicros, b.microOnLinux) }
-			} else { // Linux does not start with more than one when time is counted in instructions: its CPUs wait for each other
+			if cpus > 1 {
 				r.name = fmt.Sprintf("%s, %d CPUs", op, cpus)
 			}
 			if op == "getppid" && cpus == 1 {
