@@ -45,6 +45,13 @@ func TestAffinity(t *testing.T) {
 	}
 }
 
+// TestWakeUp: who is woken by a thread that uses the CPU does not wait for the end of its turn.
+func TestWakeUp(t *testing.T) {
+	t.Parallel()
+	r := run(t, machine{"--vmm", "qemu", "--accel", "tcg"}, options{}, cProgram(t, glibc, "wakeup"))
+	expect(t, r, "futex: at once\npipe: at once\neventfd: at once\n")
+}
+
 // TestTorture: what breaks kernels, at once and with more CPUs than the host has.
 func TestTorture(t *testing.T) {
 	t.Parallel()

@@ -26,6 +26,10 @@ func (t *Thread) leaveCall(err Errno) bool {
 // interrupted one becomes EINTR or is made again.
 func (t *Thread) finish(err Errno) bool {
 	p := t.proc
+	if t.work.Load()&workYield != 0 {
+		t.work.And(^uint32(workYield))
+		t.yield()
+	}
 	// What t is kicked for from here on it may see too late.
 	atomic.SwapUint32(&t.regs.Attention, 0)
 	if t.work.Load()&workReport != 0 {

@@ -39,21 +39,21 @@ func commitPark(g uintptr, p unsafe.Pointer) bool {
 	return true
 }
 
-// wake ends p's park, or the next one.
-func (p *parker) wake() {
+// wake ends p's park, or the next one. It says whether one slept.
+func (p *parker) wake() (slept bool) {
 	for {
 		switch s := p.state.Load(); s {
 		case parkToken:
-			return
+			return false
 		case 0:
 			if p.state.CompareAndSwap(0, parkToken) {
-				return
+				return false
 			}
 		default:
 			if p.state.CompareAndSwap(s, 0) {
 				metal.Runnable(1)
 				goready(s, 1)
-				return
+				return true
 			}
 		}
 	}
@@ -77,6 +77,15 @@ func gopark(commit func(g uintptr, p unsafe.Pointer) bool, p unsafe.Pointer, rea
 
 //go:linkname goready runtime.goready
 func goready(g uintptr, traceSkip int)
+
+// Each goroutine has a pointer for a profiler, which the kernel has none of, and gives it to
+// those that it starts: the Thread that it is, or that started it.
+//
+//go:linkname setProfLabel runtime/pprof.runtime_setProfLabel
+func setProfLabel(p unsafe.Pointer)
+
+//go:linkname profLabel runtime/pprof.runtime_getProfLabel
+func profLabel() unsafe.Pointer
 
 // goyield is runtime.Gosched, but the caller goes to the end of its P's queue.
 //

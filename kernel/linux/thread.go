@@ -3,6 +3,7 @@ package linux
 import (
 	"runtime"
 	"sync/atomic"
+	"unsafe"
 
 	"gosv/kernel/fs"
 	"gosv/kernel/interrupt"
@@ -48,6 +49,8 @@ type Thread struct {
 	started atomic.Uint64 // when it began to run, 0 if it does not
 	ready   atomic.Bool   // it lets others run, and would go on
 
+	madeRoom atomic.Uint64 // CPU time when it last let one run that it woke
+
 	ticks     cpuTicks      // that hit it
 	ticksSeen atomic.Uint32 // metal.Ticks when it looked last
 	split     cpuSplit
@@ -60,6 +63,7 @@ const (
 	workMask               // a temporary signal mask ends
 	workHold               // a core dump is made
 	workStop               // the process is stopped
+	workYield              // a thread that it woke waits for a CPU
 	workReport             // the host wants something else reported
 )
 
@@ -82,6 +86,7 @@ func (p *Process) newThread(tid int) *Thread {
 
 // run is the life of a thread.
 func (t *Thread) run() {
+	setProfLabel(unsafe.Pointer(t))
 	t.startClock()
 	if t.work.Load() != 0 && !t.leave() {
 		return

@@ -52,8 +52,29 @@ func (t *Thread) suspend() {
 	t.startClock()
 }
 
-// wake ends t's pause, or its next one. It never blocks.
-func (t *Thread) wake() { t.parker.wake() }
+// wake ends t's pause, or its next one. It never blocks. If there are more threads than CPUs
+// the one that wakes t makes room for it.
+func (t *Thread) wake() {
+	if t.parker.wake() && metal.Crowded() {
+		if by := (*Thread)(profLabel()); by != nil {
+			by.makeRoom()
+		}
+	}
+}
+
+// wakeTurn is how much CPU time a thread uses before it makes room again for those that it
+// wakes, in ns: Linux's sched_wakeup_granularity. Threads that wake each other all
+// the time and wait use less.
+const wakeTurn = 1_000_000
+
+// makeRoom has t let others run as soon as it leaves the kernel, if it has run for long
+// since it last did.
+func (t *Thread) makeRoom() {
+	if ran := t.ran(); ran-t.madeRoom.Load() > wakeTurn {
+		t.madeRoom.Store(ran)
+		t.work.Or(workYield)
+	}
+}
 
 // Queue holds those who wait for something about an object to change.
 type Queue struct {
