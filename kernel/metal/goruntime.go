@@ -46,11 +46,16 @@ func (t *thread) hasWork() bool {
 	if ld32(p+pRunqHead) != ld32(p+pRunqTail) || ld(p+pRunNext) != 0 || ld32(sched+schedRunqSize) != 0 {
 		return true
 	}
-	soon := uintptr(now() + slice)
+	when := nextTimer()
+	return when != 0 && when < now()+slice
+}
+
+// nextTimer is when the earliest of the runtime's timers is due, 0 if there are none.
+func nextTimer() (next uint64) {
 	for _, p := range allp {
-		if when := ld(p + pNextWhen); when != 0 && when < soon {
-			return true
+		if when := uint64(ld(p + pNextWhen)); when != 0 && (next == 0 || when < next) {
+			next = when
 		}
 	}
-	return false
+	return next
 }

@@ -302,9 +302,17 @@ func epollPwait(c *CPU, t *thread) {
 	if t.AX = epollReady(t.SI); t.AX != 0 || ms == 0 {
 		return
 	}
-	until := uint64(0)
-	if ms > 0 {
-		until = uint64(ld(sched + schedPollUntil)) // to the nanosecond: ms is at least one
+	// The runtime names a timer, with a timeout in ms, if it has found one; not all threads look for
+	// those of all Ps. Who goes idle and knows of an earlier one breaks this off. So it
+	// waits for the earliest, and says so.
+	const never = 1 << 62
+	until := nextTimer()
+	if named := uint64(ld(sched + schedPollUntil)); ms > 0 && named < until {
+		until = named
+	}
+	st(sched+schedPollUntil, uintptr(until))
+	if until >= never { // package linux has such a one
+		until = 0
 	}
 	t.events = t.SI
 	block(c, t, inEpoll, until, timerSlack)
