@@ -56,12 +56,12 @@ func TestWakeUp(t *testing.T) {
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	prog := cProgram(t, glibc, "torture")
-	times := 1
+	times, generations := 1, "10" // of 50 threads
 	if *stress {
-		times = 20
+		times, generations = 20, "60"
 	}
 	for how, rounds := range map[string]string{
-		"memory": "100", "futex": "50", "signals": "2000", "numbers": "10", "jumps": "500", "stack": "2",
+		"memory": "100", "futex": "50", "signals": "2000", "numbers": "10", "jumps": "500", "stack": "2", "everything": generations,
 	} {
 		for _, cpus := range []string{"1", "4"} {
 			t.Run(how+" "+cpus, func(t *testing.T) {

@@ -198,6 +198,77 @@ static void *deep(void *arg) {
 	return 0;
 }
 
+// All at once: threads that come and go, map, unmap, have faults repaired by a handler, wait at futexes and let
+// others wait elsewhere, and signal each other meanwhile; the handler maps, too.
+enum { TOGETHER = 50, STEPS = 20 };
+static atomic_int tids[TOGETHER], gate, hall;
+static __thread unsigned char *guarded;
+static __thread volatile int repaired;
+static atomic_long disturbed;
+
+static void repair(int sig, siginfo_t *info, void *uc) {
+	(void)sig, (void)uc;
+	if ((unsigned char *)info->si_addr != guarded) _exit(97);
+	repaired++;
+	mprotect(guarded, PAGE, PROT_READ | PROT_WRITE);
+}
+
+static void disturb(int sig) {
+	(void)sig;
+	int saved = errno;
+	disturbed++;
+	unsigned char *p = mmap(0, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED || p[PAGE]++ != 0) fail("a handler's pages");
+	munmap(p, 2 * PAGE);
+	errno = saved;
+}
+
+static long futex(atomic_int *at, int op, int v, void *timeout, atomic_int *at2, int v3) {
+	return syscall(SYS_futex, at, op | FUTEX_PRIVATE_FLAG, v, timeout, at2, v3);
+}
+
+static void *everything(void *arg) {
+	unsigned s = (unsigned)(long)arg * 7919 + 1;
+	int faults = 0;
+	atomic_store(&tids[(long)arg % TOGETHER], (int)syscall(SYS_gettid));
+	guarded = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (int i = 0; i < STEPS && !failed; i++) {
+		struct timespec ts = {0, 1000000};
+		size_t n = (1 + next(&s) % 16) * PAGE;
+		unsigned char v = (unsigned char)i, *p;
+		switch (next(&s) % 6) {
+		case 0:
+			p = mmap(0, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			for (size_t at = 0; at < n; at += PAGE)
+				if (p[at]++) fail("not zero");
+			munmap(p, n);
+			break;
+		case 1:
+			*guarded = v;
+			mprotect(guarded, PAGE, next(&s) % 2 ? PROT_NONE : PROT_READ);
+			(*(volatile unsigned char *)guarded)++;
+			faults++;
+			if (*guarded != (unsigned char)(v + 1)) fail("lost in a fault");
+			break;
+		case 2:
+			futex(&gate, FUTEX_WAIT, gate, &ts, 0, 0);
+			break;
+		case 3:
+			futex(&gate, FUTEX_CMP_REQUEUE, 1, (void *)100, &hall, gate);
+			break;
+		case 4:
+			gate++;
+			futex(&hall, FUTEX_WAKE, INT_MAX, 0, 0, 0);
+			break;
+		case 5:
+			syscall(SYS_tgkill, getpid(), atomic_load(&tids[next(&s) % TOGETHER]), SIGUSR1);
+		}
+	}
+	if (repaired != faults) fail("faults");
+	munmap(guarded, PAGE);
+	return 0;
+}
+
 static void run(int n, void *(*f)(void *), long base) {
 	pthread_t t[64];
 	for (long i = 0; i < n; i++)
@@ -211,7 +282,12 @@ int main(int argc, char **argv) {
 	struct sigaction sa = {.sa_sigaction = storm_handler, .sa_flags = SA_SIGINFO | SA_RESTART};
 	sigaction(SIGUSR1, &sa, 0), sigaction(SIGUSR2, &sa, 0), sigaction(SIGALRM, &sa, 0), sigaction(SIGRTMIN, &sa, 0);
 	if (!strcmp(argv[1], "memory")) run(8, mapper, 0);
-	else if (!strcmp(argv[1], "futex")) {
+	else if (!strcmp(argv[1], "everything")) {
+		struct sigaction d = {.sa_handler = disturb}, r = {.sa_sigaction = repair, .sa_flags = SA_SIGINFO};
+		sigaction(SIGUSR1, &d, 0), sigaction(SIGSEGV, &r, 0);
+		for (long i = 0; i < rounds && !failed; i++) run(TOGETHER, everything, i * TOGETHER);
+		if (disturbed == 0) fail("no signals");
+	} else if (!strcmp(argv[1], "futex")) {
 		members = 16;
 		run(members, passer, 0);
 		if (counted != members * rounds) fail("count");
