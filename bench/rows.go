@@ -108,6 +108,14 @@ func rows() []row {
 
 // webRows are about a web server, and its client on the host.
 func webRows() (list []row) {
+	list = append(list, row{
+		name: "least -m, web server on QEMU, 10,000 requests", unit: unitMiB, budget: 24,
+		measure: func(b *bench) (float64, string, error) { return b.webMemory(false) },
+		linux:   func(b *bench) (float64, string, error) { return b.webMemory(true) },
+	}, row{
+		name: "least -m, web server on Firecracker", unit: unitMiB, budget: 24,
+		measure: func(b *bench) (float64, string, error) { return b.boxMemory(false) },
+	})
 	for _, n := range []struct {
 		name, of string
 		count    int

@@ -2,7 +2,6 @@ package net
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -108,21 +107,20 @@ func (e *device) static(s string) error {
 	n := e.net
 	for word := range strings.SplitSeq(s, ",") {
 		if dns, ok := strings.CutPrefix(word, "dns="); ok {
-			a, err := netip.ParseAddr(dns)
-			if err != nil {
+			a, ok := parseIP(dns)
+			if !ok {
 				return fmt.Errorf("%s is not the address of a name server", word)
 			}
 			n.addDNS(a.String())
-		} else if p, err := netip.ParsePrefix(word); err == nil {
-			a := tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice(p.Addr().AsSlice()), PrefixLen: p.Bits()}
+		} else if a, ok := parsePrefix(word); ok {
 			if err := n.addAddress(e.link.index, a); err != nil {
 				return fmt.Errorf("%s: %s", word, err)
 			}
-			if p.Addr().Is4() {
+			if a.Address.Len() == header.IPv4AddressSize {
 				e.announce(a.Address)
 			}
-		} else if a, err := netip.ParseAddr(word); err == nil {
-			e.route(tcpip.AddrFromSlice(a.AsSlice()))
+		} else if a, ok := parseIP(word); ok {
+			e.route(a)
 		} else {
 			return fmt.Errorf("%s is neither ADDRESS/LENGTH nor a gateway's address nor dns=ADDRESS", word)
 		}
@@ -163,7 +161,7 @@ func (e *device) use(m *dhcpMessage) {
 		e.route(tcpip.AddrFrom4(m.routers[0]))
 	}
 	for _, dns := range m.dns {
-		e.net.addDNS(netip.AddrFrom4(dns).String())
+		e.net.addDNS(tcpip.AddrFrom4(dns).String())
 	}
 	if m.domain != "" {
 		e.net.mu.Lock()

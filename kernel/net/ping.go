@@ -1,11 +1,8 @@
 package net
 
 import (
-	"net/netip"
 	"strconv"
 	"time"
-
-	"gvisor.dev/gvisor/pkg/tcpip"
 
 	"gosv/internal/echo"
 )
@@ -13,14 +10,15 @@ import (
 // ping says after how many ns an address has answered, or why it has not.
 func (n *Network) ping(addr string) string {
 	const patience = time.Second
-	a, err := netip.ParseAddr(addr)
-	if err == nil {
-		n.configured()
-		n.up()
-		var took time.Duration
-		if took, err = echo.Ping(n.stack, tcpip.AddrFromSlice(a.AsSlice()), patience); err == nil {
-			return strconv.Itoa(int(took))
-		}
+	a, ok := parseIP(addr)
+	if !ok {
+		return addr + " is no address"
 	}
-	return err.Error()
+	n.configured()
+	n.up()
+	took, err := echo.Ping(n.stack, a, patience)
+	if err != nil {
+		return err.Error()
+	}
+	return strconv.Itoa(int(took))
 }

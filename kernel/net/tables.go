@@ -1,7 +1,6 @@
 package net
 
 import (
-	"cmp"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -137,7 +136,11 @@ func (n *Network) routesOf(size int) (list []tcpip.Route) {
 			list = append(list, r)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b tcpip.Route) int { return cmp.Compare(b.Destination.Prefix(), a.Destination.Prefix()) })
+	for i := range list { // there are a few; package slices has 10 KB for them
+		for j := i; j > 0 && list[j].Destination.Prefix() > list[j-1].Destination.Prefix(); j-- {
+			list[j], list[j-1] = list[j-1], list[j]
+		}
+	}
 	return list
 }
 
