@@ -104,8 +104,8 @@ func TestWebServerFirecracker(t *testing.T) {
 		"busybox wget -q -O - http://127.0.0.1:8080/",
 		"busybox wget -q -O - http://127.0.0.1:8080/bytes/300000 | wc -c",
 		"./gosv netstat web | grep -c LISTEN",
-		"(sleep 1; busybox wget -q -O /dev/null http://127.0.0.1:8080/) & ./gosv tcpdump -c 1 web src port 80 2>/dev/null | sed 's/.* IP //; s/2[.]2[.][0-9]*/2.2.X/; s/, .*//'",
-		"./gosv stop web; ./gosv ps; ip link | grep -c tap; exit 0",
+		"(for i in $(seq 60); do sleep 1; busybox wget -q -O /dev/null http://127.0.0.1:8080/; done) & ./gosv tcpdump -c 1 web src port 80 2>/dev/null | sed 's/.* IP //; s/2[.]2[.][0-9]*/2.2.X/; s/, .*//'",
+		"kill $!; ./gosv stop web; ./gosv ps; ip link | grep -c tap; exit 0",
 	}, "\n"))
 	if want := "web\nHello from gosv\n300000\n1\n10.0.2.15.80 > 10.0.2.2.X: Flags [S.]\nweb\nNAME   PROGRAM   VMM   STATUS   PORTS\n0\n"; !strings.Contains(strings.ReplaceAll(out, "\r", ""), want) {
 		t.Errorf("got\n%s\nwant\n%s", out, want)
