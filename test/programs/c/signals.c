@@ -202,13 +202,13 @@ static void queues(void) {
 	puts("-- limit");
 	struct rlimit r, was;
 	getrlimit(RLIMIT_SIGPENDING, &was);
-	r = (struct rlimit){20, was.rlim_max};
+	r = (struct rlimit){500, was.rlim_max};
 	sigprocmask(SIG_SETMASK, &all, 0);
 	setrlimit(RLIMIT_SIGPENDING, &r);
 	int n = 0;
 	while (n < 1000 && sigqueue(getpid(), rt, (union sigval){.sival_int = n}) == 0) n++;
 	// The host may have others of the same user's.
-	printf("queued some: %d, then %s\n", n > 5 && n <= 20, strerrorname_np(errno));
+	printf("queued some: %d, then %s\n", n > 100 && n <= 500, strerrorname_np(errno));
 	TELL(kill(getpid(), rt + 1)); // comes without information
 	TELL(kill(getpid(), SIGUSR1));
 	setrlimit(RLIMIT_SIGPENDING, &was);
