@@ -27,8 +27,7 @@ type bench struct {
 	gosv                string // paths
 	kernel, netKernel   string
 	micros, linuxMicros map[int]*micros // by number of CPUs
-	disks, vsocks       rates           // on Firecracker
-	webs, boxWebs       rates           // on QEMU and Firecracker
+	disks, vsocks, webs rates           // on Firecracker
 	speedups            rates           // on QEMU
 }
 

@@ -113,86 +113,53 @@ func (b *bench) countWeb(linux bool, requests int, things ...string) ([]byte, er
 		return nil, err
 	}
 	out := filepath.Join(b.dir, "web.insn")
-	_, err = b.serve(m, func(argv []string) []string {
-		// The server waits for the client as long as the client takes: what is due in a second
-		// does not come before the answer.
-		return append([]string{"env", "SLEEP=on", "T=300", "tools/icount/icount", out}, argv[1:]...)
-	}, append([]string{webFirst, "1"}, things...)...)
-	if err != nil {
+	if err := b.serve(m, out, append([]string{webFirst, "1"}, things...)...); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(out)
 }
 
-// webRate returns how much of a thing there is in a second, on QEMU.
-func (b *bench) webRate(thing string, linux bool) (float64, string, error) {
-	return b.webs.get(thing, linux, b.measureWeb)
-}
-
-// measureWeb has a port of the host's lead to the guest's, as gosv run -p does it.
-func (b *bench) measureWeb() (gosv, linux map[string][]float64, err error) {
-	const turns = 3
-	things := []string{
-		webFirst, "1", webRequests, "1000", webRequests, "3000", webConnections, "1000", webDownload, "64", webUpload, "64", "end", "1",
-	}
-	var all strings.Builder
-	for range turns {
-		for _, linux := range []bool{false, true} {
-			m, err := b.webMachine(linux, "0")
-			if err != nil {
-				return nil, nil, err
-			}
-			out, err := b.serve(m, func(argv []string) []string { return append([]string{"timeout", "300"}, argv...) }, things...)
-			if err != nil {
-				return nil, nil, err
-			}
-			warm := out[strings.LastIndex(out, "web "+webRequests):] // without the first requests
-			fmt.Fprintf(&all, "%s\n%s", map[bool]string{false: "gosv", true: "linux"}[linux], warm)
-		}
-	}
-	return parseRates(all.String(), webResult, 4, turns)
-}
-
-// serve runs m, which serves, on QEMU by the command that run makes, and ask with these
-// things beside it. It returns what ask has printed.
-func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things ...string) (string, error) {
+// serve runs m, which serves, on QEMU with tools/icount, whose output is out, while ask asks
+// for things. A port of the host's leads to the guest's as by gosv run -p.
+func (b *bench) serve(m *vmm.Machine, out string, things ...string) error {
 	client, err := b.compile(asker)
 	if err != nil {
-		return "", err
+		return err
 	}
 	q, err := qemu.New("tcg", "microvm", nil)
 	if err != nil {
-		return "", skip(err.Error())
+		return skip(err.Error())
 	}
 	port, err := freePort()
 	if err != nil {
-		return "", err
+		return err
 	}
 	forwards := []network.Forward{{Network: "tcp", Host: port, Guest: 80}}
 	m.Devices.Nets, m.Devices.Wire = []vmm.Net{{Forwards: forwards}}, true
 	wire, err := network.NewWire(forwards, true)
 	if err != nil {
-		return "", err
+		return err
 	}
 	c, err := q.Command(m, b.dir)
 	if err != nil {
 		wire.Close()
-		return "", err
+		return err
 	}
-	argv := run(c.Argv)
-	cmd := exec.Command(argv[0], argv[1:]...)
+	// The server waits for the client as long as the client takes: what is due in a second
+	// does not come before the answer.
+	cmd := exec.Command("env", append([]string{"SLEEP=on", "T=300", "tools/icount/icount", out}, c.Argv[1:]...)...)
 	var output, asked bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	wire.Attach(cmd)
 	if err := cmd.Start(); err != nil {
 		wire.Close()
-		return "", err
+		return err
 	}
 	user, err := wire.Connect()
 	if err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
-		return "", err
+		return err
 	}
 	defer user.Close()
 	ask := exec.Command(client, append([]string{"http://" + port.String()}, things...)...)
@@ -200,7 +167,7 @@ func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things .
 	if err := ask.Start(); err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
-		return "", err
+		return err
 	}
 	failed := make(chan error, 1)
 	go func() {
@@ -213,10 +180,10 @@ func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things .
 	err = cmd.Wait()
 	ask.Process.Kill() // it may wait for an answer, and has printed what counts
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s; the client: %w: %s", filepath.Base(argv[0]), err, strings.TrimSpace(output.String()), <-failed, asked.String())
+		return fmt.Errorf("icount: %w: %s; the client: %w: %s", err, strings.TrimSpace(output.String()), <-failed, asked.String())
 	}
 	<-failed
-	return asked.String(), nil
+	return nil
 }
 
 // boxAddress is the guest's address in the box, as QEMU's user network and webinit.c have
@@ -251,10 +218,10 @@ func (b *bench) boxWeb(linux bool, arg, things string) (script, path string, err
 	return fmt.Sprintf("%s >/tmp/vm 2>&1 & %s http://%s %s || { cat /tmp/vm; kill $!; }; wait; ", vmm.Quote(argv), client, boxAddress, things), argv[0], nil
 }
 
-// boxRate is webRate on Firecracker in tools/kvmbox. Its first answer counts from the VM's
-// start.
+// boxRate returns how much of a thing there is in a second, on Firecracker in tools/kvmbox. The
+// first answer counts from the VM's start.
 func (b *bench) boxRate(thing string, linux bool) (float64, string, error) {
-	return b.boxWebs.get(thing, linux, b.measureBoxWeb)
+	return b.webs.get(thing, linux, b.measureBoxWeb)
 }
 
 func (b *bench) measureBoxWeb() (gosv, linux map[string][]float64, err error) {
@@ -284,7 +251,7 @@ func (b *bench) webExits(linux bool, thing string, few, many int) (float64, stri
 		if err != nil {
 			return 0, "", err
 		}
-		out, err := b.kvmbox([]string{"-e"}, path, []string{"sh", "-c", boxWire + script + "exit 0"})
+		out, err := b.kvmbox([]string{"-e", "-t", "600"}, path, []string{"sh", "-c", boxWire + script + "exit 0"})
 		if err != nil {
 			return 0, "", err
 		}

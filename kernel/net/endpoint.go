@@ -54,6 +54,7 @@ type endpoint struct {
 	net                    *Network
 	current                atomic.Pointer[tcpip.Endpoint] // another after a connection has failed
 	wake                   func(events uint32)
+	watching               watching
 	closing                atomic.Pointer[chan struct{}] // who waits in Close
 	ino                    uint64
 	family, kind, protocol int32
@@ -69,6 +70,12 @@ type endpoint struct {
 	mu    sync.Mutex         // guards what follows, of TCP
 	bound *tcpip.FullAddress // what bind(2) asked for
 	set   []setting          // what setsockopt(2) set
+}
+
+// watching is how an endpoint of netstack's tells of events.
+type watching struct {
+	queue *waiter.Queue
+	entry *waiter.Entry
 }
 
 // setting is an option that a program has set.
@@ -168,7 +175,12 @@ func (e *endpoint) watch(wq *waiter.Queue) {
 		e.wake(uint32(mask))
 	})
 	wq.EventRegister(&entry)
+	e.watching = watching{wq, &entry}
 }
+
+// unwatch ends that: netstack keeps an endpoint for a minute after its connection has
+// ended, and the collector would have the socket to look at, too.
+func (e *endpoint) unwatch() { e.watching.queue.EventUnregister(e.watching.entry) }
 
 // fetchError takes note of an error that netstack has for the socket.
 func (e *endpoint) fetchError() {
@@ -567,9 +579,11 @@ func (e *endpoint) Close() {
 	e.net.known(ep, 0)
 	l := ep.SocketOptions().GetLinger()
 	if !e.isTCP || !l.Enabled || l.Timeout == 0 {
+		e.unwatch()
 		ep.Close()
 		return
 	}
+	defer e.unwatch()
 	gone := make(chan struct{}, 1)
 	e.closing.Store(&gone)
 	ep.Close()
