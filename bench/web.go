@@ -113,53 +113,57 @@ func (b *bench) countWeb(linux bool, requests int, things ...string) ([]byte, er
 		return nil, err
 	}
 	out := filepath.Join(b.dir, "web.insn")
-	if err := b.serve(m, out, append([]string{webFirst, "1"}, things...)...); err != nil {
+	_, err = b.serve(m, func(argv []string) []string {
+		// The server waits for the client as long as the client takes: what is due in a second
+		// does not come before the answer.
+		return append([]string{"env", "SLEEP=on", "T=300", "tools/icount/icount", out}, argv[1:]...)
+	}, append([]string{webFirst, "1"}, things...)...)
+	if err != nil {
 		return nil, err
 	}
 	return os.ReadFile(out)
 }
 
-// serve runs m, which serves, on QEMU with tools/icount, whose output is out, while ask asks
-// for things. A port of the host's leads to the guest's as by gosv run -p.
-func (b *bench) serve(m *vmm.Machine, out string, things ...string) error {
+// serve runs m, which serves, on QEMU by the command that run makes, and ask with these
+// things beside it. It returns what ask has printed.
+func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things ...string) (string, error) {
 	client, err := b.compile(asker)
 	if err != nil {
-		return err
+		return "", err
 	}
 	q, err := qemu.New("tcg", "microvm", nil)
 	if err != nil {
-		return skip(err.Error())
+		return "", skip(err.Error())
 	}
 	port, err := freePort()
 	if err != nil {
-		return err
+		return "", err
 	}
 	forwards := []network.Forward{{Network: "tcp", Host: port, Guest: 80}}
 	m.Devices.Nets, m.Devices.Wire = []vmm.Net{{Forwards: forwards}}, true
 	wire, err := network.NewWire(forwards, true)
 	if err != nil {
-		return err
+		return "", err
 	}
 	c, err := q.Command(m, b.dir)
 	if err != nil {
 		wire.Close()
-		return err
+		return "", err
 	}
-	// The server waits for the client as long as the client takes: what is due in a second
-	// does not come before the answer.
-	cmd := exec.Command("env", append([]string{"SLEEP=on", "T=300", "tools/icount/icount", out}, c.Argv[1:]...)...)
+	argv := run(c.Argv)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	var output, asked bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	wire.Attach(cmd)
 	if err := cmd.Start(); err != nil {
 		wire.Close()
-		return err
+		return "", err
 	}
 	user, err := wire.Connect()
 	if err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
-		return err
+		return "", err
 	}
 	defer user.Close()
 	ask := exec.Command(client, append([]string{"http://" + port.String()}, things...)...)
@@ -167,7 +171,7 @@ func (b *bench) serve(m *vmm.Machine, out string, things ...string) error {
 	if err := ask.Start(); err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
-		return err
+		return "", err
 	}
 	failed := make(chan error, 1)
 	go func() {
@@ -180,10 +184,10 @@ func (b *bench) serve(m *vmm.Machine, out string, things ...string) error {
 	err = cmd.Wait()
 	ask.Process.Kill() // it may wait for an answer, and has printed what counts
 	if err != nil {
-		return fmt.Errorf("icount: %w: %s; the client: %w: %s", err, strings.TrimSpace(output.String()), <-failed, asked.String())
+		return "", fmt.Errorf("%s: %w: %s; the client: %w: %s", filepath.Base(argv[0]), err, strings.TrimSpace(output.String()), <-failed, asked.String())
 	}
 	<-failed
-	return nil
+	return asked.String(), nil
 }
 
 // boxAddress is the guest's address in the box, as QEMU's user network and webinit.c have
