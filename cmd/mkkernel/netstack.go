@@ -46,6 +46,24 @@ var edits = []struct{ file, match, text string }{
 	// four, not 127.
 	{"pkg/tcpip/network/ipv6/ipv6.go", `i < header\.ICMPv6EchoRequest;`, "i <= header.ICMPv6ParamProblem;"},
 
+	// A socket keeps as many bytes as its receive buffer has, but what a packet takes besides
+	// its data did not count: some hundred thousand empty datagrams to a socket that nobody
+	// reads took all memory. On Linux all counts (skb->truesize).
+	{"pkg/tcpip/transport/udp/endpoint.go", `rcvBufSize \+= pkt\.Data\(\)\.Size\(\)`, "rcvBufSize += pkt.MemSize()"},
+	{"pkg/tcpip/transport/udp/endpoint.go", `rcvBufSize -= p\.pkt\.Data\(\)\.Size\(\)`, "rcvBufSize -= p.pkt.MemSize()"},
+	{"pkg/tcpip/transport/icmp/endpoint.go", `rcvBufSize \+= packet\.data\.Data\(\)\.Size\(\)`, "rcvBufSize += packet.data.MemSize()"},
+	{"pkg/tcpip/transport/icmp/endpoint.go", `rcvBufSize -= p\.data\.Data\(\)\.Size\(\)`, "rcvBufSize -= p.data.MemSize()"},
+	{"pkg/tcpip/transport/raw/endpoint.go", `rcvBufSize \+= packet\.data\.Data\(\)\.Size\(\)`, "rcvBufSize += packet.data.MemSize()"},
+	{"pkg/tcpip/transport/raw/endpoint.go", `rcvBufSize -= pkt\.data\.Data\(\)\.Size\(\)`, "rcvBufSize -= pkt.data.MemSize()"},
+	{"pkg/tcpip/transport/packet/endpoint.go", `rcvBufSize \+= rcvdPkt\.data\.Size\(\)`, "rcvBufSize += rcvdPkt.data.MemSize()"},
+	{"pkg/tcpip/transport/packet/endpoint.go", `rcvBufSize -= packet\.data\.Size\(\)`, "rcvBufSize -= packet.data.MemSize()"},
+
+	// A window whose rest is less than a unit of its scale is told as none, but what was sent
+	// before is in it, and so are the acknowledgements that are sent after that. To take them
+	// for unacceptable is the end of a connection both of whose buffers are full: each side
+	// waits for the other to read, and neither hears what the other has taken.
+	{"pkg/tcpip/transport/tcp/rcv.go", `advertisedWindowSize := scaledWindowSize << r\.RcvWndScale`, "advertisedWindowSize := min(r.rcvWnd, math.MaxUint16<<r.RcvWndScale)"},
+
 	// Package net has a resolver behind it, and is there for the name of a type.
 	{"pkg/tcpip/tcpip.go", `(?m)^\t"net"$`, ""},
 	{"pkg/tcpip/tcpip.go", `net\.HardwareAddr\b`, "[]byte"},

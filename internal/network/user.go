@@ -239,34 +239,53 @@ func (u *User) serve(f Forward, l closer) {
 	context.AfterFunc(u.ctx, func() { l.Close() })
 	switch l := l.(type) {
 	case net.Listener:
+		asks := make(chan struct{}, 1)
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			u.open.Go(func() { u.inTCP(c.(*net.TCPConn), to) })
+			u.open.Go(func() { u.inTCP(c.(*net.TCPConn), to, asks) })
 		}
 	case net.PacketConn:
 		u.inUDP(l, to)
 	}
 }
 
-// inTCP makes a connection of the host to the guest. Until the guest has
-// accepted a first one, it may not listen yet: it is asked again for a while.
-func (u *User) inTCP(c *net.TCPConn, to tcpip.FullAddress) {
+// inTCP makes a connection of the host to the guest.
+func (u *User) inTCP(c *net.TCPConn, to tcpip.FullAddress, asks chan struct{}) {
+	g, err := u.dialGuest(to, asks)
+	if err != nil {
+		c.SetLinger(0) // a reset, as the guest itself would have answered
+		c.Close()
+		return
+	}
+	u.pump(c, g)
+}
+
+// dialGuest connects to the guest. Until the guest has accepted a first connection, it may
+// not listen yet: it is asked again for a while, by one who has asks on behalf of all, or
+// it would have nothing else to do than to refuse.
+func (u *User) dialGuest(to tcpip.FullAddress, asks chan struct{}) (*gonet.TCPConn, error) {
 	const patience, again = 10 * time.Second, 2 * time.Millisecond
-	for begin := time.Now(); ; {
+	begin := time.Now()
+	if !u.reached.Load() {
+		asks <- struct{}{}
+		if u.reached.Load() {
+			<-asks
+		} else {
+			defer func() { <-asks }()
+		}
+	}
+	for {
 		// A guest that is busy may let SYNs drop for as long as TCP sends them anew.
 		g, err := gonet.DialContextTCP(u.ctx, u.stack, to, ipv4.ProtocolNumber)
 		if err == nil {
 			u.reached.Store(true)
-			u.pump(c, g)
-			return
+			return g, nil
 		}
 		if u.reached.Load() || u.ctx.Err() != nil || time.Since(begin) > patience {
-			c.SetLinger(0) // a reset, as the guest itself would have answered
-			c.Close()
-			return
+			return nil, err
 		}
 		time.Sleep(again)
 	}

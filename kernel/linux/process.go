@@ -58,6 +58,7 @@ type Kernel struct {
 	fifos    fifoTable
 	vsockets vsockets
 	unix     unixNames
+	scratch  scratch
 
 	hardware atomic.Pointer[hardware] // nil: nobody needed it yet
 	balloon  atomic.Pointer[Balloon]

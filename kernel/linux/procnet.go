@@ -27,8 +27,8 @@ var sysctlIPv4 = [...]procFile{
 	{name: "tcp_keepalive_probes", mode: procRead, text: "9\n"},
 	{name: "tcp_keepalive_time", mode: procRead, text: "7200\n"},
 	{name: "tcp_max_syn_backlog", mode: procRead, text: "4096\n"},
-	{name: "tcp_rmem", mode: procRead, text: "4096\t131072\t6291456\n"},
-	{name: "tcp_wmem", mode: procRead, text: "4096\t262144\t4194304\n"},
+	{name: "tcp_rmem", mode: procRead, read: func(s *subject, b *text) { b.str(s.k.Network.Table("tcp_rmem")) }},
+	{name: "tcp_wmem", mode: procRead, read: func(s *subject, b *text) { b.str(s.k.Network.Table("tcp_wmem")) }},
 }
 
 // sysctlNet is the directory /proc/sys/net.

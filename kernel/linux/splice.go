@@ -1,11 +1,33 @@
 package linux
 
-import "gosv/kernel/fs"
+import (
+	"sync"
+
+	"gosv/kernel/fs"
+)
 
 // Calls that move bytes from one file to another without showing them to the
 // program: sendfile(2), copy_file_range(2), splice(2), tee(2), vmsplice(2).
 
 const copyChunk = 64 << 10 // at a time
+
+// scratch is memory for what is on its way from one file to another: often it is much more
+// than there turns out to be.
+type scratch struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+// get returns n bytes, until put. Who comes while another has them gets others.
+func (s *scratch) get(n int) (b []byte, put func()) {
+	if n > copyChunk || !s.mu.TryLock() {
+		return make([]byte, n), func() {}
+	}
+	if s.b == nil {
+		s.b = make([]byte, copyChunk)
+	}
+	return s.b[:n], s.mu.Unlock
+}
 
 // An end is one side of such a move: a file, and the offset there that the
 // program named instead of the file's own position.
@@ -97,7 +119,8 @@ func (e *end) back(t *Thread, rest []byte) {
 func (t *Thread) pump(out, in end, n int) (done int, err Errno) {
 	in.hold()
 	out.hold()
-	buf := make([]byte, min(n, copyChunk))
+	buf, put := t.proc.kernel.scratch.get(min(n, copyChunk))
+	defer put()
 	for done < n {
 		var k, w int
 		if k, err = in.move(t, buf[:min(n-done, len(buf))], false); k == 0 || err != 0 {
@@ -403,7 +426,8 @@ func (t *Thread) fileToPipe(to *pipe, src *end, n int, wait bool) (int, Errno) {
 		return 0, EINVAL
 	}
 	at := src.at()
-	b := make([]byte, min(n, room*pageSize-int(at&pageMask)))
+	b, put := t.proc.kernel.scratch.get(min(n, room*pageSize-int(at&pageMask)))
+	defer put()
 	n, err = src.move(t, b, false)
 	to.push(b[:n], pageSlots(at, n))
 	return n, err

@@ -194,7 +194,10 @@ func (n *Network) addDNS(server string) {
 			return
 		}
 	}
-	n.dns = append(n.dns, server)
+	const most = 8 // of which a C library asks three (resolv.conf(5))
+	if len(n.dns) < most {
+		n.dns = append(n.dns, server)
+	}
 }
 
 // resolver is /proc/net/pnp, which is in the form of resolv.conf(5).
@@ -216,6 +219,7 @@ func (n *Network) resolver() string {
 type ndp struct{ net *Network }
 
 func (d ndp) OnOffLinkRouteUpdated(id tcpip.NICID, to tcpip.Subnet, router tcpip.Address, _ header.NDPRoutePreference) {
+	d.OnOffLinkRouteInvalidated(id, to, router) // it may be the same with another preference
 	d.net.stack.AddRoute(tcpip.Route{Destination: to, Gateway: router, NIC: id})
 }
 

@@ -159,9 +159,10 @@ func (e *device) Receive(frames []nic.Frame) {
 	<-e.begun
 	e.receiving.Lock()
 	defer e.receiving.Unlock()
+	supply := e.net.supply()
 	for i := range frames {
 		f := &frames[i]
-		if f.ChecksumValid || f.NeedsChecksum || checksumsRight(f) {
+		if (f.ChecksumValid || f.NeedsChecksum || checksumsRight(f)) && (supply == enough || e.net.admits(f, e.link.index, supply)) {
 			e.in.add(f)
 		}
 	}

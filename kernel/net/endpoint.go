@@ -244,7 +244,7 @@ func (e *endpoint) Listen(backlog int) errno.Errno {
 	if !e.isTCP {
 		return errno.EOPNOTSUPP
 	}
-	return errnoOf(e.ep().Listen(backlog))
+	return errnoOf(e.ep().Listen(e.net.backlog(backlog)))
 }
 
 // Accept implements linux.Endpoint.
@@ -415,6 +415,11 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 	if err := e.takeError(); err != 0 {
 		return 0, err
 	}
+	if e.isTCP && e.net.supply() != enough {
+		if o := e.ep().SocketOptions(); o.GetSendBufferSize() > scarceSend {
+			o.SetSendBufferSize(scarceSend, false)
+		}
+	}
 	n, failed := e.ep().Write(m.Data, opts)
 	switch failed.(type) {
 	case *tcpip.ErrHostUnreachable:
@@ -506,7 +511,7 @@ func (e *endpoint) receiveStream(m *linux.Message) (int, errno.Errno) {
 	m.Flags &^= msgTrunc
 	switch failed.(type) {
 	case nil:
-		if m.Flags&msgPeek == 0 {
+		if m.Flags&msgPeek == 0 && e.net.supply() == enough {
 			e.ep().ModerateRecvBuf(res.Count)
 		}
 		if e.opts.is(soTimestamp) {
@@ -577,6 +582,9 @@ func unacknowledged(ep tcpip.Endpoint) int {
 func (e *endpoint) Close() {
 	ep := e.ep()
 	e.net.known(ep, 0)
+	if e.isTCP && e.orphan(ep) {
+		return
+	}
 	l := ep.SocketOptions().GetLinger()
 	if !e.isTCP || !l.Enabled || l.Timeout == 0 {
 		e.unwatch()

@@ -29,6 +29,7 @@ type Network struct {
 	stack *stack.Stack
 
 	random       random
+	memory       func() (free, kernel, total uint64)
 	config       Config
 	isAttached   chan struct{} // closed when the machine's devices are there
 	isConfigured chan struct{} // closed when it is
@@ -41,12 +42,15 @@ type Network struct {
 	dns     []string // addresses of name servers
 	domain  string
 	inodes  map[tcpip.Endpoint]uint64 // of sockets
+
+	closes closes
 }
 
 // New makes a network with the loopback device, which is set up when somebody needs
-// it. Others come with Start. Random fills what it is given with random bytes.
-func New(random func(p []byte)) *Network {
-	return &Network{random: random, isAttached: make(chan struct{}), isConfigured: make(chan struct{})}
+// it. Others come with Start. Random fills what it is given with random bytes; memory tells
+// how many bytes are free, how many the kernel takes, and how many the machine has.
+func New(random func(p []byte), memory func() (free, kernel, total uint64)) *Network {
+	return &Network{random: random, memory: memory, isAttached: make(chan struct{}), isConfigured: make(chan struct{})}
 }
 
 // Numbers of network devices.
@@ -109,11 +113,15 @@ func (n *Network) tune() {
 	ttl := tcpip.DefaultTTLOption(defaultTTL)
 	n.stack.SetNetworkProtocolOption(ipv4.ProtocolNumber, &ttl)
 	n.stack.SetNetworkProtocolOption(ipv6.ProtocolNumber, &ttl)
+	// Linux's bounds are these on a machine with much memory, and else a 128th of it.
+	const defaultReceive, defaultSend, share = 128 << 10, 256 << 10, 128
+	_, _, total := n.memory()
+	mostReceive, mostSend := min(max(int(total/share), defaultReceive), 6<<20), min(max(int(total/share), defaultSend), 4<<20)
 	sack, moderate, nagle := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true), tcpip.TCPDelayEnabled(true)
 	for _, o := range []tcpip.SettableTransportProtocolOption{
 		&sack, &moderate, &nagle,
-		&tcpip.TCPReceiveBufferSizeRangeOption{Min: leastReceiveBuf, Default: 131072, Max: 6 << 20}, // tcp_rmem
-		&tcpip.TCPSendBufferSizeRangeOption{Min: leastSendBuf, Default: 256 << 10, Max: 4 << 20},
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: leastReceiveBuf, Default: defaultReceive, Max: mostReceive}, // tcp_rmem
+		&tcpip.TCPSendBufferSizeRangeOption{Min: leastSendBuf, Default: defaultSend, Max: mostSend},
 	} {
 		n.stack.SetTransportProtocolOption(tcp.ProtocolNumber, o)
 	}

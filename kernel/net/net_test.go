@@ -95,8 +95,11 @@ func (c *cable) receive(f nic.Frame) {
 	}
 }
 
+// plenty of memory.
+func plenty() (free, kernel, total uint64) { return 1 << 29, 0, 1 << 30 }
+
 func start(t testing.TB, static string, devices ...nic.Device) *Network {
-	n := New(func(p []byte) { rand.Read(p) })
+	n := New(func(p []byte) { rand.Read(p) }, plenty)
 	n.Start(Config{
 		FindDevices: func() {
 			for _, d := range devices {
@@ -461,7 +464,7 @@ func TestStatic(t *testing.T) {
 	for _, s := range []string{"x", "10.0.0.1", "10.0.0.1/33", "10.0.0.1/24,dns=x", "10.0.0.1/24,,"} {
 		var mu sync.Mutex
 		var said []string
-		n := New(func(p []byte) { rand.Read(p) })
+		n := New(func(p []byte) { rand.Read(p) }, plenty)
 		c := newCable(1)
 		c.send = func(nic.Frame) {}
 		n.Start(Config{FindDevices: func() { n.Attach(c) }, Static: s, Log: func(s string) {

@@ -43,6 +43,14 @@ func (n *Network) Table(name string) string {
 		n.routeTable6(&b)
 	case "if_inet6":
 		n.addressTable6(&b)
+	case "tcp_rmem":
+		var v tcpip.TCPReceiveBufferSizeRangeOption
+		n.stack.TransportProtocolOption(tcp.ProtocolNumber, &v)
+		fmt.Fprintf(&b, "%d\t%d\t%d\n", v.Min, v.Default, v.Max)
+	case "tcp_wmem":
+		var v tcpip.TCPSendBufferSizeRangeOption
+		n.stack.TransportProtocolOption(tcp.ProtocolNumber, &v)
+		fmt.Fprintf(&b, "%d\t%d\t%d\n", v.Min, v.Default, v.Max)
 	case "arp":
 		fmt.Fprintln(&b, "IP address       HW type     Flags       HW address            Mask     Device")
 	}

@@ -7,6 +7,7 @@ import (
 	"gosv/kernel/guest"
 	"gosv/kernel/linux"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 	"gosv/kernel/net"
 	"gosv/kernel/virtio"
 	driver "gosv/kernel/virtio/net"
@@ -17,10 +18,15 @@ func main() { guest.Main(&guest.Network{Start: start, Attach: attach}) }
 // start gives k a network, which configures itself while the program runs.
 func start(k *linux.Kernel, log func(string)) {
 	static, _ := boot.Option(metal.CmdLine(), "gosv.ip")
-	n := net.New(linux.FillRandom)
+	n := net.New(linux.FillRandom, memory)
 	k.Network = n
 	n.Start(net.Config{FindDevices: k.NeedDevices, HostName: k.HostName, Static: static, Log: log})
 	nameFiles(k)
+}
+
+func memory() (free, kernel, total uint64) {
+	free, total = mm.FreeMemory()
+	return free, metal.KernelMemory(), total
 }
 
 // attach adds a device to the network.

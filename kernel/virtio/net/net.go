@@ -2,6 +2,7 @@
 package net
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -48,6 +49,7 @@ const (
 	mostPages  = 256 // of frames that are sent
 	fewBuffers = 32  // for received frames, at first
 	batch      = 64  // frames that are handed over at once
+	turn       = 256 // buffers that are dealt with before others have their turn
 	patience   = 1e9 // ns until a device that takes no frames is not waited for
 
 	ethernetHeader, vlanTag = 14, 4
@@ -338,10 +340,16 @@ func (r *receiver) take() {
 }
 
 // receive hands frames to the handler, which may send some: so this goroutine may
-// wait, where the interrupt's may not.
+// wait, where the interrupt's may not. While more and more come, nobody but itself would
+// make it stop for the program, which they are for.
 func (n *Device) receive() {
+	dealt := 0
 	for range n.rx.work {
 		for n.collect() {
+			if dealt += len(n.rx.used); dealt >= turn {
+				dealt = 0
+				runtime.Gosched()
+			}
 		}
 		if n.dev.Err() != nil {
 			return
