@@ -26,7 +26,7 @@ func (b *bench) firecracker(m *vmm.Machine, name string) ([]string, error) {
 	if err := os.WriteFile(template, []byte(kvmbox.FirecrackerCPU), 0o644); err != nil {
 		return nil, err
 	}
-	f, err := firecracker.New(template, nil)
+	f, err := firecracker.New(template, nil, nil)
 	if err != nil {
 		return nil, skip(err.Error())
 	}

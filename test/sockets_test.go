@@ -25,6 +25,12 @@ func TestInet(t *testing.T) {
 	same(t, options{flags: []string{"--net", "lo", "-c", "2"}}, cProgram(t, glibc, "inet"))
 }
 
+// TestUDPSegment: datagrams that the kernel cuts, as QUIC has it do.
+func TestUDPSegment(t *testing.T) {
+	t.Parallel()
+	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "udpsegment"))
+}
+
 // TestInterfaces: what programs and both C libraries find out about network devices.
 func TestInterfaces(t *testing.T) {
 	t.Parallel()

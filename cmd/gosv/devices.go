@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -146,13 +147,37 @@ func lockDisks(disks []vmm.Disk) (release func(), err error) {
 	return release, nil
 }
 
+// jailCommand is what gosv starts a VMM behind that is in a jail.
+func jailCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "jail VMM [ARG...]",
+		Hidden: true,
+		Args:   cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			code, err := vmm.Keep(args)
+			if err == nil && code != 0 {
+				err = &exitError{code: code}
+			}
+			return err
+		},
+
+		DisableFlagParsing: true,
+	}
+}
+
 // netnsCommand is what gosv starts a VMM behind that gets its network from us.
 func netnsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "netns VMM [ARG...]",
+		Use:    "netns UID VMM [ARG...]",
 		Hidden: true,
-		Args:   cobra.MinimumNArgs(1),
-		RunE:   func(cmd *cobra.Command, args []string) error { return network.Enter(args) },
+		Args:   cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			uid, err := strconv.Atoi(args[0])
+			if err != nil {
+				return err
+			}
+			return network.Enter(uid, args[1:])
+		},
 
 		DisableFlagParsing: true,
 	}

@@ -203,6 +203,15 @@ func TestDiskInUse(t *testing.T) {
 	}
 }
 
+func TestBadTAP(t *testing.T) {
+	for name, want := range map[string]string{"nosuchtap0": "no such interface", "lo": "no TAP device"} {
+		o := gosv(t, fakeQEMU(t, "say x"), "", "run", "--vmm", "qemu", "--accel", "tcg", "--net", "tap="+name, program(t))
+		if o.code != vmm.ExitGosv || !strings.Contains(o.stderr, "--net tap="+name+": ") || !strings.Contains(o.stderr, want) {
+			t.Errorf("%+v", o)
+		}
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

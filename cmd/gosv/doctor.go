@@ -56,6 +56,10 @@ func doctorCommand() *cobra.Command {
 func examine() []finding {
 	qemu, qemuErr := version("qemu-system-x86_64", "apt-get install qemu-system-x86")
 	fc, fcErr := version("firecracker", "get a release from its GitHub page, and put the binary on the PATH")
+	jail, jailErr := version("jailer", "only for --jailer: it comes with Firecracker's releases")
+	if jailErr == nil && os.Geteuid() != 0 {
+		jailErr = errors.New("--jailer needs root")
+	}
 	kvm := vmm.CheckKVM()
 	some := finding{what: "a VMM", need: true, ok: "gosv run picks QEMU, without KVM"}
 	switch {
@@ -73,6 +77,7 @@ func examine() []finding {
 		{what: "KVM", err: kvm, ok: "/dev/kvm runs our kernel"},
 		{what: "QEMU", err: qemuErr, ok: qemu},
 		{what: "Firecracker", err: fcErr, ok: fc},
+		{what: "Firecracker's jailer", err: jailErr, ok: jail},
 		{what: "network for Firecracker", err: network.Check(), ok: "-p and --net user need no rights"},
 		{what: "vsock for QEMU", err: usable("/dev/vhost-vsock", "modprobe vhost_vsock"), ok: "/dev/vhost-vsock"},
 		{what: "Go", err: goErr, ok: goVersion},

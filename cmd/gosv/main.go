@@ -66,7 +66,7 @@ func command() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentPreRun = func(*cobra.Command, []string) { state.Sweep() }
-	root.AddCommand(runCommand(), buildCommand(), psCommand(), logsCommand(), stopCommand(), rmCommand(), topCommand(), netstatCommand(), stacksCommand(), straceCommand(), pingCommand(), tcpdumpCommand(), pprofCommand(), catCommand(), metricsCommand(), imagesCommand(), rmiCommand(), doctorCommand(), abiCommand(), netnsCommand(), &cobra.Command{
+	root.AddCommand(runCommand(), buildCommand(), psCommand(), logsCommand(), stopCommand(), rmCommand(), topCommand(), netstatCommand(), stacksCommand(), straceCommand(), pingCommand(), tcpdumpCommand(), pprofCommand(), catCommand(), metricsCommand(), imagesCommand(), rmiCommand(), doctorCommand(), abiCommand(), netnsCommand(), jailCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print gosv's version",
 		Args:  cobra.NoArgs,

@@ -47,6 +47,7 @@ type runFlags struct {
 	debug     string
 	root      string
 	cpuConfig string
+	jailer    string
 	vmmArgs   []string
 }
 
@@ -101,6 +102,8 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 	fl.StringVar(&f.debug, "debug", "", "make the kernel fail on purpose: fault, double-fault, panic, hang or hang-off")
 	fl.Lookup("debug").Hidden = true
 	fl.StringVar(&f.cpuConfig, "firecracker-cpu-config", "", "a custom CPU template for Firecracker (JSON)")
+	fl.StringVar(&f.jailer, "jailer", "", "run Firecracker by its jailer, in a directory and as a user of its own: UID[:GID] (needs root)")
+	fl.Lookup("jailer").NoOptDefVal = firecracker.Nobody
 	fl.StringArrayVar(&f.vmmArgs, "vmm-arg", nil, "a further argument for the VMM")
 	return cmd
 }
@@ -144,6 +147,14 @@ func (f *runFlags) run(args []string) error {
 	mounts, err := f.image.takeDisks(&devices)
 	if err != nil {
 		return err
+	}
+	for _, tap := range devices.TAPs() {
+		if f.dryRun {
+			break // it may be for another machine
+		}
+		if err := vmm.CheckTAP(tap); err != nil {
+			return err
+		}
 	}
 	v, fallback, err := f.pick()
 	if err != nil {
@@ -252,6 +263,13 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 	if err != nil {
 		return vmm.Result{}, err
 	}
+	if c.Jailed {
+		self, err := os.Executable()
+		if err != nil {
+			return vmm.Result{}, err
+		}
+		c.Argv = append([]string{self, "jail"}, c.Argv...)
+	}
 	wire, err := f.wire(&c, &m.Devices)
 	if err != nil {
 		return vmm.Result{}, err
@@ -266,7 +284,7 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 			f.started(v, vm)
 		}
 	}
-	r := &vmm.Run{Started: started, Net: network.Interfaces{TAPs: m.Devices.TAPs(), Address: m.Devices.Address()}, Argv: c.Argv, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Console: f.devices.console != "", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	r := &vmm.Run{Started: started, Net: network.Interfaces{TAPs: m.Devices.TAPs(), Address: m.Devices.Address()}, Argv: c.Argv, Jailed: c.Jailed, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Console: f.devices.console != "", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if watch == nil {
 		return r.Do(context.Background())
 	}
@@ -306,7 +324,7 @@ func (f *runFlags) wire(c *vmm.Command, d *vmm.Devices) (*network.Wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Argv = append([]string{self, "netns"}, c.Argv...)
+	c.Argv = append([]string{self, "netns", strconv.Itoa(c.Owner)}, c.Argv...)
 	return network.NewWire(n.Forwards, false)
 }
 
@@ -331,6 +349,17 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 	default:
 		return nil, nil, fmt.Errorf("--accel %s: there are kvm and tcg", f.accel)
 	}
+	var jail *firecracker.Jail
+	if f.jailer != "" {
+		if f.vmm == "" {
+			f.vmm = "firecracker"
+		} else if f.vmm != "firecracker" {
+			return nil, nil, errors.New("--jailer is for --vmm firecracker")
+		}
+		if jail, err = firecracker.ParseJail(f.jailer); err != nil {
+			return nil, nil, err
+		}
+	}
 	switch f.vmm {
 	case "firecracker":
 		if f.gdb {
@@ -339,7 +368,7 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 		if f.accel == "tcg" {
 			return nil, nil, errors.New("firecracker needs KVM: --accel tcg is for --vmm qemu")
 		}
-		v, err := firecracker.New(f.cpuConfig, f.vmmArgs)
+		v, err := firecracker.New(f.cpuConfig, f.vmmArgs, jail)
 		if err == nil && !f.dryRun { // which may be for another machine
 			err = vmm.CheckKVM()
 		}
@@ -356,7 +385,7 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 		return nil, nil, kvm
 	}
 	if f.vmm == "" && f.machine == "" && !f.gdb && f.accel != "tcg" && kvm == nil {
-		if v, err := firecracker.New(f.cpuConfig, f.vmmArgs); err == nil {
+		if v, err := firecracker.New(f.cpuConfig, f.vmmArgs, nil); err == nil {
 			return v, nil, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -148,6 +149,21 @@ func TestUser(t *testing.T) {
 			}
 		} else if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %s", user, err, want)
+		}
+	}
+}
+
+// TestDevices: device nodes in an archive are left out: the VM has devices of its own.
+func TestDevices(t *testing.T) {
+	data := archive(t, tar.Header{Typeflag: tar.TypeReg, Name: "app", Linkname: string(elfFile(t))},
+		tar.Header{Typeflag: tar.TypeBlock, Name: "sda", Devmajor: 8}, tar.Header{Typeflag: tar.TypeChar, Name: "dev/mem", Devmajor: 1, Devminor: 1})
+	fsys, _, err := make1(t, &Spec{Root: Tar{bytes.NewReader(data)}, Config: appimage.Config{Exe: "/app"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sda", "dev/mem"} {
+		if _, err := fs.Stat(fsys, name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

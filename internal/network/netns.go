@@ -165,10 +165,11 @@ func (w *Wire) packetSocket() (fd int, err error) {
 	return fds[0], nil
 }
 
-// Enter is called in the namespace that Attach made: it makes the TAP device,
-// hands a packet socket of it to Connect, and becomes the program argv.
-func Enter(argv []string) error {
-	fd, err := makeTAP()
+// Enter is called in the namespace that Attach made: it makes the TAP device, which a user
+// may open who is not root there, hands a packet socket of it to Connect, and becomes
+// the program argv.
+func Enter(owner int, argv []string) error {
+	fd, err := makeTAP(owner)
 	if err == nil {
 		err = unix.Sendmsg(wireFD, []byte("ok"), unix.UnixRights(fd), nil, 0)
 	}
@@ -188,7 +189,7 @@ func Enter(argv []string) error {
 
 // makeTAP makes the device and returns a packet socket that sees its frames,
 // each behind a virtio-net header (man 7 packet, PACKET_VNET_HDR).
-func makeTAP() (fd int, err error) {
+func makeTAP(owner int) (fd int, err error) {
 	const device = "/dev/net/tun"
 	tun, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -202,6 +203,9 @@ func makeTAP() (fd int, err error) {
 	req.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
 	if err := unix.IoctlIfreq(tun, unix.TUNSETIFF, req); err != nil {
 		return 0, fmt.Errorf("making a TAP device: %w", err)
+	}
+	if err := unix.IoctlSetInt(tun, unix.TUNSETOWNER, owner); err != nil {
+		return 0, fmt.Errorf("giving a TAP device to user %d: %w", owner, err)
 	}
 	if err := unix.IoctlSetInt(tun, unix.TUNSETPERSIST, 1); err != nil {
 		return 0, fmt.Errorf("making a TAP device: %w", err)
@@ -265,7 +269,7 @@ func Check() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "netns", "true")
+	cmd := exec.Command(self, "netns", "0", "true")
 	w.Attach(cmd)
 	if err := cmd.Start(); err != nil {
 		w.Close()

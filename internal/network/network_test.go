@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("GOSV_TEST_ROLE") {
 	case "enter":
 		os.Setenv("GOSV_TEST_ROLE", "guest")
-		fmt.Fprintln(os.Stderr, Enter([]string{os.Args[0], os.Args[1]}))
+		fmt.Fprintln(os.Stderr, Enter(0, []string{os.Args[0], os.Args[1]}))
 		os.Exit(1)
 	case "guest":
 		if err := guest(os.Args[1]); err != nil {

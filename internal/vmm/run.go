@@ -36,6 +36,7 @@ const Patience = 10 * time.Second
 // Run is a machine's run under the eyes of a user.
 type Run struct {
 	Argv    []string      // the VMM's command line
+	Jailed  bool          // Argv calls Keep: in a namespace of processes of its own
 	Wire    *network.Wire // of a VMM that Argv starts behind network.Enter; may be nil
 	Token   string        // of the console's control strings
 	Timeout time.Duration
@@ -72,6 +73,9 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	// Its own process group: Ctrl-C at the terminal is for us to act on. And
 	// should we be killed, it shall not outlive us.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if r.Jailed {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWPID
+	}
 	cmd.Stderr = own
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -208,6 +212,20 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		res.Code = ExitKernel
 	}
 	return res, nil
+}
+
+// Keep runs argv as a child, and returns its exit code. It is called in the first process
+// of a namespace, which all others in there end with: one that becomes another user
+// loses the signal that it would get when its parent ends (prctl(2), PR_SET_PDEATHSIG).
+func Keep(argv []string) (code int, err error) {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	return 0, err
 }
 
 // acknowledger passes output on and tells the guest, which never sends more than it

@@ -46,6 +46,11 @@ type Command struct {
 	// OwnNetwork says that the VMM has no user-mode network: it is to run
 	// behind network.Enter, with a network.Wire to us.
 	OwnNetwork bool
+
+	// Jailed says that the VMM becomes another user, Owner: it would outlive us,
+	// were it not alone with its parent in a namespace of processes (Keep).
+	Jailed bool
+	Owner  int
 }
 
 // ErrNoVMM is returned where none is installed.

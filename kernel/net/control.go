@@ -11,8 +11,9 @@ import (
 	"gosv/kernel/linux"
 )
 
-// sendControl reads control messages (ip(7), ipv6(7)) that go along with a packet.
-func sendControl(list []linux.Control, to *tcpip.SendableControlMessages) errno.Errno {
+// sendControl reads control messages (ip(7), ipv6(7), udp(7)) that go along with a packet.
+// Segment is the size of the datagrams that it is to be cut into.
+func sendControl(list []linux.Control, to *tcpip.SendableControlMessages, segment *int) errno.Errno {
 	for _, c := range list {
 		v := 0
 		if len(c.Data) >= 4 {
@@ -42,7 +43,10 @@ func sendControl(list []linux.Control, to *tcpip.SendableControlMessages) errno.
 			c.Level == unix.SOL_IPV6 && c.Kind == unix.IPV6_TCLASS:
 			// The source is the route's in any case; the class is the socket's.
 		case c.Level == unix.SOL_UDP && c.Kind == unix.UDP_SEGMENT:
-			return errno.EINVAL
+			if len(c.Data) != 2 {
+				return errno.EINVAL
+			}
+			*segment = int(le.Uint16(c.Data))
 		case c.Level == unix.SOL_IP || c.Level == unix.SOL_IPV6:
 			return errno.EINVAL
 		}

@@ -407,8 +407,9 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 		}
 		opts.To = &to
 	}
+	segment := int(e.opts.segment.Load())
 	if m.Control != nil {
-		if err := sendControl(m.Control, &opts.ControlMessages); err != 0 {
+		if err := sendControl(m.Control, &opts.ControlMessages, &segment); err != 0 {
 			return 0, err
 		}
 	}
@@ -420,6 +421,9 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 			o.SetSendBufferSize(scarceSend, false)
 		}
 	}
+	if segment > 0 && m.Data.Len() > segment && e.protocol == protoUDP && e.kind == sockDgram {
+		return e.sendSegments(m.Data, segment, opts)
+	}
 	n, failed := e.ep().Write(m.Data, opts)
 	switch failed.(type) {
 	case *tcpip.ErrHostUnreachable:
@@ -430,6 +434,57 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 		}
 	}
 	return int(n), errnoOf(failed)
+}
+
+// sendSegments sends data in datagrams of so many bytes, the last of which may be smaller
+// (udp(7), UDP_SEGMENT).
+func (e *endpoint) sendSegments(data tcpip.Payloader, size int, opts tcpip.WriteOptions) (int, errno.Errno) {
+	const most = 64 // UDP_MAX_SEGMENTS
+	longest := 65535 - header.UDPMinimumSize - header.IPv4MinimumSize
+	to, _ := e.ep().GetRemoteAddress()
+	if opts.To != nil {
+		to = *opts.To
+	}
+	head := header.UDPMinimumSize + header.IPv4MinimumSize
+	if to.Addr.Len() == header.IPv6AddressSize && !header.IsV4MappedAddress(to.Addr) {
+		head = header.UDPMinimumSize + header.IPv6MinimumSize
+		longest = 65535 - header.UDPMinimumSize
+	}
+	local, _ := e.ep().GetLocalAddress()
+	switch {
+	case data.Len() > longest:
+		return 0, errno.EMSGSIZE
+	case data.Len() > most*size || head+size > e.net.mtuTo(local.Addr, to.Addr):
+		return 0, errno.EINVAL
+	}
+	all := 0
+	for data.Len() > 0 {
+		n, failed := e.ep().Write(&beginning{data, min(size, data.Len())}, opts)
+		if failed != nil {
+			if all == 0 {
+				return 0, errnoOf(failed)
+			}
+			return all + data.Len(), 0 // the rest got lost, as datagrams do
+		}
+		all += int(n)
+	}
+	return all, 0
+}
+
+// beginning is the first bytes of what is sent.
+type beginning struct {
+	tcpip.Payloader
+	left int
+}
+
+func (b *beginning) Len() int { return b.left }
+func (b *beginning) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := b.Payloader.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // Receive implements linux.Endpoint.

@@ -32,6 +32,7 @@ const (
 const (
 	soTimestamp = 1 << iota
 	ipFreebind
+	udpGRO
 )
 
 // options are those that netstack does not keep.
@@ -41,6 +42,7 @@ type options struct {
 	priority atomic.Int32
 	lowat    atomic.Int32 // TCP_NOTSENT_LOWAT
 	mtu      atomic.Int32 // IPV6_MTU_DISCOVER
+	segment  atomic.Int32 // UDP_SEGMENT
 }
 
 func (o *options) is(bit uint32) bool { return o.switches.Load()&bit != 0 }
@@ -213,7 +215,11 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 		}
 	case unix.SOL_UDP:
 		switch name {
-		case unix.UDP_SEGMENT, unix.UDP_GRO, unix.UDP_CORK:
+		case unix.UDP_SEGMENT:
+			return int32Of(int(e.opts.segment.Load())), 0
+		case unix.UDP_GRO:
+			return boolOf(e.opts.is(udpGRO)), 0
+		case unix.UDP_CORK:
 			return int32Of(0), 0
 		}
 	}
@@ -529,7 +535,16 @@ func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 		return 0 // devices let all frames through
 	case unix.SOL_UDP:
 		switch name {
-		case unix.UDP_CORK, unix.UDP_GRO:
+		case unix.UDP_SEGMENT:
+			if v < 0 || v > 65535 {
+				return errno.EINVAL
+			}
+			e.opts.segment.Store(int32(v))
+			return 0
+		case unix.UDP_GRO: // it allows to put datagrams together, which is not done
+			e.opts.turn(udpGRO, v != 0)
+			return 0
+		case unix.UDP_CORK:
 			if v == 0 {
 				return 0
 			}

@@ -3,6 +3,7 @@ package firecracker
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 type Firecracker struct {
 	CPUConfig string   // path of a custom CPU template, or empty
 	Extra     []string // further arguments
+	Jail      *Jail    // nil: none
 }
 
 const (
@@ -24,14 +26,19 @@ const (
 )
 
 // New returns a Firecracker, or an error that says how to get one.
-func New(cpuConfig string, extra []string) (*Firecracker, error) {
+func New(cpuConfig string, extra []string, jail *Jail) (*Firecracker, error) {
 	if _, err := vmm.Find(program, how); err != nil {
 		return nil, err
 	}
-	return &Firecracker{cpuConfig, extra}, nil
+	return &Firecracker{cpuConfig, extra, jail}, nil
 }
 
-func (f *Firecracker) String() string { return "Firecracker (kvm)" }
+func (f *Firecracker) String() string {
+	if f.Jail != nil {
+		return "Firecracker (kvm, in a jail)"
+	}
+	return "Firecracker (kvm)"
+}
 
 // config is Firecracker's configuration file, as far as it is used.
 type config struct {
@@ -123,14 +130,54 @@ func (f *Firecracker) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 	}
 	c.BootSource.Kernel, c.BootSource.Initrd, c.BootSource.BootArgs = m.Kernel, m.Image, m.CmdLine
 	c.Machine.CPUs, c.Machine.Memory = m.CPUs, m.Memory
+	var in *cell
+	if f.Jail != nil {
+		if in, err = f.imprison(&c, &m.Devices, dir, path); err != nil {
+			return vmm.Command{}, fmt.Errorf("--jailer: %w", err)
+		}
+	}
 	b, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return vmm.Command{}, err
 	}
-	file := filepath.Join(dir, "firecracker.json")
+	file := filepath.Join(dir, configFile)
 	if err := os.WriteFile(file, append(b, '\n'), 0o644); err != nil {
 		return vmm.Command{}, err
 	}
-	argv := append([]string{path, "--no-api", "--config-file", file, "--level", "Error"}, f.Extra...)
-	return vmm.Command{Argv: argv, OwnNetwork: m.Devices.UserNet() != nil}, nil
+	command := vmm.Command{OwnNetwork: m.Devices.UserNet() != nil}
+	if in != nil {
+		if file, err = in.take(file); err != nil {
+			return vmm.Command{}, fmt.Errorf("--jailer: %w", err)
+		}
+		command.Jailed, command.Owner = true, f.Jail.UID
+	}
+	args := append([]string{"--no-api", "--config-file", file, "--level", "Error"}, f.Extra...)
+	if in != nil {
+		command.Argv, err = in.command(args)
+	} else {
+		command.Argv = append([]string{path}, args...)
+	}
+	return command, err
+}
+
+const configFile = "firecracker.json"
+
+// imprison puts what the configuration names into a cell.
+func (f *Firecracker) imprison(c *config, d *vmm.Devices, dir, path string) (*cell, error) {
+	if len(d.Disks) > 0 || d.Vsock != nil {
+		return nil, errors.New("not with --disk or --vsock: what they name is outside")
+	}
+	in, err := f.Jail.cell(dir, path)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []*string{&c.BootSource.Kernel, &c.BootSource.Initrd, &c.CPUConfig} {
+		if *name == "" {
+			continue
+		}
+		if *name, err = in.take(*name); err != nil {
+			return nil, err
+		}
+	}
+	return in, nil
 }
