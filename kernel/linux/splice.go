@@ -426,7 +426,11 @@ func (t *Thread) fileToPipe(to *pipe, src *end, n int, wait bool) (int, Errno) {
 		return 0, EINVAL
 	}
 	at := src.at()
-	b, put := t.proc.kernel.scratch.get(min(n, room*pageSize-int(at&pageMask)))
+	n = min(n, room*pageSize-int(at&pageMask))
+	if _, ok := src.f.io.(*inodeFile); !ok { // a socket seldom has as much as Go's pipes have room for: 1 MiB
+		n = min(n, copyChunk)
+	}
+	b, put := t.proc.kernel.scratch.get(n)
 	defer put()
 	n, err = src.move(t, b, false)
 	to.push(b[:n], pageSlots(at, n))
