@@ -51,6 +51,7 @@ const (
 	batch      = 64  // frames that are handed over at once
 	turn       = 256 // buffers that are dealt with before others have their turn
 	patience   = 1e9 // ns until a device that takes no frames is not waited for
+	reminder   = 2e7 // ns until one that has taken none is notified again
 
 	ethernetHeader, vlanTag = 14, 4
 	defaultMTU, leastMTU    = 1500, 68
@@ -590,14 +591,23 @@ func (n *Device) await() bool {
 		return false
 	}
 	var over atomic.Bool
-	timer := gotimer.Start(patience, func() {
-		over.Store(true)
-		signal(s.room)
-	})
-	defer timer.Stop()
+	timer := gotimer.Start(reminder, func() { signal(s.room) })
+	defer func() { timer.Stop() }()
 	s.mu.Unlock()
 	<-s.room
 	s.mu.Lock()
+	if s.reap(); s.q.InFlight() == before && n.dev.Err() == nil {
+		// QEMU's forgets to go on when what it sends to was busy while it had a burst of frames
+		// to send, until somebody tells it that there are some.
+		s.q.Notify()
+		timer = gotimer.Start(patience, func() {
+			over.Store(true)
+			signal(s.room)
+		})
+		s.mu.Unlock()
+		<-s.room
+		s.mu.Lock()
+	}
 	if s.waiters > 1 {
 		signal(s.room)
 	}

@@ -253,6 +253,21 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// TestForgetful: a device that has forgotten what it was told of is told again.
+func TestForgetful(t *testing.T) {
+	w := newWire(mac, false, []byte{2, 0, 0, 0, 0, 9})
+	handle := w.Queues[1].Handle
+	w.Queues[1].Handle = nil
+	d, _ := w.open(t)
+	frame := []nic.Frame{{Parts: [][]byte{make([]byte, 1000)}}}
+	for d.Send(frame) == 1 {
+	}
+	w.Queues[1].Handle = handle
+	if n := d.Send(frame); n != 1 {
+		t.Error("it was not told")
+	}
+}
+
 func TestLink(t *testing.T) {
 	w := newWire(mac|status, false, []byte{0, 0, 0, 0, 0, 0, 1, 0})
 	d, n := w.open(t)
