@@ -442,13 +442,17 @@ static void permissions(void) {
 }
 
 static void *blocked(void *fd) {
-	SHOW(flock(*(int *)fd, LOCK_EX));
+	int r = flock(*(int *)fd, LOCK_EX);
+	usleep(100000); // what made way for it is shown first
+	printf("waited for flock: %d\n", r);
 	return 0;
 }
 
 static void *blocked2(void *fd) {
 	struct flock l = {.l_type = F_WRLCK, .l_start = 5, .l_len = 5};
-	SHOW(fcntl(*(int *)fd, F_OFD_SETLKW, &l));
+	int r = fcntl(*(int *)fd, F_OFD_SETLKW, &l);
+	usleep(100000);
+	printf("waited for a range: %d\n", r);
 	return 0;
 }
 
