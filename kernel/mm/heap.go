@@ -16,6 +16,7 @@ import (
 var heapLimit struct {
 	mu        sync.Mutex
 	low, high atomic.Uint64 // free memory between them needs no other limit; bytes
+	others    Others        // who can give some back, or nil; set with the first space
 }
 
 const (
@@ -60,10 +61,19 @@ func FreeMemory() (free, total uint64) {
 	return free, total
 }
 
-// KernelRoom says whether the kernel may keep n bytes more for the application.
+// KernelRoom says whether the kernel may keep n bytes more for the application. Memory
+// that others need less goes first.
 func KernelRoom(n int) bool {
 	free, total := FreeMemory()
-	return free >= uint64(n)*2+min(total/32, kernelReserve) || total == 0 // in tests on the host
+	need := uint64(n)*2 + min(total/32, kernelReserve)
+	if free >= need || total == 0 { // in tests on the host
+		return true
+	}
+	if o := heapLimit.others; o == nil || o.GiveBack(0, total) == 0 {
+		return false
+	}
+	free, _ = FreeMemory()
+	return free >= need
 }
 
 // setMemoryLimit is debug.SetMemoryLimit. It stops the world for a moment.
