@@ -103,6 +103,7 @@ func (s *Space) Advise(addr, n uintptr, advice int32) errno.Errno {
 	return err
 }
 
+// removePages is MADV_REMOVE: it makes holes in the files that [addr, addr+n) shows.
 func (s *Space) removePages(addr, n uintptr) errno.Errno {
 	lo, hi := addr, addr+PageUp(n)
 	if addr&pageMask != 0 || PageUp(n) < n || hi < lo {
@@ -151,6 +152,7 @@ func (s *Space) removePages(addr, n uintptr) errno.Errno {
 	return hole
 }
 
+// setFlag changes a flag of [lo, hi), which lies in one mapping.
 func (s *Space) setFlag(lo, hi uintptr, flag Flags, on bool) {
 	i := s.maps.split(lo)
 	s.maps.split(hi)
@@ -162,6 +164,8 @@ func (s *Space) setFlag(lo, hi uintptr, flag Flags, on bool) {
 	s.maps.join(i, i)
 }
 
+// Residency fills in which pages of up to n bytes at lo are in memory; a file's always
+// are. It returns how many bytes of a mapping these were.
 func (s *Space) Residency(lo, n uintptr, there *[256]byte) uintptr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,6 +191,8 @@ func (s *Space) Residency(lo, n uintptr, there *[256]byte) uintptr {
 	return n
 }
 
+// Populate brings the pages of [lo, hi) in as far as it can, for writing where
+// that is allowed.
 func (s *Space) Populate(lo, hi uintptr) errno.Errno {
 	for va := lo; va < hi; va += PageSize {
 		s.mu.Lock()
@@ -202,6 +208,8 @@ func (s *Space) Populate(lo, hi uintptr) errno.Errno {
 	return 0
 }
 
+// populatePage brings a page in; denied is its error where the rights do not
+// allow that.
 func (s *Space) populatePage(va uintptr, a Access, denied errno.Errno) errno.Errno {
 	switch s.Fault(va, a) {
 	case FaultOK:
@@ -216,6 +224,7 @@ func (s *Space) populatePage(va uintptr, a Access, denied errno.Errno) errno.Err
 	return denied
 }
 
+// lockedIn is how much of [lo, hi) is locked; s.mu is held.
 func (s *Space) lockedIn(lo, hi uintptr) (n uintptr) {
 	for _, v := range s.maps.v {
 		if a, b := max(lo, v.Lo), min(hi, v.Hi); v.Flags&Locked != 0 && a < b {

@@ -74,6 +74,7 @@ func (s *Space) Gap(n uintptr) uintptr {
 	return s.maps.gap(n)
 }
 
+// choose returns where n bytes go that were asked for at addr.
 func (s *Space) choose(addr, n, flags uintptr) (uintptr, errno.Errno) {
 	if flags&(MapFixed|MapFixedNoReplace) != 0 {
 		switch {
@@ -105,6 +106,7 @@ func (s *Space) choose(addr, n, flags uintptr) (uintptr, errno.Errno) {
 	return addr, 0
 }
 
+// place is Place with s.mu held.
 func (s *Space) place(v *VMA) errno.Errno {
 	n := v.Hi - v.Lo
 	replaced := s.mapped(v.Lo, v.Hi)
@@ -125,6 +127,10 @@ func (s *Space) place(v *VMA) errno.Errno {
 	return 0
 }
 
+// Overcommits says whether v, if writable, promises n bytes, which are more than the
+// machine has (vm.overcommit_memory=0: "obvious overcommits are refused"). On
+// a small machine a little more than that is not obvious: every Go program
+// asks for 32 MiB at once, for a table that it hardly touches.
 func (v *VMA) Overcommits(n uintptr) bool {
 	const always = 64 << 20
 	if v.Flags&NoReserve != 0 || n <= always {
@@ -134,6 +140,8 @@ func (v *VMA) Overcommits(n uintptr) bool {
 	return uint64(n) > total
 }
 
+// dataFull says whether n bytes more of private memory to write to are more
+// than RLIMIT_DATA allows.
 func (s *Space) dataFull(n uintptr) bool {
 	if s.limits.Data == Unlimited {
 		return false
@@ -146,6 +154,7 @@ func (s *Space) dataFull(n uintptr) bool {
 	return n > s.limits.Data
 }
 
+// mapped returns how many bytes of [lo, hi) are mapped.
 func (s *Space) mapped(lo, hi uintptr) (n uintptr) {
 	for i := s.maps.find(lo); i < len(s.maps.v) && s.maps.v[i].Lo < hi; i++ {
 		v := s.maps.v[i]
@@ -218,6 +227,7 @@ func (s *Space) Break(end, limit uintptr, prot uint8, who Locker) uintptr {
 	return end
 }
 
+// Protect changes the rights of [lo, hi), up to the first page where it cannot.
 func (s *Space) Protect(lo, hi, prot uintptr) errno.Errno {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -276,6 +286,7 @@ func (s *Space) Protect(lo, hi, prot uintptr) errno.Errno {
 	return err
 }
 
+// setRights gives v's pages those of v.
 func (s *Space) setRights(v *VMA) {
 	rights := pteRights(v.Prot)
 	first, last := v.Hi, v.Lo // where rights were taken away
@@ -376,6 +387,8 @@ func (s *Space) remap(addr, oldN, n, flags, to uintptr) (got uintptr, locked boo
 	return to, locked, s.move(addr, oldN, to, n, flags&RemapDontUnmap != 0)
 }
 
+// move moves the mapping of [addr, addr+oldN) to where n bytes are free, with its
+// pages. It leaves an empty one if keep is set.
 func (s *Space) move(addr, oldN, to, n uintptr, keep bool) errno.Errno {
 	enough := s.splitAll(addr, addr+oldN)
 	s.walk(addr, addr+oldN, func(va uintptr, e *uint64) {

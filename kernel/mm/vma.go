@@ -2,13 +2,13 @@ package mm
 
 import "unsafe"
 
-// VMA is a mapping: pages [lo, hi) with the same rights and source.
+// VMA is a mapping: pages [Lo, Hi) with the same rights and source.
 type VMA struct {
 	Lo, Hi uintptr
 	Prot   uint8
 	Flags  Flags
 	File   Backing // nil: anonymous memory
-	Off    int64   // of lo in file
+	Off    int64   // of Lo in File
 }
 
 // Protection, as in mmap(2).
@@ -18,6 +18,7 @@ const (
 	Exec  = 4
 )
 
+// Flags of a mapping.
 type Flags uint16
 
 const (
