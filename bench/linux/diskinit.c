@@ -1,24 +1,19 @@
 // The init of a Linux guest that measures a disk: loads the drivers, as modules in
 // the order of their names, and runs disk on the first one that appears, with its own arguments.
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "modules.h"
 
 int main(int argc, char **argv) {
 	mkdir("/dev", 0755);
 	mount("dev", "/dev", "devtmpfs", 0, 0);
-	for (char c = 'a'; c <= 'z'; c++) {
-		char name[] = "/?.ko";
-		name[1] = c;
-		int fd = open(name, O_RDONLY);
-		if (fd >= 0 && syscall(SYS_finit_module, fd, "", 0)) perror(name);
-	}
+	load_modules();
 	const char *disk = 0;
 	while (!disk) {
 		disk = access("/dev/vda", F_OK) == 0 ? "/dev/vda" : access("/dev/sda", F_OK) == 0 ? "/dev/sda" : 0;

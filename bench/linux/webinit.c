@@ -2,7 +2,6 @@
 // of their names, sets the network up as QEMU's user network has it, and runs web.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,9 +10,10 @@
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "modules.h"
 
 static void set(int s, int request, struct ifreq *r, const char *addr) {
 	struct sockaddr_in *a = (struct sockaddr_in *)&r->ifr_addr;
@@ -23,12 +23,7 @@ static void set(int s, int request, struct ifreq *r, const char *addr) {
 }
 
 int main(int argc, char **argv) {
-	for (char c = 'a'; c <= 'z'; c++) {
-		char name[] = "/?.ko";
-		name[1] = c;
-		int fd = open(name, O_RDONLY);
-		if (fd >= 0 && syscall(SYS_finit_module, fd, "", 0)) perror(name);
-	}
+	load_modules();
 	mkdir("/proc", 0755);
 	mount("proc", "/proc", "proc", 0, 0);
 	int s = socket(AF_INET, SOCK_DGRAM, 0);
