@@ -1,6 +1,8 @@
 package fs
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"gosv/kernel/errno"
@@ -29,15 +31,7 @@ type pageCopy struct {
 
 // find returns where a page is, or would be.
 func (f *copies) find(number int64) (int, bool) {
-	lo, hi := 0, len(f.pages)
-	for lo < hi {
-		if mid := (lo + hi) / 2; f.pages[mid].number < number {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo, lo < len(f.pages) && f.pages[lo].number == number
+	return slices.BinarySearchFunc(f.pages, number, func(p pageCopy, n int64) int { return cmp.Compare(p.number, n) })
 }
 
 // Map counts a mapping of a file.
@@ -101,9 +95,7 @@ func (c *Copies) Add(ino uint64, page int64, b []byte) ([]byte, errno.Errno) {
 		return nil, errno.ENOMEM
 	}
 	copy(p, b)
-	f.pages = append(f.pages, pageCopy{})
-	copy(f.pages[i+1:], f.pages[i:])
-	f.pages[i] = pageCopy{page, p}
+	f.pages = slices.Insert(f.pages, i, pageCopy{page, p})
 	return p, 0
 }
 

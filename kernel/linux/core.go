@@ -1,7 +1,6 @@
 package linux
 
 import (
-	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -98,9 +97,7 @@ func (d *diagnosis) core(p *Process, t *Thread, info *sigInfo) {
 	p.cred.mu.Lock()
 	uid, gid := p.cred.uid.real, p.cred.gid.real
 	p.cred.mu.Unlock()
-	p.mu.Lock()
-	threads := slices.Clone(p.threads)
-	p.mu.Unlock()
+	threads := p.allThreads()
 	r := make(record, 0, pageSize+64)
 	r.begin(diag.CoreBegin)
 	r.nums(uint64(p.pid), uint64(tid), metal.Now(), uint64(uid), uint64(gid), uint64(metal.FPMask()),

@@ -78,10 +78,7 @@ func (p *Process) diagnose(plan []byte) {
 		return
 	}
 	sampleHeap(plan[0]&diag.Heap != 0)
-	p.mu.Lock()
-	threads := slices.Clone(p.threads)
-	p.mu.Unlock()
-	for _, t := range threads {
+	for _, t := range p.allThreads() {
 		t.work.Or(workReport)
 		t.kick()
 		t.reportName()

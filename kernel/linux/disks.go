@@ -342,10 +342,7 @@ func (s *disks) Later(ns uint64, f func()) { gotimer.Start(ns, f) }
 
 // Forget implements block.System.
 func (s *disks) Forget(c *block.Cache, lo, hi int64) {
-	s.kernel.mu.Lock()
-	procs := append([]*Process(nil), s.kernel.procs...)
-	s.kernel.mu.Unlock()
-	for _, p := range procs {
+	for _, p := range s.kernel.allProcesses() {
 		p.forgetDisk(c, lo*pageSize, hi*pageSize)
 	}
 }

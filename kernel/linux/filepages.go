@@ -1,7 +1,6 @@
 package linux
 
 import (
-	"slices"
 	"sync"
 	"unsafe"
 
@@ -59,16 +58,13 @@ func (k *Kernel) FilePages() *FilePages { return &k.pages }
 func (p *FilePages) Unmap(of fs.FileSystem, ino uint64, lo, hi int64, copies bool) {
 	const last = fs.MaxSize / pageSize
 	lo, hi = lo*pageSize, min(hi, last)*pageSize
-	p.kernel.mu.Lock()
-	procs := slices.Clone(p.kernel.procs)
-	p.kernel.mu.Unlock()
 	which := func(b mm.Backing) (int64, int64) {
 		if f, ok := b.(*inodePages); ok && f.inode.FS() == of && f.inode.Ino() == ino {
 			return lo, hi
 		}
 		return 0, 0
 	}
-	for _, proc := range procs {
+	for _, proc := range p.kernel.allProcesses() {
 		proc.space.Forget(which, copies)
 	}
 }

@@ -306,10 +306,7 @@ func (k *Kernel) Deleted(dir fs.Inode, name string, n fs.Inode) {
 
 // Renamed implements fs.Watcher: open files know by which name they were opened.
 func (k *Kernel) Renamed(n, dir fs.Inode, name string, toDir fs.Inode, toName string, replaced fs.Inode) {
-	k.mu.Lock()
-	procs := k.procs
-	k.mu.Unlock()
-	for _, p := range procs {
+	for _, p := range k.allProcesses() {
 		p.files.renamed(n, dir, name, toDir, toName)
 	}
 	all := &k.inotify

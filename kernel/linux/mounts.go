@@ -276,10 +276,7 @@ func sysUmount2(t *Thread, a *Args) (uintptr, Errno) {
 
 // uses says whether some process has anything of m open, mapped, or as a directory of its own.
 func (k *Kernel) uses(m *fs.Mount) bool {
-	k.mu.Lock()
-	procs := append([]*Process(nil), k.procs...)
-	k.mu.Unlock()
-	for _, p := range procs {
+	for _, p := range k.allProcesses() {
 		f := &p.files
 		f.mu.Lock()
 		used := f.cwd.Mount == m || f.root.Mount == m

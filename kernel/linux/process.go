@@ -136,6 +136,13 @@ func (k *Kernel) newID() int {
 	}
 }
 
+// allProcesses returns all that there are now.
+func (k *Kernel) allProcesses() []*Process {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.procs)
+}
+
 // process returns the process with the given pid, or nil.
 func (k *Kernel) process(pid int) *Process {
 	k.mu.Lock()
@@ -162,6 +169,13 @@ func (k *Kernel) threadLocked(tid int) *Thread {
 		}
 	}
 	return nil
+}
+
+// allThreads returns p's threads as they are now.
+func (p *Process) allThreads() []*Thread {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.threads)
 }
 
 // thread returns p's thread with the given tid, or nil.

@@ -38,10 +38,7 @@ var procFiles = [...]procFile{
 
 // times are the user and system time of all processes.
 func (k *Kernel) times() (user, system uint64) {
-	k.mu.Lock()
-	procs := k.procs
-	k.mu.Unlock()
-	for _, p := range procs {
+	for _, p := range k.allProcesses() {
 		u, s := p.times()
 		user += u
 		system += s
@@ -110,10 +107,7 @@ func procMeminfo(s *subject, b *text) {
 func procVmstat(s *subject, b *text) {
 	free, _ := metal.FreeMemory()
 	faults := uint64(0)
-	s.k.mu.Lock()
-	procs := s.k.procs
-	s.k.mu.Unlock()
-	for _, p := range procs {
+	for _, p := range s.k.allProcesses() {
 		faults += p.space.Stats().Faults
 	}
 	for _, l := range [...]struct {
@@ -141,10 +135,7 @@ func procInterrupts(s *subject, b *text) {
 
 // resident is how many bytes of memory the processes have.
 func (k *Kernel) resident() (n uint64) {
-	k.mu.Lock()
-	procs := k.procs
-	k.mu.Unlock()
-	for _, p := range procs {
+	for _, p := range k.allProcesses() {
 		n += uint64(p.space.Stats().Resident) * pageSize
 	}
 	return n

@@ -11,22 +11,16 @@ import (
 
 func procMaps(s *subject, b *text) {
 	sp := s.p.space
-	heap := heapOf(sp)
+	lo, hi := sp.Heap()
 	sp.View(func(all []*mm.VMA) {
 		for _, v := range all {
-			b.mapping(v, heap)
+			b.mapping(v, lo, hi)
 		}
 	})
 }
 
-// heapOf is what brk(2) has mapped.
-func heapOf(s *mm.Space) (r struct{ lo, hi uintptr }) {
-	r.lo, r.hi = s.Heap()
-	return r
-}
-
-// mapping writes v's line of /proc/PID/maps.
-func (b *text) mapping(v *mm.VMA, heap struct{ lo, hi uintptr }) {
+// mapping writes v's line of /proc/PID/maps; brk(2) has mapped [heapLo, heapHi).
+func (b *text) mapping(v *mm.VMA, heapLo, heapHi uintptr) {
 	line := len(b.b)
 	b.hex(uint64(v.Lo), 8)
 	b.str("-")
@@ -46,7 +40,7 @@ func (b *text) mapping(v *mm.VMA, heap struct{ lo, hi uintptr }) {
 	switch {
 	case v.File != nil:
 		dev, ino, name = v.File.MapsName()
-	case v.Lo <= heap.hi && v.Hi > heap.lo && heap.hi > heap.lo:
+	case v.Lo <= heapHi && v.Hi > heapLo && heapHi > heapLo:
 		name = "[heap]"
 	case v.Hi == stackTop && v.Flags&mm.Stack != 0:
 		name = "[stack]"
@@ -101,7 +95,7 @@ func usageOf(s *mm.Space) (u usage) {
 // procSmaps writes /proc/PID/smaps, or the sums of it. All pages are private: there is
 // nobody to share them with.
 func procSmaps(s *mm.Space, b *text, sums bool) {
-	heap := heapOf(s)
+	lo, hi := s.Heap()
 	s.View(func(all []*mm.VMA) {
 		var size, own, file uint64
 		for i, v := range all {
@@ -109,7 +103,7 @@ func procSmaps(s *mm.Space, b *text, sums bool) {
 			size, own, file = size+uint64(v.Hi-v.Lo), own+o*pageSize, file+f*pageSize
 			switch {
 			case !sums:
-				b.mapping(v, heap)
+				b.mapping(v, lo, hi)
 				b.smapsSizes(size, own, file)
 				b.str("VmFlags:")
 				for bit, name := range [...]string{" rd", " wr", " ex"} {

@@ -337,6 +337,7 @@ func procStatm(s *subject, b *text) {
 // procPIDStat is /proc/PID/stat and /proc/PID/task/TID/stat.
 func procPIDStat(s *subject, b *text) {
 	t, p, u := s.t, s.p, usageOf(s.p.space)
+	heap, _ := p.space.Heap()
 	user, system := t.times()
 	if !s.task {
 		user, system = p.times()
@@ -356,7 +357,7 @@ func procPIDStat(s *subject, b *text) {
 	b.num(p.limit(rlimitRSS))
 	b.nums(1, 1, 0, 0, 0, int64(pending&(1<<31-1)), int64(blocked&(1<<31-1)), int64(ignored&(1<<31-1)), int64(caught&(1<<31-1)),
 		0, 0, 0, SIGCHLD, 0, int64(t.sched.priority), int64(t.sched.policy), 0, 0, 0, 0, 0,
-		int64(heapOf(p.space).lo), int64(p.begin.argLo), int64(p.begin.argHi), int64(p.begin.argHi), int64(p.begin.envHi), 0)
+		int64(heap), int64(p.begin.argLo), int64(p.begin.argHi), int64(p.begin.argHi), int64(p.begin.envHi), 0)
 	b.str("\n")
 }
 

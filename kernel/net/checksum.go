@@ -79,10 +79,7 @@ func fold(s uint64) uint16 {
 // checksumsRight checks a frame's TCP or UDP and IPv4 checksums. What is malformed, in
 // fragments or has extension headers is for others to judge.
 func checksumsRight(f *nic.Frame) bool {
-	frame, size := f.Parts[0], 0
-	for _, p := range f.Parts {
-		size += len(p)
-	}
+	frame, size := f.Parts[0], f.Size()
 	const right = 0xffff
 	at := header.EthernetMinimumSize
 	if len(frame) < at {

@@ -47,10 +47,7 @@ func (n *Network) supply() supply {
 // admits says whether a frame of that device's is taken when there is not enough memory
 // for all.
 func (n *Network) admits(f *nic.Frame, device tcpip.NICID, s supply) bool {
-	size := 0
-	for _, p := range f.Parts {
-		size += len(p)
-	}
+	size := f.Size()
 	frame := f.Parts[0] // all headers are there, or it is none that anybody needs now
 	if len(frame) < header.EthernetMinimumSize {
 		return false

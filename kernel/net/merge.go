@@ -42,7 +42,7 @@ func (in *incoming) add(f *nic.Frame) {
 	var s segment
 	if !s.parse(f) {
 		in.flush() // which may have been sent before
-		in.deliver(whole(f.Parts))
+		in.deliver(whole(f))
 		return
 	}
 	at := 0
@@ -90,13 +90,9 @@ func (in *incoming) put(fl *flow) {
 }
 
 // whole copies a frame.
-func whole(parts [][]byte) *buffer.View {
-	size := 0
-	for _, p := range parts {
-		size += len(p)
-	}
-	v := buffer.NewView(size)
-	for _, p := range parts {
+func whole(f *nic.Frame) *buffer.View {
+	v := buffer.NewView(f.Size())
+	for _, p := range f.Parts {
 		v.Write(p)
 	}
 	return v
@@ -133,11 +129,7 @@ func (s *segment) parse(f *nic.Frame) (ok bool) {
 	}
 	t := header.TCP(b[s.tcp:])
 	data := s.tcp + int(t.DataOffset())
-	size := 0
-	for _, p := range f.Parts {
-		size += len(p)
-	}
-	if data < s.tcp+header.TCPMinimumSize || data > len(b) || data > end || end > size ||
+	if data < s.tcp+header.TCPMinimumSize || data > len(b) || data > end || end > f.Size() ||
 		t.Flags()&^header.TCPFlagPsh != header.TCPFlagAck {
 		return false
 	}

@@ -68,6 +68,14 @@ type Frame struct {
 	HeaderLen   uint16
 }
 
+// Size is how many bytes the frame has.
+func (f *Frame) Size() (n int) {
+	for _, p := range f.Parts {
+		n += len(p)
+	}
+	return n
+}
+
 // Segments says of what a large frame consists.
 type Segments uint8
 

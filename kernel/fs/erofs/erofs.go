@@ -21,7 +21,6 @@ import (
 const (
 	superOffset = 1024
 	superSize   = 128
-	superMagic  = 0xe0f5e1e2
 
 	sbBlockBits   = 12
 	sbRootNid     = 14
@@ -84,7 +83,7 @@ func (f *FS) mount(pages fs.PageAlloc) (*FS, error) {
 	if e != 0 {
 		return nil, errors.New("the superblock cannot be read: " + e.Error())
 	}
-	if le.U32(sb, 0) != superMagic {
+	if le.U32(sb, 0) != fs.MagicErofs {
 		return nil, errors.New("not an EROFS image")
 	}
 	if bits := sb[sbBlockBits]; bits != blockBits {

@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"gosv/internal/le"
@@ -109,7 +110,7 @@ func (f *FS) inode(ino uint32) (*inode, errno.Errno) {
 // right says whether the inode's checksum is.
 func (n *inode) right() bool {
 	want, mask := uint32(le.U16(n.raw, inChecksum)), uint32(0xffff)
-	b := append([]byte(nil), n.raw...)
+	b := slices.Clone(n.raw)
 	b[inChecksum], b[inChecksum+1] = 0, 0
 	if n.extends(inChecksumHigh + 2) {
 		mask = 1<<32 - 1

@@ -551,10 +551,7 @@ func (n *Device) Send(frames []nic.Frame) (done int) {
 // send puts a frame into the queue, when there is room.
 func (n *Device) send(f *nic.Frame) bool {
 	s := &n.tx
-	total := 0
-	for _, p := range f.Parts {
-		total += len(p)
-	}
+	total := f.Size()
 	if total == 0 || total > mostFrame {
 		return true // nobody would miss it
 	}

@@ -62,11 +62,7 @@ func (q *Queue) turn() {
 	q.mu.Lock()
 	d.inLine = false
 	d.prompt = d.now()-d.last < patience
-	notify := q.publish()
-	q.mu.Unlock()
-	if notify {
-		q.Notify()
-	}
+	q.settle(q.publish(), new(list))
 }
 
 // publish says whether the device wants to be notified of what was added.

@@ -80,12 +80,7 @@ func (q *Queue) Submit(r *block.Request) {
 	q.mu.Lock()
 	q.waiting.add(r, last)
 	q.push(&ended)
-	notify := !q.wait() && q.publish()
-	q.mu.Unlock()
-	if notify {
-		q.Notify()
-	}
-	ended.end()
+	q.settle(!q.wait() && q.publish(), &ended)
 }
 
 // push gives the device the requests that it has room for, and puts those that cannot be into
@@ -139,7 +134,12 @@ func (q *Queue) used() {
 		ended.add(r, r)
 	}
 	q.push(&ended)
-	notify := q.publish()
+	q.settle(q.publish(), &ended)
+}
+
+// settle unlocks q.mu, notifies the device if it has to be, and tells those whose requests
+// have ended.
+func (q *Queue) settle(notify bool, ended *list) {
 	q.mu.Unlock()
 	if notify {
 		q.Notify()
@@ -173,12 +173,7 @@ func (q *Queue) Restart(others func(q *virtio.Queue, token any)) error {
 	if err == nil {
 		q.push(&ended)
 	}
-	notify := q.publish()
-	q.mu.Unlock()
-	if notify {
-		q.Notify()
-	}
-	ended.end()
+	q.settle(q.publish(), &ended)
 	return err
 }
 
@@ -195,8 +190,7 @@ func (q *Queue) fail(error) {
 		}
 	}
 	q.push(&ended)
-	q.mu.Unlock()
-	ended.end()
+	q.settle(false, &ended)
 }
 
 // list is a list of requests.
