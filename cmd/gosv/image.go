@@ -349,6 +349,9 @@ func isArchive(name string) bool {
 	return err == nil && string(b) == magic
 }
 
+// erofsMagic is what an EROFS file system has at 1024.
+const erofsMagic = "\xe2\xe1\xf5\xe0"
+
 // isImage says whether a file ends like an application image, or is named
 // like one and is no ELF file.
 func isImage(name string) bool {
@@ -364,7 +367,7 @@ func isImage(name string) bool {
 	}
 	var super [4]byte
 	f.ReadAt(super[:], 1024)
-	return string(super[:]) == "\xe2\xe1\xf5\xe0" || strings.HasSuffix(name, ".img")
+	return string(super[:]) == erofsMagic || strings.HasSuffix(name, ".img")
 }
 
 // checkProgram says what the guest would say of an unsuitable file, before

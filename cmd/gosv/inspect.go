@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"gosv/internal/inspect"
 )
 
 // looker reads files of a running VM.
@@ -25,6 +27,11 @@ type looker interface {
 
 // lookInto makes a command that looks into a VM in the background.
 func lookInto(use, short string, args cobra.PositionalArgs, f func(vm looker, args []string) error) *cobra.Command {
+	return onVM(use, short, args, func(vm *inspect.Client, args []string) error { return f(vm, args[1:]) })
+}
+
+// onVM makes a command that asks a VM in the background, which its first argument names.
+func onVM(use, short string, args cobra.PositionalArgs, f func(vm *inspect.Client, args []string) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   use,
 		Short: short,
@@ -34,7 +41,7 @@ func lookInto(use, short string, args cobra.PositionalArgs, f func(vm looker, ar
 			if err != nil {
 				return err
 			}
-			return f(c, args[1:])
+			return f(c, args)
 		},
 	}
 }

@@ -68,7 +68,7 @@ func sampling(d time.Duration) { fmt.Fprintf(os.Stderr, "gosv: sampling for %v s
 
 // cpuProfile samples what the CPUs do.
 func cpuProfile(ctx context.Context, vm *inspect.Client, d time.Duration) ([]byte, error) {
-	p := &profile.CPU{Period: profile.Period}
+	p := &profile.CPU{}
 	var err error
 	if p.Kernel, err = vm.Kernel(); err != nil {
 		return nil, err

@@ -148,12 +148,11 @@ func (f *runFlags) run(args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, tap := range devices.TAPs() {
-		if f.dryRun {
-			break // it may be for another machine
-		}
-		if err := vmm.CheckTAP(tap); err != nil {
-			return err
+	if !f.dryRun { // which may be for another machine
+		for _, tap := range devices.TAPs() {
+			if err := vmm.CheckTAP(tap); err != nil {
+				return err
+			}
 		}
 	}
 	v, fallback, err := f.pick()

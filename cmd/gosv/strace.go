@@ -23,20 +23,11 @@ import (
 // watchVM makes a command that watches a VM in the background until Ctrl-C, which ends
 // ctx, or until the VM ends.
 func watchVM(use, short string, args cobra.PositionalArgs, f func(ctx context.Context, vm *inspect.Client, args []string) error) *cobra.Command {
-	return &cobra.Command{
-		Use:   use,
-		Short: short,
-		Args:  args,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := dialVM(args[0])
-			if err != nil {
-				return err
-			}
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-			defer stop()
-			return f(ctx, c, args)
-		},
-	}
+	return onVM(use, short, args, func(vm *inspect.Client, args []string) error {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+		defer stop()
+		return f(ctx, vm, args)
+	})
 }
 
 // ended says why watching is over if it is not by the user's wish.

@@ -15,7 +15,7 @@ import (
 // isFileSystem says whether a file, or a block device, is the image of a file system that the kernel
 // can mount.
 func isFileSystem(name string) bool {
-	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() && info.Mode()&(os.ModeDevice|os.ModeCharDevice) != os.ModeDevice {
+	if info, err := os.Stat(name); err != nil || !vmm.CanBeDisk(info.Mode()) {
 		return false
 	}
 	f, err := os.Open(name)
@@ -27,8 +27,8 @@ func isFileSystem(name string) bool {
 	if _, err := f.ReadAt(super[:], 1024); err != nil {
 		return false
 	}
-	const ext4, erofs = "\x53\xef", "\xe2\xe1\xf5\xe0"
-	return string(super[56:58]) == ext4 || string(super[:4]) == erofs
+	const ext4 = "\x53\xef"
+	return string(super[56:58]) == ext4 || string(super[:4]) == erofsMagic
 }
 
 // takeDisks takes those of -v that are to be mounted, not copied, out of f, and adds

@@ -102,8 +102,7 @@ func (vm *VM) serveFile(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Write(data)
+	send(w, data)
 }
 
 func (vm *VM) serveRecords(w http.ResponseWriter, r *http.Request) {
@@ -141,8 +140,7 @@ func (vm *VM) serveKernel(w http.ResponseWriter, r *http.Request) {
 		vm.failHere(w, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Write(b)
+	send(w, b)
 }
 
 func (vm *VM) serveImage(w http.ResponseWriter, r *http.Request) {
@@ -151,8 +149,7 @@ func (vm *VM) serveImage(w http.ResponseWriter, r *http.Request) {
 		vm.failHere(w, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Write(b)
+	send(w, b)
 }
 
 // imageFile reads a file of the image that the VM was started with: the VM has nothing to
@@ -180,6 +177,12 @@ func (vm *VM) servePackets(w http.ResponseWriter, r *http.Request) {
 	if err := vm.capture(r.Context(), snapLen, w, s.start, s.flush); err != nil && !s.started {
 		fail(w, err)
 	}
+}
+
+// send answers with bytes.
+func send(w http.ResponseWriter, b []byte) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Write(b)
 }
 
 // fail answers with an error.

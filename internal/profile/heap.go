@@ -50,7 +50,7 @@ func Heap(text string, kernel []byte, began time.Time, took time.Duration) ([]by
 		case f[0] == "at" && len(v) >= 3 && b.p.Period > 0 && v[0] > 0:
 			var stack []*profile.Location
 			for _, pc := range v[3:] {
-				addr := uint64(pc) - 1 | 0xffffffff00000000 // of the call
+				addr := uint64(pc) - 1 | kernelHalf // of the call
 				function, file, line := symbols.name(addr)
 				allocator := len(stack) == 0 && (strings.HasPrefix(function, "runtime.") || strings.HasPrefix(function, "internal/runtime/"))
 				if function != "" && !allocator {

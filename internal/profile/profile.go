@@ -16,6 +16,10 @@ import (
 // kernelPrefix tells the kernel's functions from those of a program in Go.
 const kernelPrefix = "kernel/"
 
+// kernelHalf is what all of the kernel's code addresses have in their upper half, which the
+// VM does not send.
+const kernelHalf = 0xffffffff00000000
+
 // builder puts a profile together.
 type builder struct {
 	p         profile.Profile
@@ -122,14 +126,13 @@ func ParseMaps(text string) (all []Mapping) {
 type CPU struct {
 	Kernel  []byte // its ELF file
 	Program []Mapping
-	Period  time.Duration // between two samples
 	Began   time.Time
 	Took    time.Duration
 	Samples []trace.Sample
 }
 
-// Period is the time of a sample: see diag.Sample.
-const Period = 10 * time.Millisecond
+// period is the time between two samples: see diag.Sample.
+const period = 10 * time.Millisecond
 
 // Encode returns it as go tool pprof reads it.
 func (c *CPU) Encode() ([]byte, error) {
@@ -139,7 +142,7 @@ func (c *CPU) Encode() ([]byte, error) {
 	}
 	cpu := &profile.ValueType{Type: "cpu", Unit: "nanoseconds"}
 	b := newBuilder(&profile.ValueType{Type: "samples", Unit: "count"}, cpu)
-	b.p.PeriodType, b.p.Period = cpu, int64(c.Period)
+	b.p.PeriodType, b.p.Period = cpu, int64(period)
 	b.p.TimeNanos, b.p.DurationNanos = c.Began.UnixNano(), int64(c.Took)
 	inProgram := make([]*profile.Mapping, len(c.Program))
 	named := make([]*symbols, len(c.Program))
@@ -176,7 +179,7 @@ func (c *CPU) Encode() ([]byte, error) {
 				addr--
 			}
 			if s.TID == 0 {
-				addr |= 0xffffffff00000000
+				addr |= kernelHalf
 				function, file, line := kernel.name(addr)
 				if function == "" {
 					break
@@ -200,7 +203,7 @@ func (c *CPU) Encode() ([]byte, error) {
 		if len(stack) == 0 {
 			stack = []*profile.Location{b.named("[not recorded]", "", 0)}
 		}
-		b.add(thread, stack, 1, int64(c.Period))
+		b.add(thread, stack, 1, int64(period))
 	}
 	return b.encode()
 }

@@ -103,7 +103,7 @@ func TestCPU(t *testing.T) {
 	kernel := bytes.Clone(file)
 	program := addressOf(t, file, here)
 	c := &CPU{Kernel: kernel, Program: ParseMaps("00400000-7f0000000000 r-xp 00000000 00:01 7 /bin/prog x\n7f0000000000-7f0000001000 r-xp 00000000 00:00 0 [vdso]\n00400000-00500000 rw-p 00000000 00:01 7 /bin/prog\n"),
-		Period: Period, Began: time.Now(), Took: time.Second}
+		Began: time.Now(), Took: time.Second}
 	if len(c.Program) != 1 || c.Program[0].File != "/bin/prog x" || c.Program[0].Start != 0x400000 {
 		t.Fatalf("%+v", c.Program)
 	}

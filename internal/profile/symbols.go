@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"debug/gosym"
 	"encoding/hex"
@@ -52,13 +53,7 @@ func readSymbols(file []byte) (*symbols, error) {
 		}
 	}
 	slices.SortStableFunc(s.elf, func(a, b elf.Symbol) int {
-		if a.Value != b.Value {
-			if a.Value < b.Value {
-				return -1
-			}
-			return 1
-		}
-		return rank(b) - rank(a)
+		return cmp.Or(cmp.Compare(a.Value, b.Value), rank(b)-rank(a))
 	})
 	return s, nil
 }
@@ -83,13 +78,7 @@ func (s *symbols) name(addr uint64) (function, file string, line int) {
 		return "", "", 0
 	}
 	i, found := slices.BinarySearchFunc(s.elf, addr, func(sym elf.Symbol, addr uint64) int {
-		switch {
-		case sym.Value < addr:
-			return -1
-		case sym.Value > addr:
-			return 1
-		}
-		return 0
+		return cmp.Compare(sym.Value, addr)
 	})
 	if !found {
 		i--

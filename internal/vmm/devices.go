@@ -146,7 +146,7 @@ func (d *Disk) Check() error {
 	switch {
 	case info.IsDir():
 		return errors.New("a directory; -v puts a copy of one into the image")
-	case !info.Mode().IsRegular() && info.Mode()&(os.ModeDevice|os.ModeCharDevice) != os.ModeDevice:
+	case !CanBeDisk(info.Mode()):
 		return errors.New("neither a file nor a block device")
 	case info.Mode().IsRegular() && (info.Size() == 0 || info.Size()%sector != 0):
 		return fmt.Errorf("%d bytes are no disk: a raw image has a multiple of %d", info.Size(), sector)
@@ -154,6 +154,11 @@ func (d *Disk) Check() error {
 		return fmt.Errorf("a qcow2 image; make a raw one of it: qemu-img convert -O raw %s disk.raw", name)
 	}
 	return nil
+}
+
+// CanBeDisk says whether what has that mode is a file or a block device.
+func CanBeDisk(m os.FileMode) bool {
+	return m.IsRegular() || m&(os.ModeDevice|os.ModeCharDevice) == os.ModeDevice
 }
 
 func (d *Disk) openFlags() int {

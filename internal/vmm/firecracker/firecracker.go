@@ -153,11 +153,11 @@ func (f *Firecracker) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 	}
 	args := append([]string{"--no-api", "--config-file", file, "--level", "Error"}, f.Extra...)
 	if in != nil {
-		command.Argv, err = in.command(args)
+		command.Argv = in.command(args)
 	} else {
 		command.Argv = append([]string{path}, args...)
 	}
-	return command, err
+	return command, nil
 }
 
 const configFile = "firecracker.json"

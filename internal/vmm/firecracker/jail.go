@@ -15,15 +15,14 @@ import (
 
 // Jail is what Firecracker's jailer takes from firecracker: all files but those in a
 // directory, and root's rights.
-type Jail struct{ UID, GID int }
+type Jail struct {
+	UID, GID int
 
-const (
-	jailer    = "jailer"
-	jailerHow = "it comes with Firecracker's releases; put the binary there"
+	path string // of the jailer
+}
 
-	// Nobody is the user and group of --jailer without a value.
-	Nobody = "65534:65534"
-)
+// Nobody is the user and group of --jailer without a value.
+const Nobody = "65534:65534"
 
 // ParseJail reads UID[:GID].
 func ParseJail(s string) (*Jail, error) {
@@ -42,10 +41,11 @@ func ParseJail(s string) (*Jail, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("--jailer needs root: the jailer makes devices, and becomes another user")
 	}
-	if _, err := vmm.Find(jailer, jailerHow); err != nil {
+	path, err := vmm.Find("jailer", "it comes with Firecracker's releases; put the binary there")
+	if err != nil {
 		return nil, err
 	}
-	return &Jail{int(uid), int(gid)}, nil
+	return &Jail{int(uid), int(gid), path}, nil
 }
 
 // cell is the directory that becomes firecracker's root.
@@ -94,11 +94,7 @@ func (c *cell) take(path string) (string, error) {
 }
 
 // command is how to start firecracker with args in the cell.
-func (c *cell) command(args []string) ([]string, error) {
-	path, err := vmm.Find(jailer, jailerHow)
-	if err != nil {
-		return nil, err
-	}
-	return append([]string{path, "--id", inmate, "--exec-file", c.exec, "--uid", strconv.Itoa(c.UID), "--gid", strconv.Itoa(c.GID),
-		"--chroot-base-dir", c.base, "--"}, args...), nil
+func (c *cell) command(args []string) []string {
+	return append([]string{c.path, "--id", inmate, "--exec-file", c.exec, "--uid", strconv.Itoa(c.UID), "--gid", strconv.Itoa(c.GID),
+		"--chroot-base-dir", c.base, "--"}, args...)
 }
