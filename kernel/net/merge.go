@@ -22,7 +22,7 @@ type incoming struct {
 
 // flow is segments that follow each other.
 type flow struct {
-	segment                 // the first, with the size of all; or the last if they have no data
+	segment                 // the first with data, with the size of all; or the last if none has any
 	parts   [][]byte        // their data
 	push    header.TCPFlags // PSH, if one has it
 	joined  bool            // there are several with data
@@ -144,10 +144,11 @@ func (fl *flow) same(s *segment) bool {
 	if fl.tcp != s.tcp {
 		return false
 	}
-	from := header.EthernetMinimumSize + source
-	if fl.tcp != header.EthernetMinimumSize+header.IPv4MinimumSize {
-		from = fl.tcp - 2*header.IPv6AddressSize
+	if fl.tcp == header.EthernetMinimumSize+header.IPv4MinimumSize {
+		const from = header.EthernetMinimumSize + source
+		return le.Uint64(a[from:]) == le.Uint64(b[from:]) && le.Uint32(a[from+8:]) == le.Uint32(b[from+8:])
 	}
+	from := fl.tcp - 2*header.IPv6AddressSize
 	return bytes.Equal(a[from:fl.tcp+4], b[from:fl.tcp+4])
 }
 
@@ -157,10 +158,11 @@ func (fl *flow) follows(s *segment) bool {
 	if len(a) != len(b) {
 		return false
 	}
-	if fl.size == 0 && s.size == 0 { // acknowledgements: the last one tells all, if it acknowledges more
-		return plain(a) && plain(b) && a.SequenceNumber() == b.SequenceNumber() && int32(b.AckNumber()-a.AckNumber()) > 0
+	if fl.size == 0 { // an acknowledgement: what comes next tells all of it, if it is one that acknowledges more, or data
+		more := int32(b.AckNumber() - a.AckNumber())
+		return plain(a) && a.SequenceNumber() == b.SequenceNumber() && (more > 0 && plain(b) || more >= 0 && s.size > 0)
 	}
-	return fl.size > 0 && s.size > 0 && len(fl.head)+fl.size+s.size <= mostMerged &&
+	return s.size > 0 && len(fl.head)+fl.size+s.size <= mostMerged &&
 		b.SequenceNumber() == a.SequenceNumber()+uint32(fl.size) && a.AckNumber() == b.AckNumber() && a.WindowSize() == b.WindowSize() &&
 		sameIP(fl.head[header.EthernetMinimumSize:], s.head[header.EthernetMinimumSize:]) &&
 		bytes.Equal(a[header.TCPMinimumSize:], b[header.TCPMinimumSize:])
@@ -189,8 +191,8 @@ func (fl *flow) begin(s *segment, parts [][]byte) {
 
 // join adds s, which follows.
 func (fl *flow) join(s *segment, parts [][]byte) {
-	if s.size == 0 {
-		fl.head = s.head
+	if fl.size == 0 {
+		fl.begin(s, parts)
 		return
 	}
 	fl.size += s.size

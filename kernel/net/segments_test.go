@@ -140,6 +140,10 @@ func TestMerge(t *testing.T) {
 		"by turns":            {[][]byte{segment(at(5, 1), "a", ack), segment(func(t header.TCP) { at(5, 1)(t); t[1]++ }, "x", ack), segment(at(6, 1), "b", ack), segment(func(t header.TCP) { at(6, 1)(t); t[1]++ }, "y", ack)}, []string{"ab", "xy"}},
 		"acknowledgements":    {[][]byte{segment(at(5, 1), "", ack), segment(at(5, 3), "", ack), segment(at(5, 4), "", ack)}, []string{""}},
 		"the same one, twice": {[][]byte{segment(at(5, 1), "", ack), segment(at(5, 1), "", ack)}, []string{"", ""}},
+		"before data":         {[][]byte{segment(at(5, 1), "", ack), segment(at(5, 1), "a", ack), segment(at(6, 1), "b", ack)}, []string{"ab"}},
+		"before more":         {[][]byte{segment(at(5, 1), "", ack), segment(at(5, 3), "a", ack)}, []string{"a"}},
+		"before old data":     {[][]byte{segment(at(5, 3), "", ack), segment(at(5, 1), "a", ack)}, []string{"", "a"}},
+		"before later data":   {[][]byte{segment(at(5, 1), "", ack), segment(at(6, 1), "b", ack)}, []string{"", "b"}},
 		"after data":          {[][]byte{segment(at(5, 1), "a", ack), segment(at(6, 2), "", ack)}, []string{"a", ""}},
 		"with an option":      {[][]byte{segment(at(5, 1), "", ack), segment(func(t header.TCP) { at(5, 3)(t); t[22] = 5 }, "", ack)}, []string{"", ""}},
 	} {
