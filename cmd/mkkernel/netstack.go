@@ -79,6 +79,22 @@ var edits = []struct{ file, match, text string }{
 	{"pkg/tcpip/stack/route.go", `\) Stats\(\) tcpip\.Stats \{\n\treturn r\.outgoingNIC\.stack\.Stats\(\)`, ") Stats() *tcpip.Stats {\n\treturn &r.outgoingNIC.stack.stats"},
 	{"pkg/tcpip/transport/tcp/connect.go", `\te\.route\.ConfirmReachable\(\)`, "\te.confirmReachable()"},
 
+	// What packets are made of, in less instructions.
+	{"pkg/refs/refs_map.go", `func Register\(`, "func _("},
+	{"pkg/refs/refs_map.go", `func Unregister\(`, "func _("},
+	{"pkg/tcpip/stack/packet_buffer.go", `view := pk\.headerView\(typ\)\n\treturn view\.AsSlice\(\)\n`, "return pk.headerBytes(typ)\n"},
+	{"pkg/tcpip/stack/packet_buffer.go", `view := pk\.headerView\(typ\)\n\treturn view\.AsSlice\(\), true`, "return pk.headerBytes(typ), true"},
+	{"pkg/tcpip/stack/packet_buffer.go", `view := h\.pk\.headerView\(h\.typ\)\n\treturn view\.AsSlice\(\)`, "return h.pk.headerBytes(h.typ)"},
+	{"pkg/tcpip/stack/packet_buffer.go", `view, ok := d\.pk\.buf\.PullUp\(d\.pk\.dataOffset\(\), size\)`,
+		"if b := d.pk.buf.Front(d.pk.dataOffset(), size); b != nil {\n\t\treturn b, true\n\t}\n\tview, ok := d.pk.buf.PullUp(d.pk.dataOffset(), size)"},
+	{"pkg/tcpip/stack/packet_buffer.go", `var pkPool = sync\.Pool`, "var pkPool = sync.FreeList"},
+	{"pkg/buffer/view.go", `var viewPool = sync\.Pool`, "var viewPool = sync.FreeList"},
+	{"pkg/buffer/chunk.go", `var chunkPools \[numPools\]sync\.Pool`, "var chunkPools [numPools]sync.FreeList"},
+	{"pkg/buffer/chunk.go", `\) \*sync\.Pool \{`, ") *sync.FreeList {"},
+	{"pkg/buffer/chunk.go", `chunkPools\[i\]\.New = `, "chunkPools[i].Size = max(1, 16<<10/chunkSize)\n\t\tchunkPools[i].New = "},
+	{"pkg/tcpip/transport/tcp/segment.go", `var segmentPool = sync\.Pool`, "var segmentPool = sync.FreeList"},
+	{"pkg/tcpip/transport/tcp/connect.go", `var optionPool = sync\.Pool`, "var optionPool = sync.FreeList"},
+
 	// Acknowledgements wait for the answer.
 	{"pkg/tcpip/transport/tcp/endpoint.go", `type Endpoint struct \{`, "type Endpoint struct {\n\tdelayed delayedACK\n\tconfirmed tcpip.MonotonicTime"},
 	{"pkg/tcpip/transport/tcp/protocol.go", `type protocol struct \{`, "type protocol struct {\n\tdelayed delayedACKs"},

@@ -24,6 +24,3 @@ func (clock) Now() time.Time { return time.Now() }
 func (clock) AfterFunc(d time.Duration, f func()) tcpip.Timer {
 	return tcpip.NewStdTimer(time.AfterFunc(d, f))
 }
-
-//go:linkname nanotime runtime.nanotime
-func nanotime() int64
