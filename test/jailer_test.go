@@ -39,16 +39,17 @@ func TestJailer(t *testing.T) {
 		"cat >/new/box/inside <<'END'",
 		"cd /box; export HOME=/tmp",
 		run + " " + hello,
+		run + " --root disk " + hello,
 		run + "=1234:1235 -p 8080:80 " + web + " >/dev/null 2>/tmp/err & gosv=$!",
-		"for i in $(seq 100); do wget -q -O - http://127.0.0.1:8080/ && break; sleep 0.1; done",
-		"cd /proc; for p in [0-9]*; do grep -q '^Name:.firecracker' $p/status 2>/dev/null && awk '/^[UG]id/ { print $1, $2, $3, $4 }' $p/status && ls $p/root/; done; cd /box",
+		"for i in $(seq 100); do wget -q -O - http://127.0.0.1:8080/ 2>/dev/null && break; sleep 0.1; done",
+		"cd /proc; for p in [0-9]*; do grep -q '^Name:.firecracker' $p/status 2>/dev/null && awk '/^[UG]id/ { print $1, $2, $3, $4 }' $p/status && ls -1 $p/root/; done; cd /box",
 		"kill -9 $gosv; for i in $(seq 100); do ps | grep -q '[f]irecracker' || break; sleep 0.1; done; ps | grep -c '[f]irecracker'",
 		"./gosv ps; ls /tmp; ip link | grep -c tap; mount | grep -c jail; exit 0",
 		"END",
 		"exec chroot /new sh /box/inside",
 	}, "\n"))
-	want := "hello, world\nHello from gosv\nUid: 1234 1234 1234\nGid: 1235 1235 1235\n" +
-		"cpu.json\ndev\nfirecracker\nfirecracker.json\nhttpd.img\n" + "0\nNAME   PROGRAM   VMM   STATUS   PORTS\nerr\n0\n0\n"
+	want := "hello, world\nhello, world\nHello from gosv\nUid: 1234 1234 1234\nGid: 1235 1235 1235\n" +
+		"app.img\ncpu.json\ndev\nfirecracker\nfirecracker.json\nfirecracker.pid\nkernel.elf\nrun\n" + "0\nNAME   PROGRAM   VMM   STATUS   PORTS\nerr\n0\n0\n"
 	if got := strings.ReplaceAll(out, "\r", ""); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

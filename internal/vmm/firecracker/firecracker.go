@@ -146,7 +146,7 @@ func (f *Firecracker) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 	}
 	command := vmm.Command{OwnNetwork: m.Devices.UserNet() != nil}
 	if in != nil {
-		if file, err = in.take(file); err != nil {
+		if file, err = in.take(file, configFile); err != nil {
 			return vmm.Command{}, fmt.Errorf("--jailer: %w", err)
 		}
 		command.Jailed, command.Owner = true, f.Jail.UID
@@ -162,10 +162,10 @@ func (f *Firecracker) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 
 const configFile = "firecracker.json"
 
-// imprison puts what the configuration names into a cell.
+// imprison puts what the configuration names into a cell, disks by the names of their devices.
 func (f *Firecracker) imprison(c *config, d *vmm.Devices, dir, path string) (*cell, error) {
-	if len(d.Disks) > 0 || d.Vsock != nil {
-		return nil, errors.New("not with --disk or --vsock: what they name is outside")
+	if d.Vsock != nil {
+		return nil, errors.New("not with --vsock: its socket is outside")
 	}
 	in, err := f.Jail.cell(dir, path)
 	if err != nil {
@@ -175,7 +175,16 @@ func (f *Firecracker) imprison(c *config, d *vmm.Devices, dir, path string) (*ce
 		if *name == "" {
 			continue
 		}
-		if *name, err = in.take(*name); err != nil {
+		if *name, err = in.take(*name, filepath.Base(*name)); err != nil {
+			return nil, err
+		}
+	}
+	for i := range c.Drives {
+		d := &c.Drives[i]
+		if !d.ReadOnly {
+			return nil, fmt.Errorf("not with a disk that is written to, for in a jail there are copies: --disk %s,ro is possible", d.Path)
+		}
+		if d.Path, err = in.take(d.Path, d.ID); err != nil {
 			return nil, err
 		}
 	}

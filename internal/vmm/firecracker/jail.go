@@ -77,14 +77,14 @@ func (j *Jail) cell(dir, path string) (*cell, error) {
 	return c, os.MkdirAll(c.dir, 0o755)
 }
 
-// take puts a copy of a file into the cell and returns its path there.
-func (c *cell) take(path string) (string, error) {
+// take puts a copy of a file into the cell by that name and returns its path there.
+func (c *cell) take(path, name string) (string, error) {
 	from, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer from.Close()
-	name := "/" + filepath.Base(path)
+	name = "/" + name
 	to, err := os.OpenFile(filepath.Join(c.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
 	if err != nil {
 		return "", err
