@@ -163,6 +163,28 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// TestInspectForeground: so does one that runs in the foreground and has a name.
+func TestInspectForeground(t *testing.T) {
+	t.Parallel()
+	vm := &backgroundVM{t, "front", append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())}
+	w := vm.watch(append(append([]string{"run", "--name", vm.name, "--timeout", bound.String()}, microvm...), busybox(t), "sh", "-c", "trap 'exit 0' TERM; echo up; while :; do umask 022; done")...)
+	w.until("up")
+	expect(t, vm.call("cat", vm.name, "/etc/hostname"), vm.name+"\n")
+	if r := vm.call("ps"); !regexp.MustCompile(`(?m)^front +\S*busybox .* QEMU .* up \d+ s`).MatchString(r.stdout) {
+		t.Errorf("%+v", r)
+	}
+	s := vm.watch("strace", vm.name)
+	s.until(`umask\(022\)`)
+	expect(t, vm.call("stop", vm.name), vm.name+"\n")
+	if out := s.wait(); !strings.Contains(out, "gosv: front has ended") {
+		t.Errorf("%s", abbreviate(out))
+	}
+	w.wait()
+	if r := vm.call("ps", "-a"); strings.Contains(r.stdout, vm.name) {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestInspectLong: an answer of several megabytes, while the program prints.
 func TestInspectLong(t *testing.T) {
 	t.Parallel()

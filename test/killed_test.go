@@ -2,16 +2,18 @@ package test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"gosv/internal/vmm"
 )
 
 // processes are the command lines of this machine's processes that have marker
@@ -40,7 +42,8 @@ func TestKilledGosv(t *testing.T) {
 	}
 	const marker = "name-of-vms-to-be-killed"
 	tmp := t.TempDir()
-	env := append(os.Environ(), "TMPDIR="+tmp, "XDG_STATE_HOME="+t.TempDir())
+	home := t.TempDir()
+	env := append(os.Environ(), "TMPDIR="+tmp, "XDG_STATE_HOME="+home)
 	img := filepath.Join(t.TempDir(), "httpd.img")
 	expect(t, command(t, nil, "", nil, gosv, "build", "-o", img, "../examples/httpd"), "")
 	port := freePort(t)
@@ -70,12 +73,51 @@ func TestKilledGosv(t *testing.T) {
 		}
 		l.Close()
 		command(t, nil, "", env, gosv, "ps")
-		left, err := filepath.Glob(filepath.Join(tmp, "gosv-run-*"))
-		if err == nil && left != nil {
-			err = errors.New("there are files")
+		for _, pattern := range []string{filepath.Join(tmp, "gosv-run-*"), filepath.Join(home, "gosv", "vms", "*")} {
+			if left, err := filepath.Glob(pattern); err != nil || left != nil {
+				t.Fatalf("seed %d, time %d: %v is left (%v)", seed, i, left, err)
+			}
 		}
-		if err != nil {
-			t.Fatalf("seed %d, time %d: %v %v", seed, i, left, err)
-		}
+	}
+}
+
+// TestKilledOnFirecracker: the same there, where the network is more than a port: a TAP device
+// of gosv's own in a namespace, or one of the user's, which is to stay as it is.
+func TestKilledOnFirecracker(t *testing.T) {
+	t.Parallel()
+	times, seconds := 3, 120
+	if *stress {
+		times, seconds = 100, 1500
+	}
+	b := newBox(t, "firecracker")
+	img := filepath.Join(t.TempDir(), "httpd.img")
+	expect(t, command(t, nil, "", nil, gosv, "build", "-o", img, "../examples/httpd"), "")
+	web, hello := b.add(img), b.add(cProgram(t, musl, "hello"))
+	run := vmm.Quote(append([]string{"/box/gosv", "run", "--name", "web"}, firecracker...))
+	out := b.run(t, seconds, fmt.Sprintf(`export HOME=/home
+mkdir -p /home; touch /tmp/log
+tunctl -t tap0 >/dev/null && ip addr add 172.16.0.1/24 dev tap0 && ip link set tap0 up || exit 1
+everything() { ls /tmp /home/.local/state/gosv/vms; netstat -lntux | grep -v '^Active\|^Proto'; ip -o link | cut -d ' ' -f 1,2; ip route; mount; ls /run; }
+/box/gosv ps >/dev/null; everything >/before
+for way in '-p 8080:80' '--net tap=tap0,gw=172.16.0.1,ip=172.16.0.2/24'; do
+	reached=0
+	for i in $(seq %d); do
+		ms=$(( (RANDOM * 32768 + RANDOM) %% 3000 ))
+		%s $way %s >/tmp/log 2>&1 & gosv=$!
+		usleep ${ms}000; grep -q listening /tmp/log && reached=$((reached+1))
+		kill -9 $gosv; wait $gosv 2>/dev/null
+		for j in $(seq 500); do ps | grep -q '[f]irecracker' || break; usleep 10000; done
+		ps | grep '[f]irecracker'
+		/box/gosv ps >/tmp/log; everything >/after; cmp /before /after || { echo "after $ms ms, $way:"; diff /before /after; }
+	done
+	%s $way %s 2>&1 </dev/null
+	echo "$reached of them served when they were killed"
+done
+exit 0
+`, times, run, web, run, hello))
+	served := regexp.MustCompile(`(\d+) of them served when they were killed\n`)
+	t.Logf("%d times by each way, user-mode network and TAP: %q", times, served.FindAllString(out, -1))
+	if out, want := served.ReplaceAllString(out, ""), strings.Repeat("hello, world\n", 2); out != want {
+		t.Errorf("%s\nwant %s", out, want)
 	}
 }

@@ -64,9 +64,9 @@ func TestNames(t *testing.T) {
 		want  string
 	}{
 		{nil, "gosv"},
-		{[]string{"--name", "fred"}, "fred"},
+		{[]string{"--name", "fred-of-test-names"}, "fred-of-test-names"},
 		{[]string{"--hostname", "barney"}, "barney"},
-		{[]string{"--name", "fred", "--hostname", "barney"}, "barney"},
+		{[]string{"--name", "fred-of-test-names", "--hostname", "barney"}, "barney"},
 	} {
 		o := options{flags: c.flags}
 		expect(t, run(t, microvm, o, busybox(t), "hostname"), c.want+"\n")

@@ -102,14 +102,11 @@ func (f *runFlags) supervise(name string, args []string) error {
 		return err
 	}
 	f.name = name
-	store, err := state.Open()
+	r, err := f.register(args)
 	if err != nil {
 		return fail(err)
 	}
-	r, err := store.Create(state.VM{Name: name, Command: args, Ports: f.devices.ports, Started: time.Now()})
-	if err != nil {
-		return fail(err)
-	}
+	defer r.server.Close()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return fail(err)
@@ -119,24 +116,14 @@ func (f *runFlags) supervise(name string, args []string) error {
 			return fail(err)
 		}
 	}
-	l, err := r.Listen()
-	if err != nil {
-		return fail(err)
-	}
 	running := false
-	server := inspect.NewServer()
-	go server.Serve(l)
 	f.started = func(v vmm.VMM, vm *inspect.VM) {
-		server.Show(vm)
-		if running { // a second attempt
-			return
+		r.show(f, v, vm)
+		if !running { // and no second attempt
+			fmt.Fprint(said, startedOK)
+			said.Close()
 		}
 		running = true
-		if err := r.RunsOn(v.String()); err != nil {
-			f.note("%v", err)
-		}
-		fmt.Fprint(said, startedOK)
-		said.Close()
 	}
 	err = f.run(args)
 	if !running {
@@ -146,15 +133,59 @@ func (f *runFlags) supervise(name string, args []string) error {
 	if err2 := r.End(exitCode(err)); err2 != nil {
 		err = errors.Join(err, err2)
 	}
-	server.Close()
 	return err
+}
+
+// inForeground runs a VM that has a name.
+func (f *runFlags) inForeground(args []string) error {
+	r, err := f.register(args)
+	if err != nil {
+		return err
+	}
+	defer r.Discard()
+	defer r.server.Close()
+	f.started = func(v vmm.VMM, vm *inspect.VM) { r.show(f, v, vm) }
+	return f.run(args)
+}
+
+// registered is a VM that gosv ps lists and others may ask about.
+type registered struct {
+	*state.Running
+	server *inspect.Server
+}
+
+func (f *runFlags) register(args []string) (*registered, error) {
+	store, err := state.Open()
+	if err != nil {
+		return nil, err
+	}
+	r, err := store.Create(state.VM{Name: f.name, Command: args, Ports: f.devices.ports, Started: time.Now(), Foreground: !f.detach})
+	if err != nil {
+		return nil, err
+	}
+	l, err := r.Listen()
+	if err != nil {
+		r.Discard()
+		return nil, err
+	}
+	server := inspect.NewServer()
+	go server.Serve(l)
+	return &registered{r, server}, nil
+}
+
+// show has vm answer, which runs on v.
+func (r *registered) show(f *runFlags, v vmm.VMM, vm *inspect.VM) {
+	r.server.Show(vm)
+	if err := r.RunsOn(v.String()); err != nil {
+		f.note("%v", err)
+	}
 }
 
 func psCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "ps",
-		Short: "List the VMs in the background",
+		Short: "List the VMs that run in the background or have a name",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store, err := state.Open()
@@ -232,7 +263,7 @@ func stopCommand() *cobra.Command {
 	var patience time.Duration
 	cmd := &cobra.Command{
 		Use:   "stop NAME...",
-		Short: "End VMs in the background: the program by SIGTERM, or else the VM",
+		Short: "End VMs: the program by SIGTERM, or else the VM",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return eachVM(args, func(store *state.Store, name string) error { return stop(store, name, patience) })
@@ -255,7 +286,11 @@ func rmCommand() *cobra.Command {
 						return err
 					}
 				}
-				return store.Remove(name)
+				err := store.Remove(name)
+				if force && errors.Is(err, state.ErrNoVM) { // it ran in the foreground
+					return nil
+				}
+				return err
 			})
 		},
 	}
@@ -284,19 +319,23 @@ func eachVM(names []string, f func(*state.Store, string) error) error {
 // SIGKILL.
 func stop(store *state.Store, name string, patience time.Duration) error {
 	const hurry = 2 * time.Second
+	vm, err := store.Get(name)
+	runs := func() bool { return err == nil && vm.PID != 0 }
 	for _, step := range []struct {
 		signal syscall.Signal
 		wait   time.Duration
 	}{{syscall.SIGTERM, patience}, {syscall.SIGTERM, hurry}, {syscall.SIGKILL, hurry}} {
-		vm, err := store.Get(name)
-		if err != nil || vm.PID == 0 {
+		if !runs() {
 			return err
 		}
 		if err := syscall.Kill(vm.PID, step.signal); err != nil && err != syscall.ESRCH {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		for end := time.Now().Add(step.wait); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-			if vm, err = store.Get(name); err != nil || vm.PID == 0 {
+			if vm, err = store.Get(name); errors.Is(err, state.ErrNoVM) { // it ran in the foreground
+				return nil
+			}
+			if !runs() {
 				return err
 			}
 		}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +46,47 @@ func TestBackground(t *testing.T) {
 	}
 	if o := gosv(t, dir, "", "rm", "box", "nobody"); o.code != vmm.ExitGosv || o.stdout != "box\n" || !strings.Contains(o.stderr, "nobody: there is no VM of that name") {
 		t.Errorf("%+v", o)
+	}
+}
+
+// One in the foreground is known as long as it runs.
+func TestForeground(t *testing.T) {
+	dir := fakeQEMU(t, obedient)
+	home := t.TempDir()
+	t.Setenv("XDG_STATE_HOME", home)
+	argv := []string{"run", "--vmm", "qemu", "--accel", "tcg", "--name", "box", "-p", "0:80", program(t)}
+	up := func() bool { return strings.Contains(gosv(t, dir, "", "ps").stdout, "QEMU") }
+	for _, how := range [][]string{{"stop", "box"}, {"rm", "-f", "box"}} {
+		ended := make(chan outcome)
+		go func() { ended <- gosv(t, dir, "", argv...) }()
+		for end := time.Now().Add(time.Minute); !up(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("it is not listed")
+			}
+		}
+		if o := gosv(t, dir, "", "ps"); !strings.Contains(o.stdout, "box ") || !strings.Contains(o.stdout, "up ") || !strings.Contains(o.stdout, "0:80") {
+			t.Errorf("%+v", o)
+		}
+		for _, d := range []string{"-d", "-d=false"} {
+			if o := gosv(t, dir, "", append(argv, d)...); o.code != vmm.ExitGosv || !strings.Contains(o.stderr, "a VM named box runs already: gosv stop box ends it") {
+				t.Errorf("a second one: %+v", o)
+			}
+		}
+		if o := gosv(t, dir, "", "logs", "box"); o.code != vmm.ExitGosv || !strings.Contains(o.stderr, "on its terminal") {
+			t.Errorf("%+v", o)
+		}
+		if o := gosv(t, dir, "", how...); o.code != 0 || o.stdout != "box\n" || o.stderr != "" {
+			t.Errorf("%+v", o)
+		}
+		if o := <-ended; o.code != 3 || o.stdout != "up\nbye\n" {
+			t.Errorf("%+v", o)
+		}
+		if o := gosv(t, dir, "", "stop", "box"); o.code != vmm.ExitGosv || !strings.Contains(o.stderr, "no VM of that name") {
+			t.Errorf("%+v", o)
+		}
+		if left, err := os.ReadDir(filepath.Join(home, "gosv", "vms")); err != nil || len(left) > 0 {
+			t.Errorf("%v is left (%v)", left, err)
+		}
 	}
 }
 

@@ -25,12 +25,12 @@ type looker interface {
 	Read(path string) ([]byte, error)
 }
 
-// lookInto makes a command that looks into a VM in the background.
+// lookInto makes a command that looks into a VM that has a name.
 func lookInto(use, short string, args cobra.PositionalArgs, f func(vm looker, args []string) error) *cobra.Command {
 	return onVM(use, short, args, func(vm *inspect.Client, args []string) error { return f(vm, args[1:]) })
 }
 
-// onVM makes a command that asks a VM in the background, which its first argument names.
+// onVM makes a command that asks a VM, which its first argument names.
 func onVM(use, short string, args cobra.PositionalArgs, f func(vm *inspect.Client, args []string) error) *cobra.Command {
 	return &cobra.Command{
 		Use:   use,

@@ -20,7 +20,7 @@ import (
 	"gosv/internal/trace"
 )
 
-// watchVM makes a command that watches a VM in the background until Ctrl-C, which ends
+// watchVM makes a command that watches a VM until Ctrl-C, which ends
 // ctx, or until the VM ends.
 func watchVM(use, short string, args cobra.PositionalArgs, f func(ctx context.Context, vm *inspect.Client, args []string) error) *cobra.Command {
 	return onVM(use, short, args, func(vm *inspect.Client, args []string) error {
@@ -86,7 +86,7 @@ func allCalls() (*trace.Plan, error) {
 	return &trace.Plan{Calls: calls}, err
 }
 
-// dialVM returns who answers for a VM in the background.
+// dialVM returns who answers for the VM of that name.
 func dialVM(name string) (*inspect.Client, error) {
 	store, err := state.Open()
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package state keeps what gosv knows of the VMs that run in the background: a
-// directory for each, with a description, its output, and how it ended. That
-// a VM runs is never written down: its gosv holds a lock, which ends with the
-// process, however that ends.
+// Package state keeps what gosv knows of VMs that have a name: a directory for
+// each, with a description and, of one in the background, its output and how it
+// ended. That a VM runs is never written down: its gosv holds a lock, which ends
+// with the process, however that ends.
 package state
 
 import (
@@ -30,6 +30,9 @@ type VM struct {
 	Ports   []string  `json:"ports,omitempty"`
 	Started time.Time `json:"started"`
 
+	// Foreground: its output is on a terminal, and when it has ended it is forgotten.
+	Foreground bool `json:"foreground,omitempty"`
+
 	Ended *time.Time `json:"ended,omitempty"` // not set if its gosv was killed
 	Code  int        `json:"code"`            // its exit code, if Ended is set
 
@@ -41,19 +44,27 @@ type Store struct{ dir string }
 
 // Open returns the user's store: in $XDG_STATE_HOME, or else in ~/.local/state.
 func Open() (*Store, error) {
+	s, err := place()
+	if err == nil {
+		err = os.MkdirAll(s.path(""), 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no place for what is to be known of VMs: %w", err)
+	}
+	return s, nil
+}
+
+// place is the store, which may not have been made yet.
+func place() (*Store, error) {
 	base := os.Getenv("XDG_STATE_HOME")
 	if base == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return nil, fmt.Errorf("no place for what is to be known of VMs: %w", err)
+			return nil, err
 		}
 		base = filepath.Join(home, ".local", "state")
 	}
-	dir := filepath.Join(base, "gosv")
-	if err := os.MkdirAll(filepath.Join(dir, "vms"), 0o700); err != nil {
-		return nil, fmt.Errorf("no place for what is to be known of VMs: %w", err)
-	}
-	return &Store{dir}, nil
+	return &Store{filepath.Join(base, "gosv")}, nil
 }
 
 // The files in a VM's directory.
@@ -83,7 +94,7 @@ type Running struct {
 	VM
 	store *Store
 	lock  *os.File
-	Log   *os.File // takes its output
+	Log   *os.File // takes its output; nil in the foreground
 }
 
 // Create makes a VM this process's, until the process ends. One of that name
@@ -103,6 +114,9 @@ func (s *Store) Create(vm VM) (*Running, error) {
 	if err := r.write(); err != nil {
 		return nil, err
 	}
+	if vm.Foreground {
+		return r, os.RemoveAll(s.path(vm.Name, output)) // of an earlier one
+	}
 	r.Log, err = os.OpenFile(s.path(vm.Name, output), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	return r, err
 }
@@ -110,9 +124,11 @@ func (s *Store) Create(vm VM) (*Running, error) {
 var errHeld = errors.New("another process holds the lock")
 
 // acquire takes a VM's lock, which it makes if there is none. It is one by
-// process (man 2 fcntl), for the sake of who asks whose it is.
+// process (man 2 fcntl), for the sake of who asks whose it is. Who holds it may be about to
+// remove the VM: that is waited for.
 func (s *Store) acquire(name string) (*os.File, error) {
-	for {
+	const patience, again = 100 * time.Millisecond, 5 * time.Millisecond
+	for begin := time.Now(); ; {
 		if err := os.MkdirAll(s.path(name), 0o700); err != nil {
 			return nil, err
 		}
@@ -126,10 +142,14 @@ func (s *Store) acquire(name string) (*os.File, error) {
 		whole := unix.Flock_t{Type: unix.F_WRLCK}
 		if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &whole); err != nil {
 			f.Close()
-			if err == unix.EAGAIN || err == unix.EACCES {
-				err = errHeld
+			if err != unix.EAGAIN && err != unix.EACCES {
+				return nil, err
 			}
-			return nil, err
+			if time.Since(begin) > patience {
+				return nil, errHeld
+			}
+			time.Sleep(again)
+			continue
 		}
 		ours, err1 := f.Stat()
 		there, err2 := os.Stat(s.path(name, lock))
@@ -203,7 +223,7 @@ func (r *Running) RunsOn(vmm string) error {
 	return r.write()
 }
 
-// Discard forgets a VM that did not start.
+// Discard forgets a VM that did not start, or ran in the foreground.
 func (r *Running) Discard() error { return os.RemoveAll(r.store.path(r.Name)) }
 
 // End notes that the VM has ended with an exit code.
@@ -235,6 +255,9 @@ func (s *Store) Get(name string) (VM, error) {
 	vm.Name = name
 	if vm.PID, err = s.holder(name); err != nil {
 		return VM{}, err
+	}
+	if vm.Foreground && vm.PID == 0 { // killed: Sweep removes it
+		return VM{}, fmt.Errorf("%s: %w", name, ErrNoVM)
 	}
 	return vm, nil
 }
@@ -305,6 +328,9 @@ func (s *Store) CopyLog(w io.Writer, name string, follow bool) error {
 	if err != nil {
 		return err
 	}
+	if vm.Foreground {
+		return fmt.Errorf("%s runs in the foreground: what it prints is on its terminal only", name)
+	}
 	f, err := os.Open(s.path(name, output))
 	if err != nil {
 		return err
@@ -347,8 +373,41 @@ const tempPrefix = "gosv-run-"
 // held keeps the locks of TempDir from being collected.
 var held []*os.File
 
-// Sweep removes the temporary directories of our user's gosv that were killed.
+// Sweep removes what our user's gosv that were killed have left: their temporary
+// directories, and VMs that nothing is to be known of. This process must not run a VM yet.
 func Sweep() {
+	sweepTemp()
+	if s, err := place(); err == nil {
+		s.sweep()
+	}
+}
+
+// sweep removes VMs that ran in the foreground, and those that nobody got to describe.
+func (s *Store) sweep() {
+	entries, err := os.ReadDir(s.path(""))
+	if err != nil {
+		return
+	}
+	forgotten := func(name string) bool {
+		b, err := os.ReadFile(s.path(name, description))
+		var vm VM
+		return errors.Is(err, fs.ErrNotExist) || json.Unmarshal(b, &vm) == nil && vm.Foreground
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if pid, err := s.holder(name); !forgotten(name) || err != nil || pid != 0 {
+			continue
+		}
+		if f, err := s.acquire(name); err == nil {
+			if forgotten(name) { // and not another one by now
+				os.RemoveAll(s.path(name))
+			}
+			f.Close()
+		}
+	}
+}
+
+func sweepTemp() {
 	entries, err := os.ReadDir(os.TempDir())
 	if err != nil {
 		return

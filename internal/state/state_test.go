@@ -19,7 +19,8 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		r, err := s.Create(VM{Name: name, Command: []string{"prog"}, Started: time.Now()})
+		name, foreground := strings.CutPrefix(name, "foreground ")
+		r, err := s.Create(VM{Name: name, Command: []string{"prog"}, Started: time.Now(), Foreground: foreground})
 		if err != nil {
 			os.Stdout.WriteString(err.Error() + "\n")
 			os.Exit(1)
@@ -27,10 +28,16 @@ func TestMain(m *testing.M) {
 		if _, err := TempDir(); err != nil {
 			panic(err)
 		}
-		r.Log.WriteString("hello\n")
+		if r.Log != nil {
+			r.Log.WriteString("hello\n")
+		}
 		os.Stdout.WriteString("runs\n")
 		bufio.NewReader(os.Stdin).ReadByte()
-		r.End(7)
+		if foreground {
+			r.Discard()
+		} else {
+			r.End(7)
+		}
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -133,6 +140,36 @@ func TestKilled(t *testing.T) {
 	}
 	if err := s.Remove("a"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A VM in the foreground is known while it runs; of one that was killed, or had no time to
+// be described, nothing is left.
+func TestForeground(t *testing.T) {
+	s := open(t)
+	start(t, "a").end() // in the background, and replaced
+	v := start(t, "foreground a")
+	if err := os.MkdirAll(s.path("half-made"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	Sweep()
+	if all, err := s.List(); err != nil || len(all) != 1 || all[0].PID != v.cmd.Process.Pid {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if err := s.CopyLog(nil, "a", false); err == nil || !strings.Contains(err.Error(), "terminal") {
+		t.Error(err)
+	}
+	if second := start(t, "a"); !strings.Contains(second.said, "gosv stop a") {
+		t.Errorf("a second one: %q", second.said)
+	}
+	v.cmd.Process.Kill()
+	v.cmd.Wait()
+	if all, err := s.List(); err != nil || len(all) != 0 {
+		t.Errorf("a killed one: %+v, %v", all, err)
+	}
+	Sweep()
+	if left, err := os.ReadDir(s.path("")); err != nil || len(left) != 0 {
+		t.Errorf("%v is left (%v)", left, err)
 	}
 }
 
