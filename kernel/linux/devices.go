@@ -5,6 +5,7 @@ import (
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/tmpfs"
 	"gosv/kernel/metal"
+	"gosv/kernel/wait"
 )
 
 // Device numbers (Linux, Documentation/admin-guide/devices.txt).
@@ -75,7 +76,7 @@ func (*device) name() string                                            { return
 func (*device) close(*File)                                             {}
 func (*device) seekable()                                               {}
 func (*device) ioctl(*Thread, *File, uintptr, uintptr) (uintptr, Errno) { return 0, ENOTTY }
-func (*device) poll(*File) (uint32, *Queue) {
+func (*device) poll(*File) (uint32, *wait.Queue) {
 	return pollIn | pollOut | pollRdNorm | pollWrNorm, nil
 }
 

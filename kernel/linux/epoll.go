@@ -6,15 +6,16 @@ import (
 	"unsafe"
 
 	"gosv/kernel/fs"
+	"gosv/kernel/wait"
 )
 
 // epoll is an epoll(7) instance.
 type epoll struct {
 	noObject
-	mu    sync.Mutex // guards what follows; taken below Queue.mu of the files watched
+	mu    sync.Mutex // guards what follows; taken below the wait.Queues of the files watched
 	items map[epollKey]*epollItem
 	ready readyList // in the order in which they became so
-	queue Queue
+	queue wait.Queue
 }
 
 // Linux tells registrations apart by descriptor and description.
@@ -28,7 +29,7 @@ type epollItem struct {
 	key    epollKey
 	events uint32 // asked for; 0 but for the flags after a one-shot
 	data   uint64
-	waiter Waiter
+	waiter wait.Waiter
 	listed bool // in a readyList, and
 	next   *epollItem
 	gone   bool
@@ -219,13 +220,13 @@ func (e *epoll) watched() (all []*epoll) {
 func (e *epoll) add(k epollKey, ev *epollEvent) {
 	item := &epollItem{ep: e, key: k, events: ev.events | pollErr | pollHup, data: getUint64(ev.data[:])}
 	item.waiter.Notify = item.changed
-	item.waiter.exclusive = ev.events&epollExclusive != 0
+	item.waiter.Exclusive = ev.events&epollExclusive != 0
 	e.mu.Lock()
 	e.items[k] = item
 	e.mu.Unlock()
 	k.file.watch(item)
 	if _, q := k.file.io.poll(k.file); q != nil {
-		if item.waiter.exclusive {
+		if item.waiter.Exclusive {
 			q.Add(&item.waiter)
 		} else {
 			q.AddFirst(&item.waiter)
@@ -256,7 +257,7 @@ func (e *epoll) remove(item *epollItem) {
 // changed notes that something happened to the file: whether it is of interest
 // is looked at when somebody waits. Of an exclusive item it returns whether somebody does. It is
 // called with the file's queue locked, so it may not ask the file.
-func (item *epollItem) changed(_ *Waiter, events uint32) bool {
+func (item *epollItem) changed(_ *wait.Waiter, events uint32) bool {
 	e := item.ep
 	e.mu.Lock()
 	wanted := item.events&^epollFlags&events != 0
@@ -264,7 +265,7 @@ func (item *epollItem) changed(_ *Waiter, events uint32) bool {
 		e.ready.push(item)
 	}
 	e.mu.Unlock()
-	sleeps := wanted && item.waiter.exclusive && e.queue.sleeps()
+	sleeps := wanted && item.waiter.Exclusive && e.queue.Sleeps()
 	if wanted {
 		e.queue.Wake()
 	}
@@ -318,7 +319,7 @@ func (e *epoll) collect(out []epollEvent) (n int) {
 }
 
 // poll: an instance is readable when something that it watches is ready.
-func (e *epoll) poll(*File) (ready uint32, q *Queue) {
+func (e *epoll) poll(*File) (ready uint32, q *wait.Queue) {
 	e.mu.Lock()
 	var list []*epollItem
 	for item := e.ready.first; item != nil; item = item.next {

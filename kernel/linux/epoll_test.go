@@ -1,15 +1,19 @@
 package linux
 
-import "testing"
+import (
+	"testing"
+
+	"gosv/kernel/wait"
+)
 
 // pollObject is always readable, and calls hook when asked.
 type pollObject struct {
 	noObject
 	hook  func()
-	queue Queue
+	queue wait.Queue
 }
 
-func (o *pollObject) poll(*File) (uint32, *Queue) {
+func (o *pollObject) poll(*File) (uint32, *wait.Queue) {
 	if o.hook != nil {
 		o.hook()
 	}
@@ -81,7 +85,7 @@ func TestEpollRemoved(t *testing.T) {
 func TestEpollOthersWake(t *testing.T) {
 	e, objects := watching(1, 0)
 	woken := 0
-	w := Waiter{Notify: func(*Waiter, uint32) bool { woken++; return true }}
+	w := wait.Waiter{Notify: func(*wait.Waiter, uint32) bool { woken++; return true }}
 	objects[0].hook = func() {
 		objects[0].hook = nil
 		if got := collected(e, 1); got == "" { // nothing to be had now

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"gosv/kernel/metal"
+	"gosv/kernel/wait"
 )
 
 // eventFD is eventfd(2): a counter.
@@ -14,7 +15,7 @@ type eventFD struct {
 
 	mu    sync.Mutex
 	count uint64
-	queue Queue
+	queue wait.Queue
 }
 
 const maxEvents = 1<<64 - 2
@@ -34,7 +35,7 @@ func (t *Thread) eventfd(count, flags uintptr) (uintptr, Errno) {
 }
 
 // block waits in q until ready, unless f is not to wait.
-func (t *Thread) block(f *File, q *Queue, ready func() bool) Errno {
+func (t *Thread) block(f *File, q *wait.Queue, ready func() bool) Errno {
 	if ready() {
 		return 0
 	}
@@ -130,7 +131,7 @@ func (e *eventFD) writeOne(t *Thread, f *File, u *userIO) Errno {
 	return err
 }
 
-func (e *eventFD) poll(*File) (ready uint32, q *Queue) {
+func (e *eventFD) poll(*File) (ready uint32, q *wait.Queue) {
 	e.mu.Lock()
 	n := e.count
 	e.mu.Unlock()
@@ -168,11 +169,11 @@ type timerFD struct {
 	next     uint64 // when it expires, if timer is armed
 	interval uint64 // ns, 0: once
 	expired  uint64
-	queue    Queue
+	queue    wait.Queue
 
 	// TFD_TIMER_CANCEL_ON_SET.
-	watcher  Waiter // in timers.set
-	canceled bool   // the clock was set
+	watcher  wait.Waiter // in timers.set
+	canceled bool        // the clock was set
 }
 
 func sysTimerfdCreate(t *Thread, a *Args) (uintptr, Errno) {
@@ -218,7 +219,7 @@ func (d *timerFD) fire(uint64) {
 }
 
 // clockSet is called when CLOCK_REALTIME has been set.
-func (d *timerFD) clockSet(_ *Waiter, _ uint32) bool {
+func (d *timerFD) clockSet(_ *wait.Waiter, _ uint32) bool {
 	d.mu.Lock()
 	d.canceled = true
 	d.mu.Unlock()
@@ -325,7 +326,7 @@ func (d *timerFD) read(t *Thread, f *File, u *userIO) (int, Errno) {
 	return u.putCounter(v)
 }
 
-func (d *timerFD) poll(*File) (ready uint32, q *Queue) {
+func (d *timerFD) poll(*File) (ready uint32, q *wait.Queue) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.expired > 0 || d.canceled {

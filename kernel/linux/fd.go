@@ -7,6 +7,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/mm"
+	"gosv/kernel/wait"
 )
 
 // File is an open file description: what descriptors refer to (open(2)).
@@ -38,7 +39,7 @@ type object interface {
 
 	// poll returns which of pollIn ... are so now, and the queue that is woken
 	// when that changes, nil if it never does.
-	poll(f *File) (ready uint32, q *Queue)
+	poll(f *File) (ready uint32, q *wait.Queue)
 
 	name() string // for /proc/self/fd, where there is no path
 	close(f *File)
@@ -50,9 +51,11 @@ type noObject struct{}
 func (*noObject) read(*Thread, *File, *userIO) (int, Errno)               { return 0, EINVAL }
 func (*noObject) write(*Thread, *File, *userIO) (int, Errno)              { return 0, EINVAL }
 func (*noObject) ioctl(*Thread, *File, uintptr, uintptr) (uintptr, Errno) { return 0, ENOTTY }
-func (*noObject) poll(*File) (uint32, *Queue)                             { return pollIn | pollOut | pollRdNorm | pollWrNorm, nil }
-func (*noObject) close(*File)                                             {}
-func (*noObject) attr() fs.Attr                                           { return fs.Attr{Mode: 0o600, Nlink: 1, BlockSize: pageSize} }
+func (*noObject) poll(*File) (uint32, *wait.Queue) {
+	return pollIn | pollOut | pollRdNorm | pollWrNorm, nil
+}
+func (*noObject) close(*File)   {}
+func (*noObject) attr() fs.Attr { return fs.Attr{Mode: 0o600, Nlink: 1, BlockSize: pageSize} }
 
 // Flags of open(2) that stay with a description.
 const (

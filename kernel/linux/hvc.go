@@ -5,6 +5,7 @@ import (
 
 	"gosv/kernel/console"
 	"gosv/kernel/fs"
+	"gosv/kernel/wait"
 )
 
 // hvc is the machine's console device as a file, /dev/hvc0, where it is not the
@@ -13,7 +14,7 @@ type hvc struct {
 	port  console.Port
 	once  sync.Once
 	err   error // of its start
-	queue Queue
+	queue wait.Queue
 }
 
 // AttachConsole gives the kernel the machine's console device.
@@ -82,7 +83,7 @@ func (h *hvcFile) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	return done, err
 }
 
-func (h *hvcFile) poll(*File) (ready uint32, q *Queue) {
+func (h *hvcFile) poll(*File) (ready uint32, q *wait.Queue) {
 	if h.port.Waiting() > 0 {
 		ready |= pollIn | pollRdNorm
 	}

@@ -6,6 +6,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
+	"gosv/kernel/wait"
 )
 
 // RandomSource is a device that gives random bytes.
@@ -18,7 +19,7 @@ type RandomSource interface {
 // randomSource is the machine's RandomSource.
 type randomSource struct {
 	source RandomSource // nil: there is none
-	queue  Queue        // who waits for it
+	queue  wait.Queue   // who waits for it
 
 	mu   sync.Mutex
 	seed seed

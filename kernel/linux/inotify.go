@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"gosv/kernel/fs"
+	"gosv/kernel/wait"
 )
 
 // Events and flags of inotify(7).
@@ -71,7 +72,7 @@ type inotify struct {
 	mu     sync.Mutex
 	events []inotifyEvent
 	bytes  int // of all events, as read gives them
-	queue  Queue
+	queue  wait.Queue
 }
 
 type inotifyEvent struct {
@@ -413,7 +414,7 @@ func (in *inotify) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 	return n, err
 }
 
-func (in *inotify) poll(*File) (ready uint32, q *Queue) {
+func (in *inotify) poll(*File) (ready uint32, q *wait.Queue) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(in.events) > 0 {

@@ -7,6 +7,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/mm"
+	"gosv/kernel/wait"
 )
 
 // inodeKey tells files apart.
@@ -41,7 +42,7 @@ type lockTable struct {
 	used  atomic.Bool // whether there ever were any
 	mu    sync.Mutex
 	held  lockList
-	queue Queue
+	queue wait.Queue
 }
 
 type lockList []fileLock

@@ -1,6 +1,9 @@
 package linux
 
-import "gosv/kernel/nic"
+import (
+	"gosv/kernel/nic"
+	"gosv/kernel/wait"
+)
 
 // Network is the protocols behind sockets that are not of AF_UNIX: package net has
 // them, in the kernel that is linked with it. What it takes and gives has the form of
@@ -77,7 +80,7 @@ type Control struct {
 // netSocket is a socket on the network.
 type netSocket struct {
 	socketCommon
-	queue Queue
+	queue wait.Queue
 	net   Network
 	end   Endpoint
 }
@@ -111,7 +114,7 @@ func (t *Thread) netSocket(family, kind, protocol int32) (socket, Errno) {
 
 func (s *netSocket) close(*File) { s.end.Close() }
 
-func (s *netSocket) poll(*File) (uint32, *Queue) {
+func (s *netSocket) poll(*File) (uint32, *wait.Queue) {
 	ready := s.end.Ready()
 	if ready&pollIn != 0 {
 		ready |= pollRdNorm

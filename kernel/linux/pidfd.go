@@ -1,5 +1,7 @@
 package linux
 
+import "gosv/kernel/wait"
+
 // pidFD is a process as a descriptor (pidfd_open(2)).
 type pidFD struct {
 	noObject
@@ -86,7 +88,7 @@ func sysPidfdGetfd(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 // poll: it becomes readable when the process ends, which the only one never sees.
-func (*pidFD) poll(*File) (uint32, *Queue) { return 0, nil }
+func (*pidFD) poll(*File) (uint32, *wait.Queue) { return 0, nil }
 
 func (*pidFD) name() string { return "anon_inode:[pidfd]" }
 

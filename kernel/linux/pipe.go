@@ -7,6 +7,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/mm"
+	"gosv/kernel/wait"
 )
 
 const (
@@ -22,9 +23,9 @@ type pipe struct {
 	size             int
 	slots            []slot // what the bytes are in
 	readers, writers int
-	opened           [2]uint64 // how often it was opened for reading, writing: for open of a FIFO
-	full, empty      Queue     // those who wait to write, and to read
-	others           Queue     // those who may do both, and those who open a FIFO
+	opened           [2]uint64  // how often it was opened for reading, writing: for open of a FIFO
+	full, empty      wait.Queue // those who wait to write, and to read
+	others           wait.Queue // those who may do both, and those who open a FIFO
 	ino              uint64
 
 	fifos *fifoTable // it is in, under key; nil for a pipe(2)
@@ -369,7 +370,7 @@ func (t *Thread) brokenPipe() Errno {
 	return EPIPE
 }
 
-func (e *pipeEnd) poll(*File) (ready uint32, q *Queue) {
+func (e *pipeEnd) poll(*File) (ready uint32, q *wait.Queue) {
 	p := e.p
 	p.mu.Lock()
 	defer p.mu.Unlock()

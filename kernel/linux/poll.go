@@ -4,21 +4,22 @@ import (
 	"math/bits"
 
 	"gosv/kernel/metal"
+	"gosv/kernel/wait"
 )
 
 // Events of poll(2) and epoll(7): the same bits.
 const (
-	pollIn     = 0x001
-	pollPri    = 0x002
-	pollOut    = 0x004
-	pollErr    = 0x008
-	pollHup    = 0x010
-	pollNval   = 0x020
-	pollRdNorm = 0x040
-	pollRdBand = 0x080
-	pollWrNorm = 0x100
-	pollWrBand = 0x200
-	pollRdHup  = 0x2000
+	pollIn     = wait.In
+	pollPri    = wait.Pri
+	pollOut    = wait.Out
+	pollErr    = wait.Err
+	pollHup    = wait.Hup
+	pollNval   = wait.Nval
+	pollRdNorm = wait.RdNorm
+	pollRdBand = wait.RdBand
+	pollWrNorm = wait.WrNorm
+	pollWrBand = wait.WrBand
+	pollRdHup  = wait.RdHup
 
 	pollAlways = pollErr | pollHup | pollNval // reported asked for or not
 )
@@ -35,14 +36,14 @@ func (t *Thread) pollWait(files []*File, deadline uint64, look func() int) (int,
 	if n > 0 || deadline == 0 {
 		return n, 0
 	}
-	waiters := make([]Waiter, len(files))
-	queues := make([]*Queue, len(files))
+	waiters := make([]wait.Waiter, len(files))
+	queues := make([]*wait.Queue, len(files))
 	for i, f := range files {
 		if f == nil {
 			continue
 		}
 		if _, q := f.io.poll(f); q != nil {
-			waiters[i].Thread = t
+			waiters[i].Sleeper = t
 			queues[i] = q
 			q.Add(&waiters[i])
 		}

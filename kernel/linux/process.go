@@ -14,7 +14,7 @@
 //	futex bucket     (two of them in order of address)
 //	Process.sig.mu   handlers and pending signals, those of its threads too
 //	Process.mu       the list of threads
-//	Queue.mu         a wait queue
+//	wait.Queue       those who wait for something
 //	timers.mu        the machine's timers
 //	seats.mu         who has which CPU
 //

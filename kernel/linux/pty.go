@@ -6,6 +6,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/tmpfs"
+	"gosv/kernel/wait"
 )
 
 // ptys are the pseudo-terminals there are (pty(7)), and their directory, devpts.
@@ -38,7 +39,7 @@ type pty struct {
 	noMaster bool
 	alone    bool // TIOCEXCL for the master
 
-	out Queue // of the master
+	out wait.Queue // of the master
 }
 
 // Status bytes of packet mode (ioctl_tty(2), "Packet mode").
@@ -239,7 +240,7 @@ func (m *ptyMaster) write(t *Thread, f *File, u *userIO) (done int, err Errno) {
 	return done, err
 }
 
-func (m *ptyMaster) poll(*File) (ready uint32, q *Queue) {
+func (m *ptyMaster) poll(*File) (ready uint32, q *wait.Queue) {
 	p := m.pty
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -379,9 +380,9 @@ func (s *ptySlave) read(t *Thread, f *File, u *userIO) (int, Errno) {
 func (s *ptySlave) write(t *Thread, f *File, u *userIO) (int, Errno) {
 	return s.terminal.write(t, f, u)
 }
-func (s *ptySlave) poll(f *File) (uint32, *Queue) { return s.terminal.poll(f) }
-func (s *ptySlave) attr() fs.Attr                 { return s.node.Attr() }
-func (s *ptySlave) name() string                  { return "" }
+func (s *ptySlave) poll(f *File) (uint32, *wait.Queue) { return s.terminal.poll(f) }
+func (s *ptySlave) attr() fs.Attr                      { return s.node.Attr() }
+func (s *ptySlave) name() string                       { return "" }
 func (s *ptySlave) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
 	return s.terminal.ioctl(t, f, req, arg)
 }

@@ -1,6 +1,9 @@
 package linux
 
-import "gosv/kernel/fs"
+import (
+	"gosv/kernel/fs"
+	"gosv/kernel/wait"
+)
 
 // Signals when a file gets ready (fcntl(2), "Managing signals"): a file with O_ASYNC stands
 // in its own queue.
@@ -18,8 +21,8 @@ type asyncFile struct {
 	file   *File
 	kernel *Kernel
 	fd     int32 // by which it was asked for
-	queue  *Queue
-	waiter Waiter
+	queue  *wait.Queue
+	waiter wait.Waiter
 }
 
 // setAsync makes f send signals, or not any more, as its flags say.
@@ -42,7 +45,7 @@ func (t *Thread) setAsync(f *File, fd int32, on bool) {
 }
 
 // ready sends the signal. It is called with the file's queue locked.
-func (a *asyncFile) ready(_ *Waiter, events uint32) bool {
+func (a *asyncFile) ready(_ *wait.Waiter, events uint32) bool {
 	f := a.file
 	o := f.owner.Load()
 	if o == nil || o.id == 0 {

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"gosv/kernel/mm"
+	"gosv/kernel/wait"
 )
 
 // Signal numbers (signal(7)).
@@ -241,9 +242,9 @@ type signalState struct {
 	mu      sync.Mutex
 	actions [numSig + 1]sigAction
 	pending pendingSignals
-	queued  int   // those pending for the process and for its threads
-	stopped bool  // by SIGSTOP, and not yet continued
-	queue   Queue // woken when a signal arrives, for signalfd
+	queued  int        // those pending for the process and for its threads
+	stopped bool       // by SIGSTOP, and not yet continued
+	queue   wait.Queue // woken when a signal arrives, for signalfd
 }
 
 // threadSignals is a thread's own part, guarded by its process's sig.mu.

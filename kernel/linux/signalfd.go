@@ -1,6 +1,10 @@
 package linux
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"gosv/kernel/wait"
+)
 
 // signalFD is signalfd(2): signals as something to read.
 type signalFD struct {
@@ -109,7 +113,7 @@ func (s *signalFD) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 	return n, err
 }
 
-func (s *signalFD) poll(*File) (ready uint32, q *Queue) {
+func (s *signalFD) poll(*File) (ready uint32, q *wait.Queue) {
 	p := s.proc
 	p.sig.mu.Lock()
 	defer p.sig.mu.Unlock()

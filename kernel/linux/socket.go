@@ -7,6 +7,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
+	"gosv/kernel/wait"
 )
 
 // socket is an object that the calls of socket(2) are for. What they have in common
@@ -901,7 +902,7 @@ func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 
 // await waits for ready in q, as long as the flags of the call, the file and the
 // socket's timeout say.
-func (c *socketCommon) await(t *Thread, f *File, q *Queue, flags, option uintptr, ready func() bool) Errno {
+func (c *socketCommon) await(t *Thread, f *File, q *wait.Queue, flags, option uintptr, ready func() bool) Errno {
 	if ready() {
 		return 0
 	}

@@ -8,6 +8,7 @@ import (
 	"gosv/kernel/console"
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
+	"gosv/kernel/wait"
 )
 
 // terminated is what p gets when the host wants it to end.
@@ -67,7 +68,7 @@ type consoleInput struct {
 	mu     sync.Mutex
 	buf    []byte
 	ended  bool
-	queue  Queue
+	queue  wait.Queue
 }
 
 var theInput consoleInput
@@ -134,7 +135,7 @@ func (c *consoleInput) read(t *Thread, f *File, u *userIO) (n int, err Errno) {
 	return n, err
 }
 
-func (c *consoleInput) poll(*File) (ready uint32, q *Queue) {
+func (c *consoleInput) poll(*File) (ready uint32, q *wait.Queue) {
 	c.listen()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,7 +187,7 @@ func (c *consoleOutput) write(t *Thread, f *File, u *userIO) (done int, err Errn
 	return done, 0
 }
 
-func (c *consoleOutput) poll(*File) (uint32, *Queue) { return pollOut | pollWrNorm, nil }
+func (c *consoleOutput) poll(*File) (uint32, *wait.Queue) { return pollOut | pollWrNorm, nil }
 
 func (c *consoleOutput) attr() fs.Attr {
 	if c.stream == metal.Stderr {

@@ -9,6 +9,7 @@ import (
 	"gosv/kernel/interrupt"
 	"gosv/kernel/metal"
 	"gosv/kernel/mm"
+	"gosv/kernel/wait"
 )
 
 // Thread is a thread of the application, a task in Linux's words.
@@ -23,9 +24,9 @@ type Thread struct {
 	name  [16]byte  // comm: PR_SET_NAME, with its final zero byte
 	who   fs.Caller // for the path that it looks up
 
-	parker  parker // see wait.go
-	waiter  Waiter // for waits in one queue
-	sleeper timer  // ends its pause
+	parker  parker      // see wait.go
+	waiter  wait.Waiter // for waits in one queue
+	sleeper timer       // ends its pause
 
 	sig      threadSignals
 	clearTID uintptr // set_tid_address(2)

@@ -6,6 +6,7 @@ import (
 
 	"gosv/kernel/interrupt"
 	"gosv/kernel/metal"
+	"gosv/kernel/wait"
 )
 
 // timer is something that is due at a time of metal.Now: a thread that is
@@ -25,7 +26,7 @@ var timers struct {
 	mu   sync.Mutex
 	heap timerHeap
 	next atomic.Uint64 // no later than the earliest, 0 for none
-	set  Queue         // woken when CLOCK_REALTIME has been set
+	set  wait.Queue    // woken when CLOCK_REALTIME has been set
 }
 
 // arm starts t, or starts it anew; armAt for when CLOCK_REALTIME shows wall.

@@ -6,6 +6,7 @@ import (
 	"gosv/kernel/console"
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
+	"gosv/kernel/wait"
 )
 
 // terminal is the console as a terminal (termios(3), tty(4)): what the
@@ -21,7 +22,7 @@ type terminal struct {
 	discipline
 	size  winsize
 	excl  bool // TIOCEXCL: it cannot be opened again
-	queue Queue
+	queue wait.Queue
 }
 
 var theTerminal terminal
@@ -257,7 +258,7 @@ func (y *terminal) full(n int) bool {
 // hungUp says whether nobody is at the other end; y.mu is held.
 func (y *terminal) hungUp() bool { return y.pty != nil && y.pty.noMaster }
 
-func (y *terminal) poll(*File) (uint32, *Queue) {
+func (y *terminal) poll(*File) (uint32, *wait.Queue) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	ready := uint32(pollOut | pollWrNorm)

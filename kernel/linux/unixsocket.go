@@ -3,14 +3,16 @@ package linux
 import (
 	"slices"
 	"sync"
+
+	"gosv/kernel/wait"
 )
 
 // unixSocket is a unix(7) socket.
 type unixSocket struct {
 	socketCommon
-	queue Queue // woken when something comes, goes or ends here or at the peer
+	queue wait.Queue // woken when something comes, goes or ends here or at the peer
 
-	room Queue // woken when there is room in the queue of those that came, or of connections
+	room wait.Queue // woken when there is room in the queue of those that came, or of connections
 
 	binding sync.Mutex // held while it gets its name, and above mu
 
@@ -550,7 +552,7 @@ func (s *unixSocket) close(*File) {
 	}
 }
 
-func (s *unixSocket) poll(*File) (ready uint32, q *Queue) {
+func (s *unixSocket) poll(*File) (ready uint32, q *wait.Queue) {
 	s.mu.Lock()
 	shut, come, peer, listens := s.shut, s.first != nil || len(s.pending) > 0, s.peer, s.listens
 	s.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"gosv/kernel/metal"
 	"gosv/kernel/mm"
 	"gosv/kernel/vsock"
+	"gosv/kernel/wait"
 )
 
 // vsockSocket is a stream socket of vsock(7). What it does at each call and packet,
@@ -19,7 +20,7 @@ import (
 type vsockSocket struct {
 	socketCommon
 	all   *vsockets
-	queue Queue      // woken when something comes, goes or ends
+	queue wait.Queue // woken when something comes, goes or ends
 	out   sync.Mutex // above mu
 	taker sync.Mutex // who takes bytes out of the received; above mu
 
@@ -720,7 +721,7 @@ func (s *vsockSocket) end() {
 	}
 }
 
-func (s *vsockSocket) poll(*File) (ready uint32, q *Queue) {
+func (s *vsockSocket) poll(*File) (ready uint32, q *wait.Queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err.Load() != 0 {
