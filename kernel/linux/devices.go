@@ -5,6 +5,7 @@ import (
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/tmpfs"
 	"gosv/kernel/metal"
+	"gosv/kernel/tty"
 	"gosv/kernel/wait"
 )
 
@@ -37,14 +38,14 @@ func (t *Thread) openDevice(n fs.Inode, flags uint32) (object, Errno) {
 	case devRandom, devURandom:
 		return &randomDevice{d}, 0
 	case devTTY:
-		y := t.proc.tty.Load()
-		switch {
-		case y == nil:
+		y := t.proc.session.Terminal()
+		if y == nil {
 			return nil, ENXIO
-		case y.pty != nil:
-			return t.openSlave(d, uint32(y.pty.number), flags)
 		}
-		return y, 0
+		if n, ok := y.Pair(); ok {
+			return t.openSlave(d, n, flags)
+		}
+		return &terminalFile{end: y}, 0
 	case devPtmx:
 		return t.openMaster(d)
 	case devVsock:
@@ -57,12 +58,12 @@ func (t *Thread) openDevice(n fs.Inode, flags uint32) (object, Errno) {
 		}
 		fallthrough
 	case devConsole:
-		if !theTerminal.there {
-			return &consoleOutput{stream: metal.Stdout}, 0
+		if y := t.proc.kernel.console; y != nil {
+			return &terminalFile{end: y}, 0
 		}
-		return &theTerminal, 0
+		return &consoleOutput{stream: metal.Stdout}, 0
 	}
-	if major(uint64(rdev)) == ptyMajor {
+	if major(uint64(rdev)) == tty.Major {
 		return t.openSlave(d, minor(uint64(rdev)), flags)
 	}
 	return nil, ENXIO

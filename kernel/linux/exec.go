@@ -46,6 +46,7 @@ func (k *Kernel) Start(prog *Program) (*Process, error) {
 
 func (k *Kernel) start(exe mm.Backing, size int64, prog *Program) (*Process, error) {
 	p := &Process{kernel: k, pid: k.newID(), exe: prog.Path}
+	p.session.Group = p
 	p.limits.init()
 	p.cred.login(prog.UID, prog.GID, prog.Groups)
 	if err := p.initFiles(prog.Dir); err != nil {

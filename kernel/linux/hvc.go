@@ -98,7 +98,7 @@ func (h *hvcFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
 	switch req {
 	case tiocGWinSz:
 		rows, columns := h.port.Size()
-		return 0, copyOut(t, arg, &winsize{uint16(rows), uint16(columns)})
+		return 0, copyOut(t, arg, &[4]uint16{uint16(rows), uint16(columns)})
 	case fioNRead:
 		n := int32(h.port.Waiting())
 		return 0, copyOut(t, arg, &n)

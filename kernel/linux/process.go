@@ -1,6 +1,7 @@
 // Package linux is the Linux ABI for x86-64 as ordinary Go: processes, threads,
-// memory, signals, descriptors and system calls. A thread of the application is
-// a goroutine that loops over metal.EnterUser; whatever blocks it is a Go wait.
+// signals, descriptors and system calls. Memory is package mm's, terminals are package
+// tty's. A thread of the application is a goroutine that loops over metal.EnterUser;
+// whatever blocks it is a Go wait.
 //
 // # Locks
 //
@@ -31,6 +32,7 @@ import (
 	"gosv/kernel/fs"
 	"gosv/kernel/fs/tmpfs"
 	"gosv/kernel/mm"
+	"gosv/kernel/tty"
 )
 
 // Kernel is what all processes share.
@@ -54,7 +56,8 @@ type Kernel struct {
 	locks    lockTable    // on files
 	inotify  inotifyTable // what is watched
 	seats    seats        // of threads with an affinity mask
-	ptys     ptys
+	ptys     tty.Pairs
+	console  *tty.Terminal // nil: it is none
 	fifos    fifoTable
 	vsockets vsockets
 	unix     unixNames
@@ -113,9 +116,9 @@ type Process struct {
 	exe         string // path of the executable
 	begin       startAddrs
 	split       cpuSplit
-	oomScore    atomic.Int32             // /proc/PID/oom_score_adj
-	tty         atomic.Pointer[terminal] // that controls it, or nil
-	deathSignal int32                    // PR_SET_PDEATHSIG
+	oomScore    atomic.Int32 // /proc/PID/oom_score_adj
+	session     tty.Session  // that it leads
+	deathSignal int32        // PR_SET_PDEATHSIG
 	personality atomic.Uint32
 	secret      atomic.Bool // PR_SET_DUMPABLE 0
 	barriers    atomic.Bool // registered for membarrier(2)

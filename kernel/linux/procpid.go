@@ -228,7 +228,7 @@ func (n *fileInode) reopen(flags uint32) (*File, Errno) {
 			return nil, err
 		}
 		return newFile(&inodeFile{inode: again, memfd: io.memfd}, flags), 0
-	case *consoleInput, *consoleOutput, *terminal:
+	case *consoleInput, *consoleOutput, *terminalFile:
 		return newFile(io.(object), flags), 0
 	}
 	return nil, ENXIO

@@ -92,9 +92,6 @@ func (f *File) canAsync() bool {
 }
 
 func (f *File) isTerminal() bool {
-	switch f.io.(type) {
-	case *terminal, *ptyMaster, *ptySlave:
-		return true
-	}
-	return false
+	_, ok := f.io.(*terminalFile)
+	return ok
 }

@@ -8,6 +8,7 @@ import (
 	"gosv/kernel/console"
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
+	"gosv/kernel/tty"
 	"gosv/kernel/wait"
 )
 
@@ -38,8 +39,7 @@ func (p *Process) initFiles(dir string) error {
 	}
 	s.fds = make([]descriptor, 3, 8)
 	if size, ok := boot.Option(metal.CmdLine(), "gosv.tty"); ok {
-		theTerminal.init(p, size)
-		f := newFile(&theTerminal, oRdwr|oLarge)
+		f := newFile(p.openConsole(size), oRdwr|oLarge)
 		f.refs.Store(3)
 		for fd := range s.fds {
 			s.fds[fd].file = f
@@ -51,6 +51,18 @@ func (p *Process) initFiles(dir string) error {
 	}
 	s.unused = 3
 	return nil
+}
+
+// openConsole makes the console a terminal of p's, of the given size (ROWSxCOLS).
+func (p *Process) openConsole(size string) object {
+	rows, cols, _ := cut(size, 'x')
+	r, _ := parseInt(rows)
+	c, _ := parseInt(cols)
+	y := tty.NewConsole(uint16(r), uint16(c))
+	p.kernel.console = y
+	p.session.Take(y)
+	console.Listen(y, framed()) // also for who never reads: Ctrl-C must get through
+	return &terminalFile{end: y}
 }
 
 // framed says whether the host uses escapes.
@@ -102,7 +114,7 @@ func (c *consoleInput) Resize(rows, cols int) {}
 
 // Attend listens to what the host wants of p, also if p never reads its input.
 func (p *Process) Attend() {
-	if framed() && !theTerminal.there {
+	if framed() && p.kernel.console == nil {
 		theInput.listen()
 	}
 }

@@ -1,6 +1,9 @@
 package linux
 
-import "gosv/kernel/mm"
+import (
+	"gosv/kernel/mm"
+	"gosv/kernel/tty"
+)
 
 // The directory /proc/sys.
 var sysctls = [...]procFile{
@@ -44,8 +47,8 @@ var sysctls = [...]procFile{
 		{name: "osrelease", mode: procRead, read: func(s *subject, b *text) { b.str(utsRelease, "\n") }},
 		{name: "ostype", mode: procRead, read: func(s *subject, b *text) { b.str(utsSystem, "\n") }},
 		{name: "pty", mode: procDir, files: []procFile{
-			{name: "max", mode: procRead, read: func(s *subject, b *text) { b.num(maxPtys); b.str("\n") }},
-			{name: "nr", mode: procRead, read: func(s *subject, b *text) { b.num(s.k.ptys.count()); b.str("\n") }},
+			{name: "max", mode: procRead, read: func(s *subject, b *text) { b.num(tty.MaxPairs); b.str("\n") }},
+			{name: "nr", mode: procRead, read: func(s *subject, b *text) { b.num(s.k.ptys.Count()); b.str("\n") }},
 		}},
 		{name: "pid_max", mode: procRead, read: func(s *subject, b *text) { b.num(maxID); b.str("\n") }},
 		{name: "random", mode: procDir, files: []procFile{

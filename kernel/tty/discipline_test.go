@@ -1,6 +1,15 @@
-package linux
+package tty
 
-import "testing"
+import (
+	"testing"
+
+	"gosv/kernel/fs"
+)
+
+// buffer is a Buffer with room of its own.
+type buffer struct{ fs.Buffer }
+
+func (b *buffer) Len() int { return cap(b.Bytes) - len(b.Bytes) }
 
 // TestOutput: what becomes of bytes that are written to a terminal.
 func TestOutput(t *testing.T) {
@@ -16,7 +25,7 @@ func TestOutput(t *testing.T) {
 		{oPost | oNoCR, "\ra\r\rb", "a\rb"},
 		{oPost | oNoCR | oNLRet, "a\n\rb", "a\nb"},
 	} {
-		y := &terminal{}
+		y := &Terminal{}
 		y.set.oflag = c.flags
 		var got []byte
 		for i := range len(c.from) {
@@ -46,7 +55,7 @@ func TestTyped(t *testing.T) {
 		{iUCLC, 0, "AB\n", "ab\r\n", "ab\n"},
 		{iParMrk, 0, "\xff\n", "\xff\r\n", "\xff\xff\n"},
 	} {
-		y := &terminal{set: plainTermios}
+		y := &Terminal{set: plainTermios}
 		y.set.iflag ^= c.iflag
 		y.set.lflag ^= c.lflag
 		for i := range len(c.typed) {
@@ -56,8 +65,7 @@ func TestTyped(t *testing.T) {
 			t.Errorf("%q looks like %q, not %q", c.typed, seen, c.seen)
 		}
 		b := make([]byte, 100)
-		th := &Thread{}
-		if n := y.readInput(th.kernelIO(b)); string(b[:n]) != c.got {
+		if n := y.readInput(&buffer{fs.Buffer{Bytes: b[:0]}}); string(b[:n]) != c.got {
 			t.Errorf("%q can be read as %q, not %q", c.typed, b[:n], c.got)
 		}
 	}

@@ -1,4 +1,4 @@
-package linux
+package tty
 
 // The line discipline of terminals (termios(3); drivers/tty/n_tty.c, from which it has
 // what the manual leaves open): what typed keys become, how they are echoed, and what
@@ -41,10 +41,10 @@ func isLower(c byte) bool { return 'a' <= c && c <= 'z' || 0xdf <= c && c != 0xf
 func isAlnum(c byte) bool { return isUpper(c) || isLower(c) || '0' <= c && c <= '9' }
 
 // continues says whether c is not the first byte of a character.
-func (y *terminal) continues(c byte) bool { return y.set.iflag&iUTF8 != 0 && c&0xc0 == 0x80 }
+func (y *Terminal) continues(c byte) bool { return y.set.iflag&iUTF8 != 0 && c&0xc0 == 0x80 }
 
 // key takes a byte that was typed; it returns a signal to send, or 0.
-func (y *terminal) key(c byte) int {
+func (y *Terminal) key(c byte) int {
 	s := &y.set
 	if s.iflag&iStrip != 0 {
 		c &= 0x7f
@@ -62,13 +62,13 @@ func (y *terminal) key(c byte) int {
 	}
 	is := func(k int) bool { return c != 0 && c == s.cc[k] }
 	if s.lflag&lISig != 0 {
-		for _, k := range [...]struct{ cc, sig int }{{vIntr, SIGINT}, {vQuit, SIGQUIT}, {vSusp, SIGTSTP}} {
+		for _, k := range [...]struct{ cc, sig int }{{vIntr, sigInt}, {vQuit, sigQuit}, {vSusp, sigTStp}} {
 			if !is(k.cc) {
 				continue
 			}
 			if s.lflag&lNoFlsh == 0 {
 				y.forget()
-				y.tellMaster(ptyFlushRead|ptyFlushWrite, 0)
+				y.tellMaster(pktFlushRead|pktFlushWrite, 0)
 			}
 			if s.iflag&iXON != 0 {
 				y.start()
@@ -128,7 +128,7 @@ func (y *terminal) key(c byte) int {
 }
 
 // take takes a byte that means itself.
-func (y *terminal) take(c byte, plainNewline bool) {
+func (y *Terminal) take(c byte, plainNewline bool) {
 	switch {
 	case y.set.lflag&lEcho == 0:
 	case plainNewline:
@@ -145,22 +145,22 @@ func (y *terminal) take(c byte, plainNewline bool) {
 
 // put adds a byte to what can be read, or will when the line is complete; what is too much
 // is lost.
-func (y *terminal) put(c byte) {
+func (y *Terminal) put(c byte) {
 	if len(y.in)-y.canon < maxInput-1 {
 		y.in = append(y.in, key(c))
 	}
 }
 
-func (y *terminal) endLine(c byte) {
+func (y *Terminal) endLine(c byte) {
 	y.in = append(y.in, key(c)|keyEnds)
 	y.canon = len(y.in)
 }
 
 // forget drops what nobody has read, and its echo.
-func (y *terminal) forget() { y.in, y.canon, y.echo = nil, 0, nil }
+func (y *Terminal) forget() { y.in, y.canon, y.echo = nil, 0, nil }
 
 // switched is what becomes of what was typed when lines are edited from now on, or no more.
-func (y *terminal) switched(canonical bool) {
+func (y *Terminal) switched(canonical bool) {
 	for i := range y.in {
 		y.in[i] &^= keyEnds
 	}
@@ -172,14 +172,14 @@ func (y *terminal) switched(canonical bool) {
 }
 
 // echoByte echoes a byte as it is, echoKey so that it can be seen.
-func (y *terminal) echoByte(c byte) {
+func (y *Terminal) echoByte(c byte) {
 	if c == echoOp {
 		y.echo = append(y.echo, echoOp)
 	}
 	y.echo = append(y.echo, c)
 }
 
-func (y *terminal) echoKey(c byte) {
+func (y *Terminal) echoKey(c byte) {
 	if isControl(c) && c != '\t' && y.set.lflag&lEchoCtl != 0 {
 		y.echo = append(y.echo, echoOp)
 	}
@@ -187,14 +187,14 @@ func (y *terminal) echoKey(c byte) {
 }
 
 // lineBegins notes the column if the next key is the first of a line.
-func (y *terminal) lineBegins() {
+func (y *Terminal) lineBegins() {
 	if len(y.in) == y.canon {
 		y.echo = append(y.echo, echoOp, echoCanonCol)
 	}
 }
 
 // erase takes a character off the line, a word, or all of it, and off the screen.
-func (y *terminal) erase(c byte) {
+func (y *Terminal) erase(c byte) {
 	s := &y.set
 	if len(y.in) == y.canon {
 		return
@@ -249,7 +249,7 @@ func (y *terminal) erase(c byte) {
 }
 
 // eraseTab takes off the screen a tab that was the last in the line.
-func (y *terminal) eraseTab() {
+func (y *Terminal) eraseTab() {
 	n, after := 0, byte(0)
 	for i := len(y.in) - 1; i >= y.canon && after == 0; i-- {
 		switch c := byte(y.in[i]); {
@@ -268,7 +268,7 @@ func (y *terminal) eraseTab() {
 
 // echoed returns what the screen shall show of what was typed; nothing while output is
 // stopped.
-func (y *terminal) echoed() (out []byte) {
+func (y *Terminal) echoed() (out []byte) {
 	if y.stopped {
 		y.echo = y.echo[:min(len(y.echo), maxInput)]
 		return nil
@@ -310,7 +310,7 @@ func (y *terminal) echoed() (out []byte) {
 }
 
 // output appends what a byte becomes on the screen.
-func (y *terminal) output(out []byte, c byte) []byte {
+func (y *Terminal) output(out []byte, c byte) []byte {
 	flags := y.set.oflag
 	if flags&oPost == 0 {
 		return append(out, c)
@@ -355,22 +355,22 @@ func (y *terminal) output(out []byte, c byte) []byte {
 	return append(out, c)
 }
 
-// ttyChunk is how many bytes at a time a terminal is read on Linux: what cannot be written
+// chunk is how many bytes at a time a terminal is read on Linux: what cannot be written
 // where the reader wants it is lost with all of its chunk.
-const ttyChunk = 64
+const chunk = 64
 
 // readInput moves to u what can be read: a line, up to its end, or else anything.
-func (y *terminal) readInput(u *userIO) int {
-	n, used := min(len(y.in), u.left), 0
+func (y *Terminal) readInput(u Buffer) int {
+	n, used := min(len(y.in), u.Len()), 0
 	if y.set.lflag&lICanon == 0 {
 		used = n
 	} else {
 		n = 0
-		for n < min(y.canon, u.left) && y.in[n]&keyEnds == 0 {
+		for n < min(y.canon, u.Len()) && y.in[n]&keyEnds == 0 {
 			n++
 		}
 		used = n
-		if n < y.canon && y.in[n]&keyEnds != 0 && (y.in[n] == keyEOF || n < u.left) {
+		if n < y.canon && y.in[n]&keyEnds != 0 && (y.in[n] == keyEOF || n < u.Len()) {
 			used++
 			if y.in[n] != keyEOF {
 				n++
@@ -378,14 +378,16 @@ func (y *terminal) readInput(u *userIO) int {
 		}
 	}
 	done := 0
-	for at := 0; at < n && !u.fault; {
-		var buf [ttyChunk]byte
+	for at, fault := 0, false; at < n && !fault; {
+		var buf [chunk]byte
 		k := min(n-at, len(buf))
 		for i, c := range y.in[at : at+k] {
 			buf[i] = byte(c)
 		}
-		done += u.Put(buf[:k])
-		if at += k; u.fault && at < n {
+		put := u.Put(buf[:k])
+		done += put
+		fault = put < k
+		if at += k; fault && at < n {
 			used = at
 		}
 	}
@@ -395,7 +397,7 @@ func (y *terminal) readInput(u *userIO) int {
 }
 
 // readable is how many bytes there are to be read.
-func (y *terminal) readable() (n int) {
+func (y *Terminal) readable() (n int) {
 	if y.set.lflag&lICanon == 0 {
 		return len(y.in)
 	}
@@ -408,7 +410,7 @@ func (y *terminal) readable() (n int) {
 }
 
 // available says whether a read finds something that waits for least bytes.
-func (y *terminal) available(least int) bool {
+func (y *Terminal) available(least int) bool {
 	if y.set.lflag&lICanon != 0 {
 		return y.canon > 0
 	}
