@@ -95,6 +95,13 @@ var edits = []struct{ file, match, text string }{
 	{"pkg/tcpip/transport/tcp/segment.go", `var segmentPool = sync\.Pool`, "var segmentPool = sync.FreeList"},
 	{"pkg/tcpip/transport/tcp/connect.go", `var optionPool = sync\.Pool`, "var optionPool = sync.FreeList"},
 
+	// TCP segments over IPv4 have a short way from the device to their endpoint.
+	{"pkg/tcpip/stack/transport_demuxer.go", `\trawEndpoints \[\]RawTransportEndpoint\n`, "\trawEndpoints []RawTransportEndpoint\n\tknown *known\n"},
+	{"pkg/tcpip/stack/transport_demuxer.go", `\tepsByNIC, ok := eps\.endpoints\[id\]\n\tif !ok \{\n\t\treturn\n`, "\teps.forget(&id)\n\tepsByNIC, ok := eps.endpoints[id]\n\tif !ok {\n\t\treturn\n"},
+	{"pkg/tcpip/stack/transport_demuxer.go", `\tepsByNIC, ok := eps\.endpoints\[id\]\n\tif !ok \{\n\t\tepsByNIC =`, "\teps.forget(&id)\n\tepsByNIC, ok := eps.endpoints[id]\n\tif !ok {\n\t\tepsByNIC ="},
+	{"pkg/tcpip/stack/transport_demuxer.go", `\teps\.rawEndpoints = append\(eps\.rawEndpoints, ep\)`, "\teps.forgetAll()\n\teps.rawEndpoints = append(eps.rawEndpoints, ep)"},
+	{"pkg/tcpip/transport/tcp/dispatcher.go", `\(j jenkinsHasher\) hash\(`, "(j jenkinsHasher) _("},
+
 	// Acknowledgements wait for the answer.
 	{"pkg/tcpip/transport/tcp/endpoint.go", `type Endpoint struct \{`, "type Endpoint struct {\n\tdelayed delayedACK\n\tconfirmed tcpip.MonotonicTime"},
 	{"pkg/tcpip/transport/tcp/protocol.go", `type protocol struct \{`, "type protocol struct {\n\tdelayed delayedACKs"},

@@ -76,6 +76,7 @@ func (n *Network) configure() {
 				}
 			})
 		}
+		e.shorten()
 		close(e.begun)
 	}
 	close(n.isAttached)

@@ -56,11 +56,28 @@ func (o *outgoing) add(p *stack.PacketBuffer) {
 		}
 		able = able && (o.can.TCP4 && f.Segments == nic.TCP4 || o.can.TCP6 && f.Segments == nic.TCP6)
 	}
-	if able {
+	if able || f.Segments == nic.Whole && complete(&f) {
 		o.frames = append(o.frames, f)
 		return
 	}
 	o.cut(&f, size)
+}
+
+// complete fills in the checksum of a frame as a device does. It says whether it could:
+// whether it is in the first part, which the headers make up, and this packet's alone.
+func complete(f *nic.Frame) bool {
+	h, start, at := f.Parts[0], int(f.ChecksumStart), int(f.ChecksumStart+f.ChecksumOffset)
+	if len(h) < at+2 {
+		return false
+	}
+	var sum onesSum
+	sum.add(h[start:])
+	for _, p := range f.Parts[1:] {
+		sum.add(p)
+	}
+	le.PutUint16(h[at:], ^sum.folded())
+	*f = nic.Frame{Parts: f.Parts}
+	return true
 }
 
 // cut adds segments, with size bytes of data each but for the last, that make up f. It is

@@ -21,6 +21,7 @@ type device struct {
 	mtu atomic.Uint32
 
 	link  *link
+	v4    *ipv4Endpoint           // nil if it has no short way
 	lease tcpip.AddressWithPrefix // from a DHCP server; its client's business
 
 	begun      chan struct{} // closed when there is somebody for what is received
@@ -38,7 +39,7 @@ func newDevice(n *Network, d nic.Device) *device {
 	mac := d.MAC()
 	e := &device{net: n, dev: d, mac: tcpip.LinkAddress(mac[:]), begun: make(chan struct{})}
 	e.mtu.Store(uint32(d.MTU()))
-	e.in.deliver = e.received
+	e.in.deliver, e.in.segment = e.received, e.segment
 	e.out.can = d.Offloads()
 	return e
 }
@@ -183,6 +184,20 @@ func (e *device) received(v *buffer.View) {
 		(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, p)
 	}
 	p.DecRef()
+}
+
+// shorten finds the short way of segments.
+func (e *device) shorten() {
+	ep, err := e.net.stack.GetNetworkEndpoint(e.link.index, header.IPv4ProtocolNumber)
+	if v4, ok := ep.(*ipv4Endpoint); err == nil && ok && v4.segments != nil {
+		e.v4 = v4
+	}
+}
+
+// segment takes a frame with a whole TCP segment over IPv4 the short way, if it is for this
+// machine and nobody else looks at it.
+func (e *device) segment(v *buffer.View, headers int) bool {
+	return e.v4 != nil && string(v.AsSlice()[:len(e.mac)]) == string(e.mac) && !e.net.watched.Load() && e.v4.take(v, headers)
 }
 
 // linkHeader takes the Ethernet header off a packet and notes what is in it.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 
+	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -21,7 +22,19 @@ func (p ipv4Protocol) NewEndpoint(nic stack.NetworkInterface, d stack.TransportD
 	if !ok || nic.IsLoopback() {
 		return inner
 	}
-	return &ipv4Endpoint{longWay: long, nic: nic, dispatcher: d}
+	e := &ipv4Endpoint{longWay: long, nic: nic, dispatcher: d}
+	if s, ok := d.(interface{ Segments() any }); ok {
+		e.segments, _ = s.Segments().(segments)
+	}
+	return e
+}
+
+// segments is netstack's Segments, which the module as it is has not: where nothing is put in
+// its place, in tests on the host.
+type segments interface {
+	// Deliver takes a whole segment to an endpoint, or returns false if it did not. The headers,
+	// from IPv4's on, have been taken off the packet.
+	Deliver(p *stack.PacketBuffer, headers []byte) bool
 }
 
 // longWay is all that netstack's IPv4 is asked for.
@@ -37,6 +50,7 @@ type ipv4Endpoint struct {
 	longWay
 	nic        stack.NetworkInterface
 	dispatcher stack.TransportDispatcher
+	segments   segments
 	local      atomic.Pointer[[]subnet] // the device's addresses
 }
 
@@ -128,13 +142,41 @@ func (e *ipv4Endpoint) HandlePacket(p *stack.PacketBuffer) {
 		return
 	}
 	data.CapLength(total) // an Ethernet frame may be padded
-	p.NetworkHeader().Consume(ip)
-	p.TransportHeader().Consume(words)
+	e.consume(p, words)
+	e.deliver(p)
+}
+
+// consume takes the headers of a segment, TCP's of size bytes, off its packet.
+func (e *ipv4Endpoint) consume(p *stack.PacketBuffer, size int) {
+	p.NetworkHeader().Consume(header.IPv4MinimumSize)
+	p.TransportHeader().Consume(size)
 	p.NetworkProtocolNumber, p.TransportProtocolNumber = header.IPv4ProtocolNumber, header.TCPProtocolNumber
 	p.NICID = e.nic.ID()
 	p.InputNICID = p.NICID
+}
+
+func (e *ipv4Endpoint) deliver(p *stack.PacketBuffer) {
 	e.dispatcher.DeliverRawPacket(header.TCPProtocolNumber, p)
 	e.dispatcher.DeliverTransportPacket(header.TCPProtocolNumber, p)
+}
+
+// take takes a frame that has a whole segment, all headers of which are of so many bytes, if
+// it is for this machine.
+func (e *ipv4Endpoint) take(frame *buffer.View, headers int) bool {
+	const ip = header.EthernetMinimumSize
+	b := frame.AsSlice()[:headers]
+	if !e.mine(binary.BigEndian.Uint32(b[ip+12:]), binary.BigEndian.Uint32(b[ip+16:])) {
+		return false
+	}
+	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(frame)})
+	p.LinkHeader().Consume(ip)
+	e.consume(p, headers-ip-header.IPv4MinimumSize)
+	p.PktType, p.RXChecksumValidated = tcpip.PacketHost, true
+	if !e.segments.Deliver(p, b[ip:]) {
+		e.deliver(p)
+	}
+	p.DecRef()
+	return true
 }
 
 // WritePacket implements stack.NetworkEndpoint.

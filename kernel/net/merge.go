@@ -15,6 +15,7 @@ import (
 // instructions, whatever its size.
 type incoming struct {
 	deliver func(frame *buffer.View)
+	segment func(frame *buffer.View, headers int) (taken bool) // takes segments over IPv4, if not nil
 	flows   [8]flow
 	n       int // flows in use
 	next    int // which has to make room for another
@@ -33,6 +34,7 @@ type segment struct {
 	head []byte // headers
 	tcp  int    // where TCP's begins
 	size int    // of the data
+	key  uint64 // of addresses and ports: that of others is nearly always another
 }
 
 const mostMerged = 65535 + header.EthernetMinimumSize // bytes of a frame
@@ -84,9 +86,12 @@ func (in *incoming) put(fl *flow) {
 	if fl.joined {
 		fl.finish(v.AsSlice())
 	}
+	headers, tcp := len(fl.head), fl.tcp
 	clear(fl.parts)
 	*fl = flow{parts: fl.parts[:0]}
-	in.deliver(v)
+	if in.segment == nil || tcp != header.EthernetMinimumSize+header.IPv4MinimumSize || !in.segment(v, headers) {
+		in.deliver(v)
+	}
 }
 
 // whole copies a frame.
@@ -134,22 +139,20 @@ func (s *segment) parse(f *nic.Frame) (ok bool) {
 		return false
 	}
 	s.head, s.size = b[:data:data], end-data
+	s.key = le.Uint64(b[s.tcp-8:]) ^ uint64(le.Uint32(t))<<32
 	return true
 }
 
 // same says whether a segment is of the flow: its addresses and ports are.
 func (fl *flow) same(s *segment) bool {
-	const source = 12 // in an IPv4 header, before which nothing of IPv6's addresses is needed
-	a, b := fl.head, s.head
-	if fl.tcp != s.tcp {
+	if fl.key != s.key || fl.tcp != s.tcp {
 		return false
 	}
-	if fl.tcp == header.EthernetMinimumSize+header.IPv4MinimumSize {
-		const from = header.EthernetMinimumSize + source
-		return le.Uint64(a[from:]) == le.Uint64(b[from:]) && le.Uint32(a[from+8:]) == le.Uint32(b[from+8:])
+	from := fl.tcp - 2*header.IPv4AddressSize
+	if fl.tcp != header.EthernetMinimumSize+header.IPv4MinimumSize {
+		from = fl.tcp - 2*header.IPv6AddressSize
 	}
-	from := fl.tcp - 2*header.IPv6AddressSize
-	return bytes.Equal(a[from:fl.tcp+4], b[from:fl.tcp+4])
+	return bytes.Equal(fl.head[from:fl.tcp+4], s.head[from:fl.tcp+4])
 }
 
 // follows says whether s can become a part of the flow's segments.
