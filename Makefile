@@ -53,9 +53,9 @@ test: deps all
 std: deps all
 	$(GOTEST) -timeout 0 -run '^TestStd$$' ./test -v -std all
 
-# A thousand boots on QEMU, a hundred on Firecracker, a million random system calls, hundreds of killed gosv.
+# A thousand boots on QEMU, a hundred on Firecracker, a million random system calls, hundreds of killed gosv, all devices by KVM.
 stress: deps all
-	$(GOTEST) -timeout 120m -run 'Stress|Chaos|SlowReader|Killed' ./test -stress
+	$(GOTEST) -timeout 120m -run 'Stress|Chaos|SlowReader|Killed|DevicesKVM' ./test -stress
 
 bench: deps all
 	$(GO) run ./bench

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,60 +50,6 @@ func TestDisk(t *testing.T) {
 		sum := runHost(t, options{}, prog, img, "sum").stdout
 		if !strings.HasSuffix(r.stdout, sum) {
 			t.Errorf("the host reads %s", sum)
-		}
-	}
-}
-
-// diskMachines are the ways to reach a disk.
-var diskMachines = map[string]machine{
-	"microvm":                     {"--machine", "microvm"},
-	"microvm without ACPI":        {"--machine", "microvm,acpi=off"},
-	"legacy microvm":              {"--machine", "microvm", "--vmm-arg=-global", "--vmm-arg=virtio-mmio.force-legacy=true"},
-	"legacy microvm without ACPI": {"--machine", "microvm,acpi=off", "--vmm-arg=-global", "--vmm-arg=virtio-mmio.force-legacy=true"},
-	"pc":                          {"--machine", "pc"},
-	"pc without ACPI":             {"--machine", "pc,acpi=off"},
-	"modern pc":                   pciMachine("pc", "disable-legacy=on"),
-	"legacy pc":                   pciMachine("pc", "disable-modern=on"),
-	"q35":                         {"--machine", "q35"},
-	"modern q35":                  pciMachine("q35", "disable-legacy=on"),
-	"legacy q35":                  pciMachine("q35", "disable-modern=on"),
-}
-
-// pciMachine is a machine whose virtio devices have an option.
-func pciMachine(kind, option string) machine {
-	m := machine{"--machine", kind}
-	for _, device := range []string{"virtio-blk-pci", "virtio-scsi-pci"} {
-		m = append(m, "--vmm-arg=-global", "--vmm-arg="+device+"."+option)
-	}
-	return m
-}
-
-// TestDiskMachines: what a program writes is on the disk when the VM has ended, and
-// another VM finds it there.
-func TestDiskMachines(t *testing.T) {
-	t.Parallel()
-	prog := cProgram(t, glibc, "diskwork")
-	seed := 0
-	for name, m := range diskMachines {
-		for _, cpus := range []string{"1", "4"} {
-			for _, kind := range []string{"vda", "sda"} {
-				seed++
-				seed := strconv.Itoa(seed)
-				t.Run(strings.Join([]string{name, cpus, kind}, " "), func(t *testing.T) {
-					t.Parallel()
-					img := noiseDisk(t, 4<<20+512)
-					m := append(machine{"--vmm", "qemu", "--accel", "tcg", "-c", cpus}, m...)
-					if kind == "vda" {
-						m = append(m, "--disk", img)
-					} else {
-						m = append(m, "--disk", img+",scsi")
-					}
-					wrote := run(t, m, options{}, prog, "/dev/"+kind, "write", seed)
-					host := runHost(t, options{}, prog, img, "read")
-					compare(t, wrote, host)
-					compare(t, run(t, m, options{}, prog, "/dev/"+kind, "read"), host)
-				})
-			}
 		}
 	}
 }

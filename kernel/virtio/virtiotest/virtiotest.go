@@ -15,17 +15,19 @@ import (
 
 // Memory is the memory of a machine that is not there.
 type Memory struct {
+	base  uint64 // its physical address
 	mu    sync.Mutex
 	bytes []byte
 	next  int
 }
 
-// base is the physical address of a Memory: what is taken for an address but
-// is an offset shall be noticed.
-const base = 0x7_0000_0000
+// NewMemory returns a memory of n bytes. It does not begin at 0: what is taken for an
+// address but is an offset shall be noticed.
+func NewMemory(n int) *Memory { return &Memory{base: 0x7_0000_0000, bytes: make([]byte, n)} }
 
-// NewMemory returns a memory of n bytes.
-func NewMemory(n int) *Memory { return &Memory{bytes: make([]byte, n)} }
+// MemoryOf returns the memory of a machine that is there, whose physical addresses
+// begin at 0.
+func MemoryOf(b []byte) *Memory { return &Memory{bytes: b} }
 
 // Alloc is that of virtio.Memory.
 func (m *Memory) Alloc(n int) (virtio.Piece, error) {
@@ -36,7 +38,7 @@ func (m *Memory) Alloc(n int) (virtio.Piece, error) {
 		return virtio.Piece{}, virtio.Error("no memory")
 	}
 	m.next += (n + 4095) &^ 4095
-	return virtio.Piece{Addr: base + uint64(off), Bytes: m.bytes[off : off+n : off+n]}, nil
+	return virtio.Piece{Addr: m.base + uint64(off), Bytes: m.bytes[off : off+n : off+n]}, nil
 }
 
 // Free is that of virtio.Memory. The memory is not used again.
@@ -44,10 +46,10 @@ func (m *Memory) Free(virtio.Piece) {}
 
 // At returns what a device sees at addr. It panics outside of the memory.
 func (m *Memory) At(addr uint64, n uint32) []byte {
-	if addr < base || addr-base > uint64(len(m.bytes)) || uint64(n) > uint64(len(m.bytes))-(addr-base) {
+	off := addr - m.base
+	if addr < m.base || off > uint64(len(m.bytes)) || uint64(n) > uint64(len(m.bytes))-off {
 		panic(fmt.Sprintf("virtiotest: the device is to use %d bytes at %#x, where there is no memory", n, addr))
 	}
-	off := addr - base
 	return m.bytes[off : off+uint64(n) : off+uint64(n)]
 }
 
