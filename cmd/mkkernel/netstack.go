@@ -107,6 +107,10 @@ var edits = []struct{ file, match, text string }{
 	{"pkg/tcpip/transport/tcp/protocol.go", `type protocol struct \{`, "type protocol struct {\n\tdelayed delayedACKs"},
 	{"pkg/tcpip/transport/tcp/connect.go", `if e\.rcv\.RcvNxt != e\.snd\.MaxSentAck \{`, "if e.rcv.RcvNxt != e.snd.MaxSentAck && !e.delayACK() {"},
 
+	// A probe for a lost tail waits at least two jiffies longer than two round trips, as on
+	// Linux (TCP_TIMEOUT_MIN): else a client that takes its time is sent all twice.
+	{"pkg/tcpip/transport/tcp/rack.go", `pto = s\.rtt\.TCPRTTState\.SRTT \* 2\n`, "pto = s.rtt.TCPRTTState.SRTT*2 + 8*time.Millisecond\n"},
+
 	{"pkg/tcpip/header/ipv6.go", `"crypto/sha256"`, `sha256 "gosv/kernel/net/siphash"`},
 	{"pkg/tcpip/transport/tcp/connect.go", `"crypto/sha256"`, `sha256 "gosv/kernel/net/siphash"`},
 	{"pkg/tcpip/transport/tcp/protocol.go", `"crypto/sha256"`, `sha256 "gosv/kernel/net/siphash"`},

@@ -86,7 +86,7 @@ func (n *Network) start() {
 		NetworkProtocols:         []stack.NetworkProtocolFactory{n.newIPv4, version6, arp.NewProtocol},
 		TransportProtocols:       []stack.TransportProtocolFactory{tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		RawFactory:               raw.EndpointFactory{},
-		Clock:                    clock{},
+		Clock:                    new(wheel),
 		HandleLocal:              true,
 		AllowPacketEndpointWrite: true,
 		RandSource:               n.random,
