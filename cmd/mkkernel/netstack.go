@@ -24,7 +24,7 @@ const (
 )
 
 // edits are changes of files of netstack's: what an expression matches, which must be one
-// place, becomes another text. A function that is named _ is not compiled: there is
+// place, becomes another text, in which $1 is what its first group matches. A function that is named _ is not compiled: there is
 // another one in netstackDir.
 var edits = []struct{ file, match, text string }{
 	{"pkg/tcpip/tcpip.go", `func InitStatCounters\(`, "func _("},
@@ -103,13 +103,67 @@ var edits = []struct{ file, match, text string }{
 	{"pkg/tcpip/transport/tcp/dispatcher.go", `\(j jenkinsHasher\) hash\(`, "(j jenkinsHasher) _("},
 
 	// Acknowledgements wait for the answer.
-	{"pkg/tcpip/transport/tcp/endpoint.go", `type Endpoint struct \{`, "type Endpoint struct {\n\tdelayed delayedACK\n\tconfirmed tcpip.MonotonicTime"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `type Endpoint struct \{`, "type Endpoint struct {\n\tdelayed delayedACK\n\tconfirmed tcpip.MonotonicTime\n\tparts parts"},
 	{"pkg/tcpip/transport/tcp/protocol.go", `type protocol struct \{`, "type protocol struct {\n\tdelayed delayedACKs"},
 	{"pkg/tcpip/transport/tcp/connect.go", `if e\.rcv\.RcvNxt != e\.snd\.MaxSentAck \{`, "if e.rcv.RcvNxt != e.snd.MaxSentAck && !e.delayACK() {"},
 
 	// A probe for a lost tail waits at least two jiffies longer than two round trips, as on
 	// Linux (TCP_TIMEOUT_MIN): else a client that takes its time is sent all twice.
 	{"pkg/tcpip/transport/tcp/rack.go", `pto = s\.rtt\.TCPRTTState\.SRTT \* 2\n`, "pto = s.rtt.TCPRTTState.SRTT*2 + 8*time.Millisecond\n"},
+
+	// What a connection consists of is one object, and what it asks the protocol for none:
+	// see netstackDir's tcp/connection.go.
+	{"pkg/tcpip/transport/tcp/endpoint.go", `limRdr:        &io\.LimitedReader\{\},`, ""},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `txHash:        s\.InsecureRNG\(\)\.Uint32\(\),`, ""},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `(?s)var ss tcpip\.TCPSendBufferSizeRangeOption\n.*?e\.maxSynRetries = uint8\(synRetries\)\n\t\}`, "e.takeDefaults()"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `timerHandler\(e, e\.keepaliveTimerExpired\)`, "e, (*Endpoint).keepaliveTimerExpired"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `\) maxReceiveBufferSize\(\) int`, ") _() int"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `\) maybeEnableSACKPermitted\(`, ") _("},
+	{"pkg/tcpip/transport/tcp/connect.go", `\) getTimeWaitDuration\(`, ") _("},
+	{"pkg/tcpip/transport/tcp/connect.go", `func generateSecureISN\(`, "func _("},
+	{"pkg/tcpip/transport/tcp/connect.go", `(?s)var sackEnabled tcpip\.TCPSACKEnabled\n.*?sackEnabled = false\n\t\}`, "sackEnabled := h.ep.protocol.sacks()"},
+	{"pkg/tcpip/transport/tcp/protocol.go", `\) tsOffset\(`, ") _("},
+	{"pkg/tcpip/transport/tcp/protocol.go", `delayed delayedACKs`, "delayed delayedACKs\n\troutes lastRoute"},
+	{"pkg/tcpip/transport/tcp/accept.go", `(?s)var alwaysUseSynCookies tcpip\.TCPAlwaysUseSynCookies\n.*?\n\t\t\t\}\n`, "alwaysUseSynCookies := e.protocol.cookies()\n"},
+	{"pkg/tcpip/transport/tcp/accept.go", `(?m)^\t"fmt"$`, ""},
+	{"pkg/tcpip/transport/tcp/accept.go", `route, err := l\.stack\.FindRoute\((.*), false /\* multicastLoop \*/\)`, "route, err := l.protocol.routes.find(l.stack, $1)"},
+	{"pkg/tcpip/transport/tcp/accept.go", `\[\]tcpip\.NetworkProtocolNumber\{s\.pkt\.NetworkProtocolNumber\}\n\tn\.ops`, "only(s.pkt.NetworkProtocolNumber)\n\tn.ops"},
+	{"pkg/tcpip/transport/tcp/snd.go", `(?s)var minRTO tcpip\.TCPMinRTOOption\n.*?ep\.snd\.maxRetries = uint32\(maxRetries\)`, "ep.snd.takeDefaults()"},
+	{"pkg/tcpip/transport/tcp/snd.go", `ep\.snd = &sender\{`, "ep.snd = &ep.parts.sender\n\t*ep.snd = sender{"},
+	{"pkg/tcpip/transport/tcp/snd.go", `set: make\(map\[\*segment\]struct\{\}\),`, ""},
+	{"pkg/tcpip/transport/tcp/snd.go", `if _, ok := s\.writeList\.set\[seg\]; !ok \{`, "if !s.writeList.has(seg) {"},
+	{"pkg/tcpip/transport/tcp/snd.go", `\) Remove\(seg \*segment\)`, ") _(seg *segment)"},
+	{"pkg/tcpip/transport/tcp/snd.go", `\) PushBack\(seg \*segment\)`, ") _(seg *segment)"},
+	{"pkg/tcpip/transport/tcp/snd.go", `\) InsertAfter\(before, seg \*segment\)`, ") _(before, seg *segment)"},
+	{"pkg/tcpip/transport/tcp/snd.go", `timerHandler\(ep\.snd\.ep, ep\.snd\.retransmitTimerExpired\)`, "ep, (*Endpoint).resendExpired"},
+	{"pkg/tcpip/transport/tcp/snd.go", `timerHandler\(ep\.snd\.ep, ep\.snd\.rc\.reorderTimerExpired\)`, "ep, (*Endpoint).reorderExpired"},
+	{"pkg/tcpip/transport/tcp/snd.go", `timerHandler\(ep\.snd\.ep, ep\.snd\.probeTimerExpired\)`, "ep, (*Endpoint).probeExpired"},
+	{"pkg/tcpip/transport/tcp/snd.go", `timerHandler\(ep\.snd\.ep, ep\.snd\.corkTimerExpired\)`, "ep, (*Endpoint).corkExpired"},
+	{"pkg/tcpip/transport/tcp/endpoint_state.go", `timerHandler\(e, e\.keepaliveTimerExpired\)`, "e, (*Endpoint).keepaliveTimerExpired"},
+	{"pkg/tcpip/transport/tcp/endpoint_state.go", `timerHandler\(e, e\.snd\.retransmitTimerExpired\)`, "e, (*Endpoint).resendExpired"},
+	{"pkg/tcpip/transport/tcp/endpoint_state.go", `timerHandler\(e, e\.snd\.rc\.reorderTimerExpired\)`, "e, (*Endpoint).reorderExpired"},
+	{"pkg/tcpip/transport/tcp/endpoint_state.go", `timerHandler\(e, e\.snd\.probeTimerExpired\)`, "e, (*Endpoint).probeExpired"},
+	{"pkg/tcpip/transport/tcp/endpoint_state.go", `timerHandler\(e, e\.snd\.corkTimerExpired\)`, "e, (*Endpoint).corkExpired"},
+	{"pkg/tcpip/transport/tcp/rcv.go", `return &receiver\{`, "ep.parts.receiver = receiver{"},
+	{"pkg/tcpip/transport/tcp/rcv.go", `lastRcvdAckTime: ep\.stack\.Clock\(\)\.NowMonotonic\(\),\n\t\}`, "lastRcvdAckTime: ep.stack.Clock().NowMonotonic(),\n\t}\n\treturn &ep.parts.receiver"},
+	{"pkg/tcpip/transport/tcp/cubic.go", `return &cubicState\{`, "s.ep.parts.cubic = cubicState{"},
+	{"pkg/tcpip/transport/tcp/cubic.go", `s: s,\n\t\}`, "s: s,\n\t}\n\treturn &s.ep.parts.cubic"},
+	{"pkg/tcpip/transport/tcp/sack_scoreboard.go", `ranges:    btree\.NewG\[header\.SACKBlock\]\(defaultBtreeDegree, sackBlockLess\)`, "ranges: btree.NewWithFreeListG(defaultBtreeDegree, sackBlockLess, sackNodes)"},
+
+	// Nor does one in TIME-WAIT keep what it had.
+	{"pkg/tcpip/transport/tcp/dispatcher.go", `ep\.timeWaitTimer = ep\.stack`, "if ep.closed {\n\t\tep.settle()\n\t}\n\tep.timeWaitTimer = ep.stack"},
+	{"pkg/tcpip/transport/tcp/dispatcher.go", `cleanup\(\)\n\t\t\treturn\n\t\t\}\n\t\}`, "cleanup()\n\t\t\treturn\n\t\t}\n\t\tep.h = nil\n\t}"},
+
+	// Nor is there a map for each ID: see stack/registered.go.
+	{"pkg/tcpip/stack/transport_demuxer.go", `type endpointsByNIC struct \{`, "type endpointsByNIC struct {\n\tfirst firstNIC"},
+	{"pkg/tcpip/stack/transport_demuxer.go", `endpoints: make\(map\[tcpip\.NICID\]\*multiPortEndpoint\),`, ""},
+	{"pkg/tcpip/stack/transport_demuxer.go", `\(epsByNIC \*endpointsByNIC\) transportEndpoints\(`, "(epsByNIC *endpointsByNIC) _("},
+	{"pkg/tcpip/stack/transport_demuxer.go", `\(epsByNIC \*endpointsByNIC\) handlePacket\(`, "(epsByNIC *endpointsByNIC) _("},
+	{"pkg/tcpip/stack/transport_demuxer.go", `\(epsByNIC \*endpointsByNIC\) handleError\(`, "(epsByNIC *endpointsByNIC) _("},
+	{"pkg/tcpip/stack/transport_demuxer.go", `\(epsByNIC \*endpointsByNIC\) registerEndpoint\(`, "(epsByNIC *endpointsByNIC) _("},
+	{"pkg/tcpip/stack/transport_demuxer.go", `\(epsByNIC \*endpointsByNIC\) checkEndpoint\(`, "(epsByNIC *endpointsByNIC) _("},
+	{"pkg/tcpip/stack/transport_demuxer.go", `\(epsByNIC \*endpointsByNIC\) unregisterEndpoint\(`, "(epsByNIC *endpointsByNIC) _("},
+	{"pkg/tcpip/stack/transport_demuxer.go", `(?s)mpep, ok := epsByNIC\.endpoints\[nicID\]\n.*?\n\t\t\}\n\t\}\n\n\tep := mpep`, "mpep := epsByNIC.match(nicID)\n\tif mpep == nil {\n\t\tepsByNIC.mu.RUnlock()\n\t\treturn nil\n\t}\n\tep := mpep"},
 
 	{"pkg/tcpip/header/ipv6.go", `"crypto/sha256"`, `sha256 "gosv/kernel/net/siphash"`},
 	{"pkg/tcpip/transport/tcp/connect.go", `"crypto/sha256"`, `sha256 "gosv/kernel/net/siphash"`},
@@ -213,11 +267,12 @@ func editAll(dir, root string, files overlay) error {
 			}
 			text = string(b)
 		}
-		at := regexp.MustCompile(e.match).FindAllStringIndex(text, -1)
+		match := regexp.MustCompile(e.match)
+		at := match.FindAllStringSubmatchIndex(text, -1)
 		if len(at) != 1 {
 			return fmt.Errorf("netstack's %s has %d places that match %s, not one", e.file, len(at), e.match)
 		}
-		edited[name] = text[:at[0][0]] + e.text + text[at[0][1]:]
+		edited[name] = text[:at[0][0]] + string(match.ExpandString(nil, e.text, text, at[0])) + text[at[0][1]:]
 	}
 	for name, text := range edited {
 		f, err := os.CreateTemp(dir, "*.go")

@@ -75,15 +75,25 @@ func (d *digest) Write(p []byte) (int, error) {
 // as many rounds more.
 func (d *digest) Sum(b []byte) []byte {
 	end := *d
-	clear(end.rest[d.length%word:])
-	end.rest[word-1] = byte(d.length)
-	end.compress(binary.LittleEndian.Uint64(end.rest[:]))
-	end.v[2] ^= 0xff
-	for range Size / word {
-		end.rounds(4)
-		b = binary.LittleEndian.AppendUint64(b, end.v[0]^end.v[1]^end.v[2]^end.v[3])
+	b = binary.LittleEndian.AppendUint64(b, end.sum())
+	for range Size/word - 1 {
+		b = binary.LittleEndian.AppendUint64(b, end.next())
 	}
 	return b
+}
+
+// sum ends the hash, and returns SipHash's.
+func (d *digest) sum() uint64 {
+	clear(d.rest[d.length%word:])
+	d.rest[word-1] = byte(d.length)
+	d.compress(binary.LittleEndian.Uint64(d.rest[:]))
+	d.v[2] ^= 0xff
+	return d.next()
+}
+
+func (d *digest) next() uint64 {
+	d.rounds(4)
+	return d.v[0] ^ d.v[1] ^ d.v[2] ^ d.v[3]
 }
 
 func (d *digest) compress(m uint64) {
@@ -107,4 +117,12 @@ func (d *digest) rounds(n int) {
 		v2 = bits.RotateLeft64(v2, 32)
 	}
 	d.v = [4]uint64{v0, v1, v2, v3}
+}
+
+// Hash is the first 64 bits of m's hash.
+func Hash(m []byte) uint64 {
+	d := digest{k: key()}
+	d.Reset()
+	d.Write(m)
+	return d.sum()
 }

@@ -100,8 +100,8 @@ func (eps *transportEndpoints) lookUp(addresses uint64, ports uint32) *knownEndp
 	}
 	by.mu.RLock()
 	defer by.mu.RUnlock()
-	multi := by.endpoints[0]
-	if multi == nil || len(by.endpoints) > 1 {
+	multi := by.at(0)
+	if multi == nil || by.devices() > 1 {
 		return nil
 	}
 	multi.mu.RLock()
