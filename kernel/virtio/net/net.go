@@ -48,6 +48,7 @@ const (
 	chunkPages = 16  // that memory is taken in
 	mostPages  = 256 // of frames that are sent
 	fewBuffers = 32  // for received frames, at first
+	leastGiven = 24  // buffers that the device has at least: room for the largest frame, and another one
 	batch      = 64  // frames that are handed over at once
 	turn       = 256 // buffers that are dealt with before others have their turn
 	patience   = 1e9 // ns until a device that takes no frames is not waited for
@@ -205,6 +206,7 @@ func (n *Device) restart() error {
 			n.tx.sent(x)
 		}
 	})
+	n.rx.unseen = 0
 	n.rx.q.Kick()
 	n.tx.mu.Unlock()
 	n.rx.mu.Unlock()
@@ -225,9 +227,10 @@ type receiver struct {
 	size       int // of a buffer, in bytes
 	made, most int // buffers
 
-	mu   sync.Mutex // of what follows
-	q    *virtio.Queue
-	come []used // in order
+	mu     sync.Mutex // of what follows
+	q      *virtio.Queue
+	come   []used // in order
+	unseen int    // buffers in the queue of which the device does not know yet
 
 	work   chan struct{} // of receive: it may find something
 	used   []used        // of a batch: what was taken of come,
@@ -296,12 +299,18 @@ func (n *Device) buffers(count int) (list []used) {
 	return list
 }
 
-// give gives the device buffers.
+// give gives the device buffers. Many a device wants to be notified of the first that it had
+// not seen, each time: so they wait until it has but half of them.
 func (n *Device) give(list []used) {
 	r := &n.rx
 	r.mu.Lock()
 	n.add(list)
-	notify := r.q.Publish()
+	r.unseen += len(list)
+	notify := false
+	if r.q.InFlight()-r.unseen < max(leastGiven, r.made/2) {
+		r.unseen = 0
+		notify = r.q.Publish()
+	}
 	r.mu.Unlock()
 	if notify {
 		r.q.Notify()

@@ -17,6 +17,7 @@ const (
 	checksum, guestChecksum, mtu, mac = 1 << 0, 1 << 1, 1 << 3, 1 << 5
 	guestTCP4, tcp4, tcp6             = 1 << 7, 1 << 11, 1 << 12
 	mergeable, status                 = 1 << 15, 1 << 16
+	eventIndex                        = virtio.FeatureEventIndex
 )
 
 // network is the nic.Handler, and remembers.
@@ -203,6 +204,35 @@ func TestMergeable(t *testing.T) {
 	if !bytes.Equal(f.Parts[0], frame) || !f.NeedsChecksum || f.ChecksumStart != 34 || f.ChecksumOffset != 16 ||
 		f.Segments != nic.TCP4 || f.SegmentSize != 1460 || f.HeaderLen != 54 {
 		t.Error(len(f.Parts[0]), f.NeedsChecksum, f.ChecksumStart, f.ChecksumOffset, f.Segments, f.SegmentSize, f.HeaderLen)
+	}
+}
+
+// TestGiven: a device that wants to hear of each buffer, and keeps room for the largest frame, hears of many
+// at once, and always has that room.
+func TestGiven(t *testing.T) {
+	w := newWire(mac|mergeable|eventIndex, false, []byte{2, 0, 0, 0, 0, 9})
+	_, n := w.open(t)
+	var has []*virtiotest.Chain
+	take := func() {
+		for c := w.Take(0); c != nil; c = w.Take(0) {
+			has = append(has, c)
+		}
+	}
+	take()
+	before := w.Notifications()
+	const frames = 200
+	for i := range frames {
+		if take(); len(has) < 17 {
+			t.Fatalf("after %d frames the device has %d buffers", i, len(has))
+		}
+		has[0].Write([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0})
+		has[0].Write(make([]byte, 60))
+		has[0].Done()
+		has = has[1:]
+		eventually(t, "a frame does not come", func() bool { return n.count() == i+1 })
+	}
+	if got := w.Notifications() - before; got > frames/8+1 {
+		t.Errorf("%d notifications of %d frames", got, frames)
 	}
 }
 
