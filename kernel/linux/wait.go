@@ -18,6 +18,7 @@ func (t *Thread) pause(deadline uint64) Errno {
 	if t.interrupted() {
 		return eRestartSys
 	}
+	runTimers() // which are late where all CPUs are busy
 	if deadline == never {
 		t.park()
 		return 0
