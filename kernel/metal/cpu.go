@@ -52,10 +52,8 @@ const (
 	faultStack    = 8 << 10
 	kernelStack   = 32 << 10
 	allStacks     = nestRegs + fatalStack + faultStack + kernelStack
-	nestBelow     = fatalStack + faultStack + kernelStack + nestRegs - 192 // from CPU.stack; 64-byte aligned
+	nestBelow     = fatalStack + faultStack + kernelStack + nestRegs - 128 // from CPU.stack; 64-byte aligned
 	stackHeadroom = 64                                                     // above each stack's top: Go may spill a call's arguments there; above IST2 lies the CPU's address
-	intrFrame     = 64                                                     // above that of CPU.stack: IST1
-	aboveStack    = stackHeadroom + intrFrame
 
 	flagsUser = 0x202 // IF and the bit that is always 1
 
@@ -135,7 +133,7 @@ func loadCPU(c *CPU, syscall uintptr) {
 	c.gdt[9] = 0x0040f10000000000 | uint64(c.id) // its limit tells ring 3 the CPU: see stubs/vdso.c
 	ist3 := c.stack - kernelStack
 	ist2 := ist3 - faultStack
-	st(tss+tssIST1, c.stack+aboveStack)
+	st(tss+tssIST1, c.stack)
 	st(tss+tssIST2, ist2)
 	st(tss+tssIST3, ist3)
 	st32(tss+100, 0x68<<16) // the I/O permission bitmap lies behind the limit: ring 3 has no ports

@@ -23,7 +23,7 @@ TEXT kernelentry(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	AX, ·tsc0(SB)
 	MOVQ	DI, ·bootData(SB)
 	MOVQ	SI, ·bootProtocol(SB)
-	LEAQ	·cpu0Stack+(const_allStacks-const_aboveStack)(SB), SP
+	LEAQ	·cpu0Stack+(const_allStacks-const_stackHeadroom)(SB), SP
 	ANDQ	$~63, SP
 	CALL	findfeatures<>(SB)
 	CALL	controlregs<>(SB)

@@ -79,7 +79,7 @@ func newCPU() *CPU {
 		}
 	}
 	c := (*CPU)(unsafe.Pointer(p + allStacks + 4096))
-	c.stack = p + allStacks - aboveStack
+	c.stack = p + allStacks - stackHeadroom
 	c.self = c
 	c.lazy = 1
 	c.idle = idleThread()

@@ -5,8 +5,7 @@
 // Stacks, chosen by the IST field of each vector's gate (Intel SDM vol. 3
 // 6.14.5), for a goroutine's stack may have no room for a frame:
 //
-//	IST1	interrupts. Room for a frame above the CPU's kernel stack, which they go on with: it is empty
-//		whenever they are on, but see masked.
+//	IST1	interrupts. The CPU's kernel stack: it is empty whenever they are on.
 //	IST2	NMI, double fault, machine check: fatal, at any instruction.
 //	IST3	other exceptions: also in the world beneath the runtime.
 
@@ -15,9 +14,6 @@
 TEXT intr<>(SB),NOSPLIT|NOFRAME,$0
 	TESTB	$3, 24(SP)
 	JNE	user
-	TESTL	$0x200, 32(SP)	// FLAGS.IF
-	JEQ	masked
-kernel:
 	CMPL	CPU_inKernel(GS), $0
 	JNE	nested
 	PUSHQ	R11
@@ -38,11 +34,6 @@ kernel:
 user:
 	SWAPGS
 	JMP	·userTrap(SB)
-masked:	// an interrupt while they are off has been taken before: see ·stubs
-	CMPQ	0(SP), $32
-	JCS	kernel
-	ADDQ	$16, SP
-	IRETQ
 nested:	// an exception in the world beneath the runtime: stay on this stack
 	PUSHQ	R11
 	MOVQ	CPU_stack(GS), R11
@@ -90,14 +81,6 @@ TEXT fatal<>(SB),NOSPLIT|NOFRAME,$0
 
 // One stub of 16 bytes per vector: push 0 unless the CPU pushed an error
 // code, push the vector, jump.
-//
-// QEMU's emulation of SVM delivers an interrupt that a hypervisor injects at VMRUN, and once more
-// whenever it next leaves the guest's instructions for a reason of its own, such as the end of what
-// -icount allots, unless the guest has left by itself or taken another exception before: it forgets to
-// reset exception_index (helper_vmrun in target/i386/tcg/sysemu/svm_helper.c, QEMU 7.2 to 10). It does not look
-// at FLAGS.IF then. What the processor did not take from the local APIC is not
-// to be told its end, and that interrupts are off says so: the frame goes above the stack that is in
-// use, GS may be the application's, and nothing is changed.
 #define PAD BYTE $0xcc; BYTE $0xcc; BYTE $0xcc; BYTE $0xcc; BYTE $0xcc; BYTE $0xcc; BYTE $0xcc
 #define STUB(v) BYTE $0x6a; BYTE $0x00; BYTE $0x6a; BYTE $v; JMP intr<>(SB); PAD
 #define STUBERR(v) BYTE $0x90; BYTE $0x90; BYTE $0x6a; BYTE $v; JMP intr<>(SB); PAD
@@ -150,8 +133,6 @@ TEXT ·stubs(SB),NOSPLIT|NOFRAME,$0
 // tlbInterrupt (vecTLB) is the whole of catchUp, from ring 3 or 0: the
 // generation is read before CR3 is written.
 TEXT ·tlbInterrupt(SB),NOSPLIT|NOFRAME,$0
-	TESTL	$0x200, 16(SP)
-	JEQ	masked
 	PUSHQ	AX
 	PUSHQ	CX
 	PUSHQ	DX
@@ -179,5 +160,4 @@ eoi:
 	POPQ	DX
 	POPQ	CX
 	POPQ	AX
-masked:	// as at intr
 	IRETQ
