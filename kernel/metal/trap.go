@@ -130,6 +130,9 @@ func irqEvent() *event {
 // nested handles an exception in the world beneath the runtime, on a stack of
 // its own: a page of the Go heap that is touched there first. The CPU may or
 // may not hold the lock.
+//
+// An interrupt cannot come here, for they are off, and is fatal. One that QEMU's SVM delivers
+// twice does (see tools/kvmbox): it has ruined the stack.
 func nested(c *CPU, r *Regs, vec, err, cr2 uintptr) {
 	if vec == excPage && err&ptePresent == 0 {
 		held := c.locked

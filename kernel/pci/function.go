@@ -45,8 +45,9 @@ type Function struct {
 	bars         [6]uint32
 	barsRead     uint8 // which of them were
 	enabled      bool
-	listed       bool // capabilities are
-	capabilities []capability
+	hasList      bool // of capabilities, as far as is known
+	listed       bool
+	capabilities []Capability
 }
 
 // String says what and where the function is.
@@ -77,7 +78,9 @@ func (f *Function) Revision() uint8 { return uint8(f.Config(regClass)) }
 // itself; intx says whether it may interrupt by its pin.
 func (f *Function) Enable(intx bool) {
 	f.enabled = true
-	v := f.Config(regCommand) & commandWritable
+	v := f.Config(regCommand)
+	f.hasList = v&statusHasCaps != 0
+	v &= commandWritable
 	on := v | commandIO | commandMemory | commandMaster | commandNoINTx
 	if intx {
 		on &^= commandNoINTx
@@ -87,40 +90,40 @@ func (f *Function) Enable(intx bool) {
 	}
 }
 
-// capability is an entry of the list of capabilities.
-type capability struct {
-	id  uint8
-	off int
+// Capability is an entry of the list of capabilities: its offset, and the word that was there
+// when the list was read, id and next among it.
+type Capability struct {
+	Off  int
+	Word uint32
 }
 
-// Capabilities returns the offsets of all capabilities of that id, in their
-// order.
-func (f *Function) Capabilities(id uint8) (offs []int) {
+// Capabilities returns all capabilities of that id, in their order.
+func (f *Function) Capabilities(id uint8) (all []Capability) {
 	if !f.listed {
 		f.listed = true
 		f.list()
 	}
 	for _, c := range f.capabilities {
-		if c.id == id {
-			offs = append(offs, c.off)
+		if uint8(c.Word) == id {
+			all = append(all, c)
 		}
 	}
-	return offs
+	return all
 }
 
-// capability returns the offset of the first capability of that id, or 0.
-func (f *Function) capability(id uint8) int {
-	if offs := f.Capabilities(id); len(offs) > 0 {
-		return offs[0]
+// capability returns the first capability of that id, or one of offset 0.
+func (f *Function) capability(id uint8) Capability {
+	if all := f.Capabilities(id); len(all) > 0 {
+		return all[0]
 	}
-	return 0
+	return Capability{}
 }
 
 // list reads the list of capabilities (PCI 6.7), whose links may lead anywhere,
 // and in circles.
 func (f *Function) list() {
 	const first = 0x40 // behind the header
-	if f.Config(regCommand)&statusHasCaps == 0 {
+	if !f.hasList && f.Config(regCommand)&statusHasCaps == 0 {
 		return
 	}
 	var seen [0x100 / 4]bool
@@ -130,7 +133,7 @@ func (f *Function) list() {
 		if v == 0xffffffff {
 			return // the function is gone
 		}
-		f.capabilities = append(f.capabilities, capability{uint8(v), off})
+		f.capabilities = append(f.capabilities, Capability{off, v})
 		off = int(v >> 8 & 0xfc)
 	}
 }

@@ -34,27 +34,25 @@ type MSIX struct {
 var errNoMSIX = errors.New("it has no MSI-X")
 
 // MSIX switches f's message signalled interrupts on: as many as it has, at
-// most most, all of them masked.
+// most most. It sends none before all are connected and Unmask is called.
 func (f *Function) MSIX(most int) (*MSIX, error) {
-	off := f.capability(capabilityMSIX)
-	if off == 0 {
+	c := f.capability(capabilityMSIX)
+	if c.Off == 0 {
 		return nil, errNoMSIX
 	}
-	word := f.Config(off)
-	n := min(int(word>>16&msixSizeMask)+1, most)
-	at := f.Config(off + msixTable)
+	n := min(int(c.Word>>16&msixSizeMask)+1, most)
+	at := f.Config(c.Off + msixTable)
 	table, err := f.Map(int(at&7), uint64(at&^7), uint64(n)*entrySize)
 	if err != nil {
 		return nil, err
 	}
-	x := &MSIX{f: f, cap: off, word: word &^ (msixEnable | msixMaskAll), table: table, n: n}
-	f.SetConfig(off, x.word|msixEnable|msixMaskAll)
-	for i := range n {
-		x.Mask(i)
-	}
-	f.SetConfig(off, x.word|msixEnable)
+	x := &MSIX{f: f, cap: c.Off, word: c.Word &^ (msixEnable | msixMaskAll), table: table, n: n}
+	f.SetConfig(x.cap, x.word|msixEnable|msixMaskAll)
 	return x, nil
 }
+
+// Unmask lets the function send interrupts.
+func (x *MSIX) Unmask() { x.f.SetConfig(x.cap, x.word|msixEnable) }
 
 // Len is how many interrupts there are.
 func (x *MSIX) Len() int { return x.n }

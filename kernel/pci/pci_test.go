@@ -157,8 +157,20 @@ func TestCapabilities(t *testing.T) {
 			f.set(off, v)
 		}
 		b, _ := m.scan(t, nil)
-		if got := b.Functions[1].Capabilities(9); !slices.Equal(got, c.want) {
+		b.Functions[1].Enable(false)
+		m.reads = 0
+		var got []int
+		for _, c := range b.Functions[1].Capabilities(9) {
+			got = append(got, c.Off)
+			if c.Word != f.words[c.Off/4] {
+				t.Errorf("%#x: %#x, want %#x", c.Off, c.Word, f.words[c.Off/4])
+			}
+		}
+		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %x, want %x", c.name, got, c.want)
+		}
+		if most := 1 + len(c.links); m.reads > most { // each is a VM exit
+			t.Errorf("%s: %d reads, want %d at most", c.name, m.reads, most)
 		}
 		f.set(regCommand, 0)
 		b, _ = m.scan(t, nil)

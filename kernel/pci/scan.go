@@ -75,10 +75,10 @@ func (b *Bus) cross(f *Function) {
 // one device (PCIe 7.5.3.2).
 func (f *Function) isPort() bool {
 	const rootPort, downstream = 4, 6
-	off := f.capability(capabilityPCIe)
-	if off == 0 {
+	c := f.capability(capabilityPCIe)
+	if c.Off == 0 {
 		return false
 	}
-	kind := f.Config(off) >> 20 & 0xf
+	kind := c.Word >> 20 & 0xf
 	return kind == rootPort || kind == downstream
 }

@@ -128,8 +128,7 @@ func (m *mmio) QueueSize(i, want int) int {
 	return int(min(uint32(want), most))
 }
 
-func (m *mmio) EnableQueue(i int, r Rings) error {
-	m.regs.Write(mmioQueueSel, 4, uint32(i))
+func (m *mmio) EnableQueue(_ int, r Rings) error {
 	if m.legacy {
 		return m.enableLegacy(r)
 	}

@@ -22,7 +22,7 @@ const (
 type pciFunction interface {
 	String() string
 	Config(off int) uint32
-	Capabilities(id uint8) []int
+	Capabilities(id uint8) []pci.Capability
 	Enable(intx bool)
 	IsIO(bar int) bool
 	Ports(bar, n int) (uint16, error)
@@ -155,6 +155,7 @@ func (p *pciTransport) connectMessages() (err error) {
 		p.msix.Off()
 		return err
 	}
+	p.msix.Unmask()
 	p.vectors = [2]uint16{0, uint16(queue)}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 // fakeFunction is a function's configuration space; all its BARs are ports.
 type fakeFunction struct {
 	config [256]byte
-	caps   []int
+	caps   []pci.Capability
 }
 
 func (f *fakeFunction) Config(off int) (v uint32) {
@@ -22,13 +22,13 @@ func (f *fakeFunction) Config(off int) (v uint32) {
 	return v
 }
 
-func (f *fakeFunction) String() string                   { return "a fake" }
-func (f *fakeFunction) Capabilities(uint8) []int         { return f.caps }
-func (f *fakeFunction) Enable(bool)                      {}
-func (f *fakeFunction) IsIO(bar int) bool                { return bar < 6 }
-func (f *fakeFunction) Connect(interrupt.Handler) error  { return nil }
-func (f *fakeFunction) MSIX(most int) (*pci.MSIX, error) { return nil, errors.New("none") }
-func (f *fakeFunction) Ports(bar, n int) (uint16, error) { return 0xc000, nil }
+func (f *fakeFunction) String() string                      { return "a fake" }
+func (f *fakeFunction) Capabilities(uint8) []pci.Capability { return f.caps }
+func (f *fakeFunction) Enable(bool)                         {}
+func (f *fakeFunction) IsIO(bar int) bool                   { return bar < 6 }
+func (f *fakeFunction) Connect(interrupt.Handler) error     { return nil }
+func (f *fakeFunction) MSIX(most int) (*pci.MSIX, error)    { return nil, errors.New("none") }
+func (f *fakeFunction) Ports(bar, n int) (uint16, error)    { return 0xc000, nil }
 func (f *fakeFunction) Map(bar int, off, n uint64) (unsafe.Pointer, error) {
 	return nil, errors.New("no such BAR")
 }
@@ -36,8 +36,8 @@ func (f *fakeFunction) Map(bar int, off, n uint64) (unsafe.Pointer, error) {
 // add appends a vendor capability.
 func (f *fakeFunction) add(kind, bar byte, off, length, multiplier uint32) {
 	at := 0x40 + 20*len(f.caps)
-	f.caps = append(f.caps, at)
 	copy(f.config[at:], []byte{9, 0, 20, kind, bar})
+	f.caps = append(f.caps, pci.Capability{Off: at, Word: f.Config(at)})
 	for i, v := range []uint32{off, length, multiplier} {
 		for j := range 4 {
 			f.config[at+8+4*i+j] = byte(v >> (8 * j))
@@ -125,7 +125,8 @@ func FuzzModernCapabilities(f *testing.F) {
 		fn := &fakeFunction{}
 		copy(fn.config[:], config)
 		for i := range int(n) {
-			fn.caps = append(fn.caps, (i*16)&0xfc)
+			off := (i * 16) & 0xfc
+			fn.caps = append(fn.caps, pci.Capability{Off: off, Word: fn.Config(off)})
 		}
 		if r, err := openModern(fn); err == nil {
 			r.ReadConfig(maxDevice, 4)

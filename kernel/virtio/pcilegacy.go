@@ -52,12 +52,11 @@ func (l *legacyPCI) QueueSize(i, _ int) int {
 	return int(l.regs.Read(legacyQueueSize, 2))
 }
 
-func (l *legacyPCI) EnableQueue(i int, r Rings) error {
+func (l *legacyPCI) EnableQueue(_ int, r Rings) error {
 	page, err := pageNumber(r)
 	if err != nil {
 		return err
 	}
-	l.regs.Write(legacyQueueSelect, 2, uint32(i))
 	if err := setVector(l.regs, legacyQueueVector, l.queueVector); err != nil {
 		return err
 	}

@@ -58,13 +58,13 @@ const (
 // the first one counts.
 func openModern(f pciFunction) (pciRegisters, error) {
 	m := &modernPCI{}
-	for _, off := range f.Capabilities(pci.CapabilityVendor) {
-		kind := f.Config(off) >> 24
-		bar := int(f.Config(off+4) & 0xff)
+	for _, c := range f.Capabilities(pci.CapabilityVendor) {
+		off, kind := c.Off, c.Word>>24
 		open := func(regs *Registers, least, most uint32) (n uint32, err error) {
 			if n = min(f.Config(off+12), most); *regs != nil || n < least {
 				return 0, nil
 			}
+			bar := int(f.Config(off+4) & 0xff)
 			*regs, err = registers(f, bar, uint64(f.Config(off+8)), uint64(n))
 			return n, err
 		}
@@ -139,7 +139,6 @@ func (m *modernPCI) QueueSize(i, want int) int {
 }
 
 func (m *modernPCI) EnableQueue(i int, r Rings) error {
-	m.common.Write(commonQueueSelect, 2, uint32(i))
 	at := uint64(m.common.Read(commonQueueNotifyOff, 2)) * uint64(m.multiplier)
 	if at+2 > uint64(m.notifyLen) {
 		return errNotify

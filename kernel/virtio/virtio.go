@@ -108,7 +108,7 @@ type Transport interface {
 	// for, not necessarily a power of two; 0 if there is no such queue.
 	QueueSize(i, want int) int
 
-	// EnableQueue tells the device where queue i is.
+	// EnableQueue tells the device where queue i is, the last whose QueueSize was asked.
 	EnableQueue(i int, r Rings) error
 
 	// Notify tells the device that queue i has news for it.
