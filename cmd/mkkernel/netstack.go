@@ -102,6 +102,18 @@ var edits = []struct{ file, match, text string }{
 	{"pkg/tcpip/stack/transport_demuxer.go", `\teps\.rawEndpoints = append\(eps\.rawEndpoints, ep\)`, "\teps.forgetAll()\n\teps.rawEndpoints = append(eps.rawEndpoints, ep)"},
 	{"pkg/tcpip/transport/tcp/dispatcher.go", `\(j jenkinsHasher\) hash\(`, "(j jenkinsHasher) _("},
 
+	{"pkg/tcpip/stack/packet_buffer.go", `\toffset := d\.pk\.dataOffset\(\)\n\td\.pk\.buf\.SubApply`,
+		"\toffset := d.pk.dataOffset()\n\tif b := d.pk.buf.Front(offset, d.Size()); b != nil {\n\t\tdone, err = dst.Write(b)\n\t\tif !peek {\n\t\t\td.pk.buf.TrimFront(int64(done))\n\t\t}\n\t\treturn done, err\n\t}\n\td.pk.buf.SubApply"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `\) Read\(dst io\.Writer, opts tcpip\.ReadOptions\) \(tcpip\.ReadResult,`, ") read(dst io.Writer, opts tcpip.ReadOptions) (int,"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `return tcpip\.ReadResult\{\}, err`, "return 0, err"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `return tcpip\.ReadResult\{\}, &tcpip`, "return 0, &tcpip"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `return tcpip\.ReadResult\{\n\t\tCount: done,\n\t\tTotal: done,\n\t\}, nil`, "return done, nil"},
+
+	// And so have those that are sent.
+	{"pkg/tcpip/stack/nic.go", `type nic struct \{`, "type nic struct {\n\tsegmentWriter SegmentWriter"},
+	{"pkg/tcpip/transport/tcp/connect.go", `\) sendRaw\(pkt`, ") sendAny(pkt"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `\) readFromPayloader\(p tcpip`, ") readFromAny(p tcpip"},
+
 	// Acknowledgements wait for the answer.
 	{"pkg/tcpip/transport/tcp/endpoint.go", `type Endpoint struct \{`, "type Endpoint struct {\n\tdelayed delayedACK\n\tconfirmed tcpip.MonotonicTime\n\tparts parts"},
 	{"pkg/tcpip/transport/tcp/protocol.go", `type protocol struct \{`, "type protocol struct {\n\tdelayed delayedACKs"},

@@ -12,10 +12,10 @@ import (
 type clock struct{}
 
 // NowMonotonic implements tcpip.Clock.
-func (clock) NowMonotonic() tcpip.MonotonicTime {
+func (*clock) NowMonotonic() tcpip.MonotonicTime {
 	now := nanotime()
 	return *(*tcpip.MonotonicTime)(unsafe.Pointer(&now)) // it is a struct of this number
 }
 
 // Now implements tcpip.Clock.
-func (clock) Now() time.Time { return time.Now() }
+func (*clock) Now() time.Time { return time.Now() }

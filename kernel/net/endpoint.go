@@ -562,17 +562,15 @@ func (e *endpoint) receiveStream(m *linux.Message) (int, errno.Errno) {
 	if m.Flags&msgTrunc != 0 { // what is read is thrown away (tcp(7))
 		w = &tcpip.LimitedWriter{W: io.Discard, N: int64(room)}
 	}
-	res, failed := e.ep().Read(w, tcpip.ReadOptions{Peek: m.Flags&msgPeek != 0})
+	peek := m.Flags&msgPeek != 0
+	n, failed := readStream(e.ep().(*tcp.Endpoint), w, peek, !peek && e.net.supply() == enough)
 	m.Flags &^= msgTrunc
 	switch failed.(type) {
 	case nil:
-		if m.Flags&msgPeek == 0 && e.net.supply() == enough {
-			e.ep().ModerateRecvBuf(res.Count)
-		}
 		if e.opts.is(soTimestamp) {
-			m.Control = e.receivedControl(m.Control, &res.ControlMessages)
+			m.Control = e.receivedControl(m.Control, &tcpip.ReceivableControlMessages{})
 		}
-		return res.Count, 0
+		return n, 0
 	case *tcpip.ErrWouldBlock:
 		return 0, errno.EAGAIN
 	case *tcpip.ErrNotConnected:

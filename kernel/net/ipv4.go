@@ -2,6 +2,7 @@ package net
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -23,8 +24,8 @@ func (p ipv4Protocol) NewEndpoint(nic stack.NetworkInterface, d stack.TransportD
 		return inner
 	}
 	e := &ipv4Endpoint{longWay: long, nic: nic, dispatcher: d}
-	if s, ok := d.(interface{ Segments() any }); ok {
-		e.segments, _ = s.Segments().(segments)
+	if s, ok := d.(interface{ Segments(writer any) any }); ok {
+		e.segments, _ = s.Segments(e).(segments)
 	}
 	return e
 }
@@ -32,9 +33,9 @@ func (p ipv4Protocol) NewEndpoint(nic stack.NetworkInterface, d stack.TransportD
 // segments is netstack's Segments, which the module as it is has not: where nothing is put in
 // its place, in tests on the host.
 type segments interface {
-	// Deliver takes a whole segment to an endpoint, or returns false if it did not. The headers,
-	// from IPv4's on, have been taken off the packet.
-	Deliver(p *stack.PacketBuffer, headers []byte) bool
+	// Deliver takes a frame that is a whole segment, with headers of so many bytes, to its
+	// endpoint. What that does not work for, it returns.
+	Deliver(frame *buffer.View, headers int) (rest *stack.PacketBuffer)
 }
 
 // longWay is all that netstack's IPv4 is asked for.
@@ -142,17 +143,12 @@ func (e *ipv4Endpoint) HandlePacket(p *stack.PacketBuffer) {
 		return
 	}
 	data.CapLength(total) // an Ethernet frame may be padded
-	e.consume(p, words)
-	e.deliver(p)
-}
-
-// consume takes the headers of a segment, TCP's of size bytes, off its packet.
-func (e *ipv4Endpoint) consume(p *stack.PacketBuffer, size int) {
-	p.NetworkHeader().Consume(header.IPv4MinimumSize)
-	p.TransportHeader().Consume(size)
+	p.NetworkHeader().Consume(ip)
+	p.TransportHeader().Consume(words)
 	p.NetworkProtocolNumber, p.TransportProtocolNumber = header.IPv4ProtocolNumber, header.TCPProtocolNumber
 	p.NICID = e.nic.ID()
 	p.InputNICID = p.NICID
+	e.deliver(p)
 }
 
 func (e *ipv4Endpoint) deliver(p *stack.PacketBuffer) {
@@ -164,18 +160,14 @@ func (e *ipv4Endpoint) deliver(p *stack.PacketBuffer) {
 // it is for this machine.
 func (e *ipv4Endpoint) take(frame *buffer.View, headers int) bool {
 	const ip = header.EthernetMinimumSize
-	b := frame.AsSlice()[:headers]
+	b := frame.AsSlice()
 	if !e.mine(binary.BigEndian.Uint32(b[ip+12:]), binary.BigEndian.Uint32(b[ip+16:])) {
 		return false
 	}
-	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(frame)})
-	p.LinkHeader().Consume(ip)
-	e.consume(p, headers-ip-header.IPv4MinimumSize)
-	p.PktType, p.RXChecksumValidated = tcpip.PacketHost, true
-	if !e.segments.Deliver(p, b[ip:]) {
-		e.deliver(p)
+	if rest := e.segments.Deliver(frame, headers); rest != nil {
+		e.deliver(rest)
+		rest.DecRef()
 	}
-	p.DecRef()
 	return true
 }
 
@@ -187,23 +179,46 @@ func (e *ipv4Endpoint) WritePacket(r *stack.Route, params stack.NetworkHeaderPar
 		size > int(e.nic.MTU()) && p.GSOOptions.Type != stack.GSOTCPv4 || size > 0xffff {
 		return e.longWay.WritePacket(r, params, p)
 	}
-	from, to := r.LocalAddress(), r.RemoteAddress()
-	b := p.NetworkHeader().Push(ip)
-	be := binary.BigEndian
-	be.PutUint32(b[0:], plainHeader<<24|uint32(params.TOS)<<16|uint32(size))
-	be.PutUint32(b[4:], dontFragment) // and no identification: RFC 6864 section 4.1
-	be.PutUint32(b[8:], uint32(params.TTL)<<24|uint32(header.TCPProtocolNumber)<<16)
-	be.PutUint32(b[12:], address4(from))
-	be.PutUint32(b[16:], address4(to))
-	sum := uint64(0)
-	for i := 0; i < ip; i += 4 {
-		sum += uint64(be.Uint32(b[i:]))
+	pushIPv4(p, size, address4(r.LocalAddress()), address4(r.RemoteAddress()), params.TTL, params.TOS)
+	return e.nic.WritePacket(r, p)
+}
+
+// WriteSegment implements netstack's SegmentWriter.
+func (e *ipv4Endpoint) WriteSegment(from, to uint32, ttl, tos uint8, link tcpip.LinkAddress, p *stack.PacketBuffer) (tcpip.Error, bool) {
+	if !e.has(from) {
+		return nil, false
 	}
+	if ttl == 0 {
+		ttl = e.DefaultTTL()
+	}
+	pushIPv4(p, header.IPv4MinimumSize+p.Size(), from, to, ttl, tos)
+	return e.nic.WritePacketToRemote(link, p), true
+}
+
+// has says whether a is an address of the device's.
+func (e *ipv4Endpoint) has(a uint32) bool {
+	list := e.local.Load()
+	return list != nil && slices.ContainsFunc(*list, func(s subnet) bool { return s.addr == a })
+}
+
+// pushIPv4 puts the header before a segment, which has size bytes with it.
+func pushIPv4(p *stack.PacketBuffer, size int, from, to uint32, ttl, tos uint8) {
+	h := [...]uint32{
+		plainHeader<<24 | uint32(tos)<<16 | uint32(size),
+		dontFragment, // and no identification: RFC 6864 section 4.1
+		uint32(ttl)<<24 | uint32(header.TCPProtocolNumber)<<16,
+		from,
+		to,
+	}
+	sum := uint64(h[0]) + uint64(h[1]) + uint64(h[2]) + uint64(h[3]) + uint64(h[4])
 	sum = sum>>32 + sum&0xffffffff
 	sum = sum>>16 + sum&0xffff
 	sum = sum>>16 + sum&0xffff
 	sum = sum>>16 + sum&0xffff
-	be.PutUint16(b[10:], ^uint16(sum))
+	h[2] |= uint32(^uint16(sum))
+	b := p.NetworkHeader().Push(header.IPv4MinimumSize)
+	for i, v := range h {
+		binary.BigEndian.PutUint32(b[4*i:], v)
+	}
 	p.NetworkProtocolNumber = header.IPv4ProtocolNumber
-	return e.nic.WritePacket(r, p)
 }

@@ -485,7 +485,7 @@ func TestStatic(t *testing.T) {
 func TestClock(t *testing.T) {
 	var zero tcpip.MonotonicTime
 	before := time.Duration(nanotime())
-	now := clock{}.NowMonotonic().Sub(zero)
+	now := (&clock{}).NowMonotonic().Sub(zero)
 	if after := time.Duration(nanotime()); now < before || now > after {
 		t.Errorf("%v, between %v and %v", now, before, after)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 
+	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
@@ -20,13 +21,13 @@ type Segments struct {
 
 // segmentProtocol is TCP, as such segments have it.
 type segmentProtocol interface {
-	// QueueSegment is QueuePacket, but what is queued is pkt itself, and its checksum is
-	// right.
+	// QueueSegment is QueuePacket for a packet that is the caller's alone, and becomes TCP's,
+	// and whose checksum is right.
 	QueueSegment(ep TransportEndpoint, id *TransportEndpointID, pkt *PacketBuffer, h header.TCP)
 }
 
-// Segments returns n's.
-func (n *nic) Segments() any {
+// Segments returns n's. What the program sends goes by way of w, a SegmentWriter.
+func (n *nic) Segments(w any) any {
 	d := n.stack.demux
 	ids := protocolIDs{header.IPv4ProtocolNumber, header.TCPProtocolNumber}
 	tcp, ok := d.queuedProtocols[ids].(segmentProtocol)
@@ -39,28 +40,43 @@ func (n *nic) Segments() any {
 	if eps.known == nil {
 		eps.known = new(known)
 	}
+	n.segmentWriter, _ = w.(SegmentWriter)
 	return &Segments{n, eps, tcp}
 }
 
-// Deliver takes a segment whose headers b are, from IPv4's on, and have been taken off its
-// packet. It returns false if that has to go on the long way, from IPv4 up.
-func (s *Segments) Deliver(pkt *PacketBuffer, b []byte) bool {
-	const ip, addressesAt = header.IPv4MinimumSize, 12
-	stats := &s.nic.stats.rx
-	if !s.nic.Enabled() {
-		stats = &s.nic.stats.disabledRx
+// Deliver takes a frame that is a whole segment, with headers of so many bytes, and whose
+// checksums are right. What has to go on the long way, from IPv4 up, it returns.
+func (s *Segments) Deliver(frame *buffer.View, headers int) (rest *PacketBuffer) {
+	const ip, tcp, addressesAt = header.EthernetMinimumSize, header.EthernetMinimumSize + header.IPv4MinimumSize, 12
+	n := s.nic
+	b := frame.AsSlice()
+	stats := &n.stats.rx
+	if !n.Enabled() {
+		stats = &n.stats.disabledRx
 	}
 	stats.packets.Increment()
-	stats.bytes.IncrementBy(uint64(len(b) + pkt.Data().Size()))
-	if !s.nic.Enabled() {
-		return true
+	stats.bytes.IncrementBy(uint64(len(b) - ip))
+	if !n.Enabled() {
+		frame.Release()
+		return nil
 	}
-	e := s.endpoints.lookUp(binary.BigEndian.Uint64(b[addressesAt:]), binary.BigEndian.Uint32(b[ip:]))
+	pkt := pkPool.Get().(*PacketBuffer)
+	pkt.reset()
+	pkt.buf = buffer.MakeWithView(frame)
+	pkt.consumed = headers
+	pkt.headers[linkHeader].length = ip
+	pkt.headers[networkHeader] = headerInfo{ip, header.IPv4MinimumSize}
+	pkt.headers[transportHeader] = headerInfo{tcp, headers - tcp}
+	pkt.NetworkProtocolNumber, pkt.TransportProtocolNumber = header.IPv4ProtocolNumber, header.TCPProtocolNumber
+	pkt.NICID, pkt.InputNICID = n.id, n.id
+	pkt.RXChecksumValidated = true // and PktType is that of a packet to this machine
+	pkt.InitRefs()
+	e := s.endpoints.lookUp(binary.BigEndian.Uint64(b[ip+addressesAt:]), binary.BigEndian.Uint32(b[tcp:]))
 	if e == nil {
-		return false
+		return pkt
 	}
-	s.tcp.QueueSegment(e.endpoint, &e.id, pkt, header.TCP(b[ip:]))
-	return true
+	s.tcp.QueueSegment(e.endpoint, &e.id, pkt, header.TCP(b[tcp:headers]))
+	return nil
 }
 
 // known are connections over IPv4, by their hash: some of those that transportEndpoints
@@ -132,3 +148,38 @@ func (eps *transportEndpoints) forgetAll() {
 		}
 	}
 }
+
+// SegmentWriter is a device's IPv4, as segments have it that a program sends.
+type SegmentWriter interface {
+	// WriteSegment sends a segment from and to these addresses, the latter by way of link. It
+	// returns false, and has changed nothing, if the first is not the device's any more. A ttl of 0
+	// is the default.
+	WriteSegment(from, to uint32, ttl, tos uint8, link tcpip.LinkAddress, pkt *PacketBuffer) (tcpip.Error, bool)
+}
+
+// SegmentWriter returns who sends segments on r over IPv4, and where they go next. It is nil
+// if r is another route, or it has to be found out where they go.
+func (r *Route) SegmentWriter() (SegmentWriter, tcpip.LinkAddress) {
+	n := r.outgoingNIC
+	if n.segmentWriter == nil || r.routeInfo.NetProto != header.IPv4ProtocolNumber || r.routeInfo.Loop != PacketOut ||
+		n.experimentIPOptionEnabled || r.localAddressNIC != n {
+		return nil, ""
+	}
+	r.mu.RLock()
+	entry := r.neighborEntry
+	r.mu.RUnlock()
+	if entry == nil {
+		return nil, ""
+	}
+	entry.mu.RLock()
+	state, link := entry.mu.neigh.State, entry.mu.neigh.LinkAddr
+	entry.mu.RUnlock()
+	switch state {
+	case Reachable, Static, Delay, Probe:
+		return n.segmentWriter, link
+	}
+	return nil, ""
+}
+
+// Counters are Stats without their copy, of a kilobyte.
+func (s *Stack) Counters() *tcpip.Stats { return &s.stats }
