@@ -298,6 +298,10 @@ func (v *vsockets) Reset(t vsock.Transport) {
 	v.each(t, func(s *vsockSocket) {
 		s.mu.Lock()
 		s.state = vsockClosed
+		if s.phase == vsockInProgress {
+			s.phase = vsockUnconnected
+			s.stopTimer()
+		}
 		s.err.Store(uint32(ECONNRESET))
 		s.mu.Unlock()
 		s.queue.Wake()

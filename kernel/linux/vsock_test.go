@@ -333,6 +333,52 @@ func TestVsockConnect(t *testing.T) {
 	f.Release()
 }
 
+// TestVsockReset: when the machine moved, or its device was reset, who is connected and who tries
+// to be learns of it, and may try again; who listens goes on.
+func TestVsockReset(t *testing.T) {
+	th, h := vsockTest(true)
+	l, lf := th.listenVsock(1234, 3)
+	defer lf.Release()
+	accept := func() (*vsockSocket, *File) {
+		h.give(vsock.OpRequest, 1234, "", 0)
+		h.want(t, "response")
+		s, err := l.accept(th, lf)
+		if err != 0 {
+			t.Fatal(err)
+		}
+		return s.(*vsockSocket), newFile(s, oRdwr)
+	}
+	_, connected := accept()
+	trying, f := th.openVsock(oNonblock)
+	defer f.Release()
+	if err := trying.connect(th, f, at(2, 1000)); err != EINPROGRESS {
+		t.Error(err)
+	}
+	h.want(t, "request")
+	h.to.Reset(h)
+	if ready, _ := connected.io.(*vsockSocket).poll(connected); ready&pollErr == 0 {
+		t.Errorf("ready: %#x", ready)
+	}
+	if _, err := th.sendBytes(connected, []byte("x")); err == 0 {
+		t.Error("it is still connected")
+	}
+	connected.Release()
+	h.packets = nil
+	if err := trying.takeError(); err != ECONNRESET {
+		t.Error(err)
+	}
+	if err := trying.connect(th, f, at(2, 1000)); err != EINPROGRESS {
+		t.Error("once more:", err)
+	}
+	h.want(t, "request")
+	_, f = accept()
+	h.give(vsock.OpData, 1234, "still", 0)
+	if got, err := th.receiveBytes(f, 10); got != "still" || err != 0 {
+		t.Error(got, err)
+	}
+	f.Release()
+}
+
 // TestVsockErrors: those that need no peer.
 func TestVsockErrors(t *testing.T) {
 	th, _ := vsockTest(false)

@@ -187,9 +187,9 @@ func (d *Device) OnReset(f func() error) { d.onReset = f }
 // mostResets is how often a device may need one.
 const mostResets = 100
 
-// restart has the driver reset the device.
+// restart has the driver reset the device. It says so afterwards: what is said may go to that
+// device.
 func (d *Device) restart() {
-	d.say(d.Warn, errNeedsReset.Error())
 	err := error(errNeedsReset)
 	if d.resets++; d.onReset != nil && d.resets <= mostResets {
 		err = d.onReset()
@@ -199,13 +199,14 @@ func (d *Device) restart() {
 		d.Fail(err)
 		return
 	}
+	d.say(d.Warn, "it needed a reset")
 	d.Changed() // it has, or it needs a reset already
 }
 
 // Reset resets the device and lets it begin again as it was, but with empty queues. Then
-// it calls back for each token that Next would have returned, to put what that stands for into
-// the queue again, or give it up. The caller has the queues for itself, and notifies the
-// device afterwards.
+// it calls back for each token that Next would have returned, those of a queue in the order in
+// which they were added, to put what that stands for into the queue again, or give it up. The
+// caller has the queues for itself, and notifies the device afterwards.
 func (d *Device) Reset(back func(q *Queue, token any)) error {
 	tokens, err := d.renew()
 	if err != nil {
@@ -249,7 +250,11 @@ func (d *Device) renew() (tokens [][]any, err error) {
 func (d *Device) Start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.start()
+	err := d.start()
+	if err == nil {
+		d.say(d.Log, "started, features "+platform.Hex(d.features))
+	}
+	return err
 }
 
 func (d *Device) start() error {
@@ -263,7 +268,6 @@ func (d *Device) start() error {
 		d.t.SetStatus(s | StatusFailed)
 		return errNeedsReset
 	}
-	d.say(d.Log, "started, features "+platform.Hex(d.features))
 	return nil
 }
 

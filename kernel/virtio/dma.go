@@ -49,7 +49,7 @@ func run(n int) uintptr {
 		frames = make([]uintptr, min(free/frameSize/2, 4096))
 	}
 	frames = frames[:metal.AllocFrames(frames)]
-	SortFrames(frames)
+	Sort(frames)
 	found := findRun(frames, n)
 	if found < 0 {
 		metal.FreeFrames(frames)
@@ -61,9 +61,9 @@ func run(n int) uintptr {
 	return addr
 }
 
-// SortFrames sorts: package slices has what does it in twenty times as much code. It
+// Sort sorts: package slices has what does it in twenty times as much code. It
 // is Shell's method.
-func SortFrames(a []uintptr) {
+func Sort(a []uintptr) {
 	gap := 1
 	for gap < len(a)/3 {
 		gap = 3*gap + 1

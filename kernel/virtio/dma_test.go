@@ -16,7 +16,7 @@ func TestFindRun(t *testing.T) {
 		}
 	}
 	shuffled := []uintptr{0x20000, 0x4000, 0x8000, 0x1000, 0x7000, 0x3000, 0x6000}
-	if SortFrames(shuffled); !slices.Equal(shuffled, frames) {
+	if Sort(shuffled); !slices.Equal(shuffled, frames) {
 		t.Errorf("sorted: %#x", shuffled)
 	}
 	if got := findRun(nil, 2); got != -1 {

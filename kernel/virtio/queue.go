@@ -57,6 +57,7 @@ type usedElem struct{ id, len uint32 }
 type chain struct {
 	token    any
 	n        uint16 // descriptors in the queue
+	at       uint16 // of the available ring
 	writable uint64 // bytes
 }
 
@@ -126,12 +127,18 @@ func newQueue(d *Device, i, n int, used func()) (*Queue, error) {
 	return q, nil
 }
 
-// empty makes q as it was when it was new, and returns what Next would have in time.
+// empty makes q as it was when it was new, and returns what Next would have in time, in the
+// order in which it was added.
 func (q *Queue) empty() (tokens []any) {
-	for i := range q.chains {
-		if q.chains[i].n != 0 {
-			tokens = append(tokens, q.chains[i].token)
+	var chains []uintptr
+	for i, c := range q.chains {
+		if c.n != 0 {
+			chains = append(chains, uintptr(c.at-q.availIdx)<<16|uintptr(i))
 		}
+	}
+	Sort(chains)
+	for _, c := range chains {
+		tokens = append(tokens, q.chains[uint16(c)].token)
 	}
 	clear(q.mem.Bytes)
 	n := len(q.desc)
@@ -172,7 +179,7 @@ func (q *Queue) Add(out, in []Buffer, token any) error {
 	// A table costs the device a look elsewhere: it is for when there is
 	// little room.
 	indirect := q.indirect && n > 1 && n <= maxIndirect && 4*n > q.nfree
-	c := chain{token: token, n: uint16(n)}
+	c := chain{token: token, n: uint16(n), at: q.availIdx}
 	if indirect {
 		c.n = 1
 	}

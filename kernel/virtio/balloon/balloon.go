@@ -5,6 +5,7 @@ package balloon
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"gosv/kernel/gotimer"
 	"gosv/kernel/virtio"
@@ -60,6 +61,7 @@ type Balloon struct {
 	hidden bool // pages in the balloon do not count as the machine's
 
 	wake chan struct{} // the driver's goroutine has something to do
+	lost atomic.Bool   // the device was reset, and knows of no pages
 
 	mu     sync.Mutex
 	pages  [][]uint32 // frame numbers in the balloon, in chunks of chunkSize; only the last is not full
@@ -88,6 +90,7 @@ func New(d *virtio.Device, mem Memory) (*Balloon, error) {
 	}
 	d.OnConfig(b.kick)
 	d.OnFail(b.fail)
+	d.OnReset(b.restart)
 	if err := d.Start(); err != nil {
 		return nil, err
 	}
@@ -139,6 +142,25 @@ func (b *Balloon) fail(err error) {
 	b.kick()
 }
 
+// restart resets the device. It gets the requests again that it had, and whoever waits for one
+// goes on waiting; then run tells it what is in the balloon.
+func (b *Balloon) restart() error {
+	pipes := [...]*pipe{&b.inflate, &b.deflate, &b.stats, &b.reports}
+	for _, p := range pipes {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+	}
+	err := b.dev.Reset(func(_ *virtio.Queue, token any) { token.(*pipe).again() })
+	for _, p := range pipes {
+		if err == nil && p.q != nil {
+			p.q.Kick()
+		}
+	}
+	b.lost.Store(true)
+	b.kick()
+	return err
+}
+
 const (
 	firstPause = 2e9 // ns
 	lastPause  = 60e9
@@ -181,6 +203,10 @@ func (b *Balloon) adjust() (ok bool) {
 		b.target, b.hold = target, false
 	}
 	before := b.n
+	if b.lost.Swap(false) {
+		b.retell()
+		before = -1 // whatever it is, the device is to be told
+	}
 	b.mu.Unlock()
 	ok = true
 	for b.dev.Err() == nil && ok {
@@ -253,6 +279,23 @@ func (b *Balloon) give(frames []uintptr) bool {
 		b.mem.Hide(len(frames))
 	}
 	return b.inflate.tell(frames)
+}
+
+// retell tells the device of the pages that are in the balloon. The caller holds b.mu.
+func (b *Balloon) retell() {
+	var frames [batch]uintptr
+	for _, chunk := range b.pages {
+		for len(chunk) > 0 {
+			n := min(len(chunk), batch)
+			for i, f := range chunk[:n] {
+				frames[i] = uintptr(f) * pageSize
+			}
+			if !b.inflate.tell(frames[:n]) {
+				return // it failed
+			}
+			chunk = chunk[n:]
+		}
+	}
 }
 
 // shrink takes up to n pages back from the host, at most a batch. The caller holds

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"gosv/kernel/virtio"
 	"gosv/kernel/virtio/virtiotest"
@@ -320,5 +321,67 @@ func TestSilentHost(t *testing.T) {
 	}
 	if b.Relieve() {
 		t.Error("a device that lied gives memory back")
+	}
+}
+
+// TestReset: a device that needs a reset, at any time, is told of the pages in the balloon, and
+// none of them is lost.
+func TestReset(t *testing.T) {
+	const features = featureStats | featureDeflateOnOOM
+	h, m := newHost(t, features), newMemory(16)
+	count := 0
+	for i := range 2 {
+		h.Queues[i].Handle = func(c *virtiotest.Chain) {
+			h.mu.Lock()
+			if count++; count%23 == 0 { // it forgets the request, and all others
+				clear(h.has)
+				h.mu.Unlock()
+				h.NeedReset()
+				return
+			}
+			for p := c.Bytes(); len(p) > 0; p = p[4:] {
+				h.has[binary.LittleEndian.Uint32(p)] = i == 0
+			}
+			h.mu.Unlock()
+			c.Done()
+		}
+	}
+	b, err := New(h.Device.Device(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{700, 2000, 100, 5000, 0, 3} {
+		h.want(uint32(n))
+		settled := func() bool { // it may need one more at the end
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			free, _ := m.Size()
+			return h.pages() == n && int(free/pageSize) == 16*hugeSize-n && !b.lost.Load()
+		}
+		for i := 0; !settled(); i++ {
+			if i == 1000 {
+				free, _ := m.Size()
+				t.Fatalf("the host wants %d pages and has %d, of %d are %d free", n, h.pages(), 16*hugeSize, free/pageSize)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if h.Resets() < 2 {
+		t.Errorf("%d resets", h.Resets())
+	}
+	// With nothing in flight but the statistics.
+	h.want(1000)
+	h.mu.Lock()
+	clear(h.has)
+	count = 0
+	h.mu.Unlock()
+	h.NeedReset()
+	for n := range h.actual {
+		if n == 1000 && h.pages() == 1000 {
+			break
+		}
+	}
+	for c := h.Take(2); c == nil; c = h.Take(2) {
+		time.Sleep(time.Millisecond)
 	}
 }

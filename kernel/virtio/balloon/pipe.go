@@ -14,9 +14,10 @@ type pipe struct {
 	notify func()     // called when the device is done, instead of who waits being told
 	done   chan error // the device is done, or failed
 
-	mu   sync.Mutex
-	q    *virtio.Queue
-	busy bool
+	mu      sync.Mutex
+	q       *virtio.Queue
+	busy    bool
+	out, in []virtio.Buffer // of the request
 }
 
 const (
@@ -71,13 +72,17 @@ func (p *pipe) idle() bool {
 func (p *pipe) add(out, in []virtio.Buffer) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := p.q.Add(out, in, nil)
+	p.out, p.in = out, in
+	err := p.again()
 	if err == nil {
 		p.busy = true
 		p.q.Kick()
 	}
 	return err
 }
+
+// again puts the request into the queue; p.mu is held.
+func (p *pipe) again() error { return p.q.Add(p.out, p.in, p) }
 
 // do gives the device a request and waits until it is done, and says whether it
 // is. The caller does one at a time.

@@ -48,7 +48,7 @@ func (b *Balloon) join() {
 	free, _ := b.mem.Size()
 	frames := make([]uintptr, min(free/pageSize/2, most))
 	frames = frames[:b.mem.AllocReturned(frames)]
-	virtio.SortFrames(frames)
+	virtio.Sort(frames)
 	for len(frames) > 0 {
 		n := 1
 		for n < len(frames) && frames[n] == frames[n-1]+pageSize && frames[n]%huge != 0 {

@@ -38,6 +38,7 @@ type Device struct {
 
 type buffer struct {
 	virtio.Piece
+	n    int    // of output: how much there is
 	left []byte // of input: what has not been read
 }
 
@@ -59,6 +60,7 @@ func (c *Device) Start(h console.PortHandler) (err error) {
 		h.Readable()
 		h.Writable()
 	})
+	c.dev.OnReset(c.restart)
 	if c.rx, err = c.dev.NewQueue(rxQueue, queueSize, c.received); err != nil {
 		return err
 	}
@@ -126,12 +128,12 @@ func (c *Device) Write(p []byte) (n int) {
 		}
 		last := len(c.free) - 1
 		b := c.free[last]
-		k := copy(b.Bytes, p[n:])
-		if c.tx.Add([]virtio.Buffer{b.Buffer(0, k)}, nil, b) != nil {
+		b.n = copy(b.Bytes, p[n:])
+		if c.send(b) != nil {
 			break
 		}
 		c.free = c.free[:last]
-		n += k
+		n += b.n
 	}
 	notify := c.tx.Publish()
 	if c.dev.Err() != nil {
@@ -142,6 +144,34 @@ func (c *Device) Write(p []byte) (n int) {
 		c.tx.Notify()
 	}
 	return n
+}
+
+// send gives the device a buffer of output.
+func (c *Device) send(b *buffer) error { return c.tx.Add([]virtio.Buffer{b.Buffer(0, b.n)}, nil, b) }
+
+// restart resets the device. It gets the output again that it had not said that it has taken.
+func (c *Device) restart() error {
+	c.mu.Lock()
+	input, room := c.collect(), c.roomy()
+	err := c.dev.Reset(func(q *virtio.Queue, token any) {
+		if b := token.(*buffer); q == c.rx {
+			c.give(b)
+		} else {
+			c.send(b)
+		}
+	})
+	if err == nil {
+		c.rx.Kick()
+		c.tx.Kick()
+	}
+	c.mu.Unlock()
+	if input {
+		c.handler.Readable()
+	}
+	if room {
+		c.handler.Writable()
+	}
+	return err
 }
 
 // reap takes back what was sent.
@@ -155,15 +185,21 @@ func (c *Device) reap() {
 	}
 }
 
-// sent is called when output was taken.
-func (c *Device) sent() {
-	c.mu.Lock()
+// roomy is reap, and says whether there is room again for who had none.
+func (c *Device) roomy() bool {
 	c.reap()
 	room := c.full && len(c.free) > 0
 	if room {
 		c.full = false
 		c.tx.Interrupts(false)
 	}
+	return room
+}
+
+// sent is called when output was taken.
+func (c *Device) sent() {
+	c.mu.Lock()
+	room := c.roomy()
 	c.mu.Unlock()
 	if room {
 		c.handler.Writable()

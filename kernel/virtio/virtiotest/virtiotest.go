@@ -136,7 +136,7 @@ func (d *Device) SetConfig(off int, p []byte) {
 	d.interruptConfig()
 }
 
-// NeedReset says that the device needs a reset.
+// NeedReset says that the device needs a reset. It takes nothing any more until then.
 func (d *Device) NeedReset() {
 	d.mu.Lock()
 	d.status |= virtio.StatusNeedsReset
@@ -314,7 +314,7 @@ func (d *Device) Take(i int) *Chain {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q := d.queue(i)
-	if q == nil || d.status&virtio.StatusDriverOK == 0 {
+	if q == nil || d.status&(virtio.StatusDriverOK|virtio.StatusNeedsReset) != virtio.StatusDriverOK {
 		return nil
 	}
 	eventIndex := d.accepted&virtio.FeatureEventIndex != 0

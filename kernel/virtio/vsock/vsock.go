@@ -20,7 +20,7 @@ type Device struct {
 	tx  sender
 	rx  receiver
 
-	events *virtio.Queue
+	events *virtio.Queue // rx.mu is for it, too
 	event  virtio.Piece
 }
 
@@ -61,6 +61,7 @@ func (v *Device) readCID() { v.cid.Store(uint32(v.dev.Config64(0))) }
 func (v *Device) Open(to vsock.Receiver) (err error) {
 	v.to = to
 	v.dev.OnFail(func(error) { to.Reset(v) })
+	v.dev.OnReset(v.restart)
 	if v.rx.q, err = v.dev.NewQueue(rxQueue, rxSize, v.received); err != nil {
 		return err
 	}
@@ -88,6 +89,41 @@ func (v *Device) Open(to vsock.Receiver) (err error) {
 	v.rx.q.Kick()
 	v.events.Kick()
 	return nil
+}
+
+// restart resets the device, which then knows no connection any more.
+func (v *Device) restart() error {
+	v.rx.mu.Lock()
+	v.tx.mu.Lock()
+	v.tx.forget()
+	err := v.dev.Reset(func(_ *virtio.Queue, token any) {
+		switch x := token.(type) {
+		case *rxSlot:
+			v.rx.add(x)
+		case *slot:
+			v.tx.done(x)
+		case int:
+			v.awaitEvent(x)
+		}
+	})
+	v.tx.mu.Unlock()
+	v.rx.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	v.moved()
+	v.to.Room(v)
+	v.rx.mu.Lock()
+	v.rx.q.Kick()
+	v.events.Kick()
+	v.rx.mu.Unlock()
+	return nil
+}
+
+// moved is when all connections are lost, and the CID may be another.
+func (v *Device) moved() {
+	v.readCID()
+	v.to.Reset(v)
 }
 
 // CID implements vsock.Transport.
@@ -244,12 +280,26 @@ func (s *sender) reap() {
 		if !ok {
 			return
 		}
-		x := token.(*slot)
-		if x.data != nil {
-			x.data.of.give(x.data)
-		}
-		x.data, x.next, s.free = nil, s.free, x
+		s.done(token.(*slot))
 	}
+}
+
+// done is when a packet has left, or is given up.
+func (s *sender) done(x *slot) {
+	if x.data != nil {
+		x.data.of.give(x.data)
+	}
+	x.data, x.next, s.free = nil, s.free, x
+}
+
+// forget gives up the packets that wait.
+func (s *sender) forget() {
+	for _, w := range s.waiting {
+		if w.data != nil {
+			w.data.of.give(w.data)
+		}
+	}
+	s.waiting, s.starved = nil, false
 }
 
 // Send implements vsock.Transport.
@@ -494,18 +544,22 @@ func (v *Device) awaitEvent(i int) {
 // happened is called when the device has an event: the one that there is says that
 // the machine moved, and with it perhaps its CID.
 func (v *Device) happened() {
+	moved := false
+	v.rx.mu.Lock()
 	for {
 		token, n, ok := v.events.Next()
 		if !ok {
 			break
 		}
 		i := token.(int)
-		id := *(*uint32)(unsafe.Pointer(&v.event.Bytes[i*eventBytes]))
+		moved = moved || n >= eventBytes && *(*uint32)(unsafe.Pointer(&v.event.Bytes[i*eventBytes])) == transportReset
 		v.awaitEvent(i)
-		if n >= eventBytes && id == transportReset {
-			v.readCID()
-			v.to.Reset(v)
-		}
 	}
+	v.rx.mu.Unlock()
+	if moved {
+		v.moved()
+	}
+	v.rx.mu.Lock()
 	v.events.Kick()
+	v.rx.mu.Unlock()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -255,6 +256,55 @@ func TestHostile(t *testing.T) {
 		v.Flush()
 		if !v.Sent() {
 			t.Error(name + ": the end waits for it")
+		}
+	}
+}
+
+// TestNeedsReset: of a device that needs a reset all connections are lost. Then it carries
+// packets as before, all its buffers are there, and it has another CID.
+func TestNeedsReset(t *testing.T) {
+	for _, features := range []uint64{0, virtio.FeatureEventIndex | virtio.FeatureIndirect} {
+		h, s := newHost(features, 16), &socket{}
+		note := h.Queues[1].Handle
+		var lost atomic.Int32
+		var lose atomic.Bool
+		h.Queues[1].Handle = func(c *virtiotest.Chain) {
+			if lost.Add(1); !lose.Load() { // some are with the device then, and some wait
+				note(c)
+			}
+		}
+		v := open(t, h, s)
+		for i := range 20 {
+			lose.Store(true)
+			before := lost.Load()
+			for range 3 {
+				h.give(t, packet(vsock.OpData, 9000, make([]byte, 9000)))
+			}
+			eventually(t, "no answers", func() bool { return lost.Load() > before })
+			lose.Store(false)
+			h.Device.Config[0] = byte(6 + i)
+			h.NeedReset()
+			eventually(t, "connections are not reset", func() bool {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				return s.resets == i+1
+			})
+			if v.CID() != uint32(6+i) {
+				t.Errorf("CID %d", v.CID())
+			}
+			h.mu.Lock()
+			h.data = nil
+			h.mu.Unlock()
+			want := bytes.Repeat([]byte{byte(i)}, 5000)
+			for range 40 { // more than there are buffers
+				h.give(t, packet(vsock.OpData, 5000, want))
+			}
+			eventually(t, "not all is answered", func() bool {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				return bytes.Count(h.data, want) >= 40 && v.Sent()
+			})
+			eventually(t, "no buffer for events", func() bool { return h.Take(2) != nil })
 		}
 	}
 }
