@@ -11,7 +11,7 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks U1000
 export GOTOOLCHAIN := go1.26.8
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PACKAGES := qemu-system-x86 busybox-static musl-tools gcc libc6-dev erofs-utils linux-image-cloud-amd64 cpio lz4 strace gdb zlib1g-dev libsqlite3-dev liblua5.4-dev
+PACKAGES := qemu-system-x86 curl wrk busybox-static musl-tools gcc libc6-dev erofs-utils linux-image-cloud-amd64 cpio lz4 strace gdb zlib1g-dev libsqlite3-dev liblua5.4-dev
 
 .PHONY: all kernels deps hello test std stress bench fuzz docs clean
 
