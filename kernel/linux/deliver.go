@@ -328,7 +328,7 @@ func (p *Process) exit(code, sig int) {
 	}
 	if p == p.kernel.init {
 		p.kernel.disks.lastSync()
-		p.kernel.vsockets.drain()
+		p.kernel.vsockets.Drain()
 		p.kernel.Exit(code)
 	}
 	p.endThreads()

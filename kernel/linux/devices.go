@@ -133,6 +133,21 @@ func (d *randomDevice) read(t *Thread, f *File, u *userIO) (done int, err Errno)
 // write: what a program offers as entropy is not needed.
 func (*randomDevice) write(t *Thread, f *File, u *userIO) (int, Errno) { return swallow(u) }
 
+// vsockDevice is /dev/vsock.
+type vsockDevice struct{ device }
+
+func (*vsockDevice) read(*Thread, *File, *userIO) (int, Errno)  { return 0, EINVAL }
+func (*vsockDevice) write(*Thread, *File, *userIO) (int, Errno) { return 0, EINVAL }
+
+func (d *vsockDevice) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
+	const getLocalCID = 0x7b9 // IOCTL_VM_SOCKETS_GET_LOCAL_CID
+	if req != getLocalCID {
+		return 0, ENOTTY
+	}
+	cid := t.proc.kernel.vsockets.LocalCID()
+	return 0, copyOut(t, arg, &cid)
+}
+
 // devtmpfs is the root of /dev, mounted as dev, with what is mounted below it.
 func (k *Kernel) devtmpfs(ns *fs.Namespace, dev *fs.Mount) fs.Inode {
 	c := k.memory(devDevice, 0o755)

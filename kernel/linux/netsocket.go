@@ -2,6 +2,7 @@ package linux
 
 import (
 	"gosv/kernel/nic"
+	"gosv/kernel/socket"
 	"gosv/kernel/wait"
 )
 
@@ -59,27 +60,15 @@ type Endpoint interface {
 	Close() // waits as SO_LINGER says
 }
 
-// Message is what one call sends or receives.
-type Message struct {
-	Data interface {
-		Len() int
-		Read(p []byte) (int, error)  // what is sent
-		Write(p []byte) (int, error) // what is received
-	}
-	Flags   uintptr   // MSG_PEEK ... of the call, MSG_TRUNC ... of what was received
-	Addr    []byte    // where it goes, nil for the one it is connected to; where it came from
-	Control []Control // what goes along with it
-}
-
-// Control is a control message (cmsg(3)).
-type Control struct {
-	Level, Kind int32
-	Data        []byte
-}
+// Message is what one call sends or receives, Control a control message of it.
+type (
+	Message = socket.Message
+	Control = socket.Control
+)
 
 // netSocket is a socket on the network.
 type netSocket struct {
-	socketCommon
+	socket.Base
 	queue wait.Queue
 	net   Network
 	end   Endpoint
@@ -87,64 +76,64 @@ type netSocket struct {
 
 func newNetSocket(n Network, family, kind, protocol int32) *netSocket {
 	s := &netSocket{net: n}
-	s.network = true
-	s.init(family, kind, protocol)
+	s.Network = true
+	s.Init(family, kind, protocol, newSocketIno())
 	return s
 }
 
-func (t *Thread) netSocket(family, kind, protocol int32) (socket, Errno) {
+func (t *Thread) netSocket(family, kind, protocol int32) (socket.Socket, Errno) {
 	n := t.proc.kernel.Network
 	if n == nil {
 		return nil, EAFNOSUPPORT
 	}
-	if (kind == sockRaw || family == afPacket) && !t.can(capNetRaw) {
+	if (kind == socket.Raw || family == socket.AFPacket) && !t.can(capNetRaw) {
 		return nil, EPERM
 	}
 	s := newNetSocket(n, family, kind, protocol)
-	end, err := n.Socket(family, kind, protocol, s.ino, s.queue.WakeFor)
+	end, err := n.Socket(family, kind, protocol, s.Ino, s.queue.WakeFor)
 	if err != 0 {
 		return nil, err
 	}
 	s.end = end
-	if v, err := end.Option(solSocket, soProtocol, 4); err == 0 {
-		s.protocol = int32(v[0]) // what stands for 0
+	if v, err := end.Option(socket.SolSocket, socket.SoProtocol, 4); err == 0 {
+		s.Protocol = int32(v[0]) // what stands for 0
 	}
 	return s, 0
 }
 
-func (s *netSocket) close(*File) { s.end.Close() }
+func (s *netSocket) Close() { s.end.Close() }
 
-func (s *netSocket) poll(*File) (uint32, *wait.Queue) {
+func (s *netSocket) Poll() (uint32, *wait.Queue) {
 	ready := s.end.Ready()
 	if ready&pollIn != 0 {
 		ready |= pollRdNorm
 	}
 	if ready&pollOut != 0 {
 		ready |= pollWrNorm
-		if s.kind != sockStream {
+		if s.Kind != socket.Stream {
 			ready |= pollWrBand
 		}
 	}
 	return ready, &s.queue
 }
 
-func (s *netSocket) bind(t *Thread, addr []byte) Errno {
+func (s *netSocket) Bind(c socket.Caller, addr []byte) Errno {
 	const privileged = 1024 // ports below (ip(7))
-	if inet := s.family == afInet || s.family == afInet6; inet && s.kind != sockRaw && len(addr) >= 4 {
-		if port := int(addr[2])<<8 | int(addr[3]); port != 0 && port < privileged && !t.can(capNetBind) {
+	if inet := s.Family == socket.AFInet || s.Family == socket.AFInet6; inet && s.Kind != socket.Raw && len(addr) >= 4 {
+		if port := int(addr[2])<<8 | int(addr[3]); port != 0 && port < privileged && !c.Can(capNetBind) {
 			return EACCES
 		}
 	}
 	return s.end.Bind(addr)
 }
 
-func (s *netSocket) listen(t *Thread, backlog int) Errno { return s.end.Listen(backlog) }
+func (s *netSocket) Listen(c socket.Caller, backlog int) Errno { return s.end.Listen(backlog) }
 
-func (s *netSocket) accept(t *Thread, f *File) (socket, Errno) {
-	n := newNetSocket(s.net, s.family, s.kind, s.protocol)
+func (s *netSocket) Accept(c socket.Caller, flags uintptr) (socket.Socket, Errno) {
+	n := newNetSocket(s.net, s.Family, s.Kind, s.Protocol)
 	var err Errno
-	if waited := s.await(t, f, &s.queue, 0, soRcvtimeo, func() bool {
-		n.end, err = s.end.Accept(n.ino, n.queue.WakeFor)
+	if waited := s.Await(c, &s.queue, flags, socket.SoRcvtimeo, func() bool {
+		n.end, err = s.end.Accept(n.Ino, n.queue.WakeFor)
 		return err != EAGAIN
 	}); waited != 0 {
 		return nil, waited
@@ -152,19 +141,20 @@ func (s *netSocket) accept(t *Thread, f *File) (socket, Errno) {
 	if err != 0 {
 		return nil, err
 	}
-	n.inherit(&s.socketCommon)
+	n.Inherit(&s.Base)
 	return n, 0
 }
 
-func (s *netSocket) connect(t *Thread, f *File, addr []byte) Errno {
+func (s *netSocket) Connect(c socket.Caller, addr []byte, flags uintptr) Errno {
+	waits := flags&socket.MsgDontwait == 0
 	err := s.end.Connect(addr)
-	if err == EALREADY && !f.nonblock() {
+	if err == EALREADY && waits {
 		err = EINPROGRESS // it waits for the one that is on the way
 	}
-	if err != EINPROGRESS || f.nonblock() {
+	if err != EINPROGRESS || !waits {
 		return err
 	}
-	err = s.await(t, f, &s.queue, 0, soSndtimeo, func() bool { return s.end.Ready()&(pollOut|pollErr|pollHup) != 0 })
+	err = s.Await(c, &s.queue, 0, socket.SoSndtimeo, func() bool { return s.end.Ready()&(pollOut|pollErr|pollHup) != 0 })
 	switch err {
 	case 0:
 		if err = s.takeError(); err == 0 {
@@ -181,47 +171,36 @@ func (s *netSocket) connect(t *Thread, f *File, addr []byte) Errno {
 
 // takeError returns SO_ERROR, and clears it.
 func (s *netSocket) takeError() Errno {
-	v, err := s.end.Option(solSocket, soError, 4)
+	v, err := s.end.Option(socket.SolSocket, socket.SoError, 4)
 	if err == 0 {
 		err = Errno(v[0]) | Errno(v[1])<<8
 	}
 	return err
 }
 
-func (s *netSocket) getOption(t *Thread, level int32, option uintptr, size int) ([]byte, Errno) {
+func (s *netSocket) Option(level int32, option uintptr, size int) ([]byte, Errno) {
 	return s.end.Option(level, int32(option), size)
 }
 
-func (s *netSocket) setOption(t *Thread, level int32, option uintptr, v []byte) Errno {
+func (s *netSocket) SetOption(level int32, option uintptr, v []byte) Errno {
 	return s.end.SetOption(level, int32(option), v)
 }
 
-func (s *netSocket) address(peer bool) ([]byte, Errno) { return s.end.Address(peer) }
+func (s *netSocket) Address(peer bool) ([]byte, Errno) { return s.end.Address(peer) }
 
-func (s *netSocket) shutdown(how uintptr) Errno {
-	return s.end.Shutdown(how&shutRead != 0, how&shutWrite != 0)
+func (s *netSocket) Shutdown(how uintptr) Errno {
+	return s.end.Shutdown(how&socket.ShutRead != 0, how&socket.ShutWrite != 0)
 }
 
-func (s *netSocket) read(t *Thread, f *File, u *userIO) (int, Errno) {
-	if u.left == 0 && s.kind == sockStream {
-		return 0, 0
-	}
-	return s.receive(t, f, t.message(u))
-}
-
-func (s *netSocket) write(t *Thread, f *File, u *userIO) (int, Errno) {
-	return s.send(t, f, t.message(u))
-}
-
-func (s *netSocket) send(t *Thread, f *File, m *message) (done int, err Errno) {
-	m.Data = m.userIO
-	if len(m.files) > 0 {
+func (s *netSocket) Send(c socket.Caller, m *socket.Envelope) (done int, err Errno) {
+	m.Data = m.Buffer
+	if len(m.Files) > 0 {
 		return 0, EINVAL
 	}
 	for {
 		var sent int
 		var failed Errno
-		err = s.await(t, f, &s.queue, m.Flags, soSndtimeo, func() bool {
+		err = s.Await(c, &s.queue, m.Flags, socket.SoSndtimeo, func() bool {
 			sent, failed = s.end.Send(&m.Message)
 			return failed != EAGAIN
 		})
@@ -229,29 +208,29 @@ func (s *netSocket) send(t *Thread, f *File, m *message) (done int, err Errno) {
 		if err == 0 {
 			err = failed
 		}
-		if err != 0 || s.kind != sockStream || m.left == 0 || m.fault {
+		if err != 0 || s.Kind != socket.Stream || m.Len() == 0 || m.Fault() {
 			break
 		}
 	}
 	if done > 0 {
 		return done, 0
 	}
-	if err == EPIPE && s.kind == sockStream && m.Flags&msgNosignal == 0 {
-		t.brokenPipe()
+	if err == EPIPE && s.Kind == socket.Stream && m.Flags&socket.MsgNosignal == 0 {
+		c.BrokenPipe()
 	}
 	return 0, err
 }
 
-func (s *netSocket) receive(t *Thread, f *File, m *message) (done int, err Errno) {
-	m.Data = m.userIO
+func (s *netSocket) Receive(c socket.Caller, m *socket.Envelope) (done int, err Errno) {
+	m.Data = m.Buffer
 	flags := m.Flags
-	if flags&msgErrqueue != 0 {
-		flags |= msgDontwait
+	if flags&socket.MsgErrqueue != 0 {
+		flags |= socket.MsgDontwait
 	}
 	for {
 		var got int
 		var failed Errno
-		err = s.await(t, f, &s.queue, flags, soRcvtimeo, func() bool {
+		err = s.Await(c, &s.queue, flags, socket.SoRcvtimeo, func() bool {
 			got, failed = s.end.Receive(&m.Message)
 			return failed != EAGAIN
 		})
@@ -259,7 +238,7 @@ func (s *netSocket) receive(t *Thread, f *File, m *message) (done int, err Errno
 		if err == 0 {
 			err = failed
 		}
-		if err != 0 || got == 0 || s.kind != sockStream || m.left == 0 || m.fault || flags&(msgWaitall|msgPeek) != msgWaitall {
+		if err != 0 || got == 0 || s.Kind != socket.Stream || m.Len() == 0 || m.Fault() || flags&(socket.MsgWaitall|socket.MsgPeek) != socket.MsgWaitall {
 			break
 		}
 	}
@@ -278,19 +257,18 @@ const (
 	siocAtMark  = 0x8905
 )
 
-func (s *netSocket) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
+func (s *netSocket) Ioctl(c socket.Caller, req, arg uintptr) (uintptr, Errno) {
 	switch {
 	case req == fioNRead || req == fioOutQ:
 		n, err := s.end.Queued(req == fioOutQ)
 		if err != 0 {
 			return 0, err
 		}
-		v := int32(n)
-		return 0, copyOut(t, arg, &v)
+		return 0, c.CopyOut(arg, []byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
 	case req == siocAtMark:
-		return 0, copyOut(t, arg, new(int32))
+		return 0, c.CopyOut(arg, make([]byte, 4))
 	}
-	return t.deviceIoctl(req, arg)
+	return 0, ENOTTY
 }
 
 // deviceIoctl is ioctl(2) of any socket about network devices.

@@ -1,7 +1,7 @@
 // Package linux is the Linux ABI for x86-64 as ordinary Go: processes, threads,
 // signals, descriptors and system calls. Memory is package mm's, terminals are package
-// tty's. A thread of the application is a goroutine that loops over metal.EnterUser;
-// whatever blocks it is a Go wait.
+// tty's, sockets those of their families. A thread of the application is a goroutine that
+// loops over metal.EnterUser; whatever blocks it is a Go wait.
 //
 // # Locks
 //
@@ -33,6 +33,8 @@ import (
 	"gosv/kernel/fs/tmpfs"
 	"gosv/kernel/mm"
 	"gosv/kernel/tty"
+	"gosv/kernel/unix"
+	"gosv/kernel/vsock"
 )
 
 // Kernel is what all processes share.
@@ -59,8 +61,8 @@ type Kernel struct {
 	ptys     tty.Pairs
 	console  *tty.Terminal // nil: it is none
 	fifos    fifoTable
-	vsockets vsockets
-	unix     unixNames
+	vsockets vsock.Sockets
+	unix     unix.Names
 	scratch  scratch
 
 	hardware atomic.Pointer[hardware] // nil: nobody needed it yet
@@ -244,6 +246,7 @@ func (k *Kernel) log(msg string) {
 // NewKernel returns a kernel without processes.
 func NewKernel() *Kernel {
 	k := &Kernel{calls: &calls}
-	k.pages.kernel, k.disks.kernel, k.vsockets.kernel = k, k, k
+	k.pages.kernel, k.disks.kernel, k.vsockets.System = k, k, k
+	k.unix.NewIno = newSocketIno
 	return k
 }

@@ -73,3 +73,40 @@ func linkAttributes(link string, names []string) (files []procFile) {
 	}
 	return files
 }
+
+// unixTable is /proc/net/unix: of sockets that have names.
+func unixTable(sub *subject, b *text) {
+	b.str("Num       RefCount Protocol Flags    Type St Inode Path\n")
+	for _, s := range sub.k.unix.All() {
+		path, listens, connected := s.State()
+		flags, state := uint64(0), uint64(1)
+		switch {
+		case listens:
+			flags = 0x10000
+		case connected:
+			state = 3
+		}
+		b.str("0000000000000000: 00000002 00000000 ")
+		b.hex(flags, 8)
+		b.str(" ")
+		b.hex(uint64(s.Kind), 4)
+		b.str(" ")
+		b.hex(state, 2)
+		b.str(" ")
+		b.num(s.Ino)
+		b.str(" ")
+		if path[0] == 0 {
+			b.str("@")
+			path = path[1:]
+		} else {
+			path = path[:len(path)-1]
+		}
+		for _, c := range path {
+			if c == 0 {
+				c = '@'
+			}
+			b.str(string(rune(c)))
+		}
+		b.str("\n")
+	}
+}

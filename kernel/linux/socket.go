@@ -1,127 +1,26 @@
 package linux
 
 import (
-	"strconv"
-	"sync/atomic"
 	"unsafe"
 
-	"gosv/kernel/fs"
 	"gosv/kernel/metal"
-	"gosv/kernel/wait"
+	"gosv/kernel/socket"
+	"gosv/kernel/unix"
 )
 
-// socket is an object that the calls of socket(2) are for. What they have in common
-// for all families is here. socketCommon has methods for what a family lacks.
-type socket interface {
-	object
-	bind(t *Thread, addr []byte) Errno
-	listen(t *Thread, backlog int) Errno
-	accept(t *Thread, f *File) (socket, Errno)
-	send(t *Thread, f *File, m *message) (int, Errno)
-	receive(t *Thread, f *File, m *message) (int, Errno)
-	connect(t *Thread, f *File, addr []byte) Errno
-	shutdown(how uintptr) Errno
-	address(peer bool) ([]byte, Errno) // getsockname, getpeername
-	common() *socketCommon
-
-	// Options beyond those of SOL_SOCKET. The program has room for size bytes of
-	// one that it asks for, and gets no more of them.
-	getOption(t *Thread, level int32, option uintptr, size int) ([]byte, Errno)
-	setOption(t *Thread, level int32, option uintptr, v []byte) Errno
-}
-
-// message is what a call sends or receives.
-type message struct {
-	*userIO
-	Message
-	files []*File // SCM_RIGHTS
-	from  ucred   // SCM_CREDENTIALS
-	given bool    // by the sender
-	none  bool    // nothing has come, not even an empty message: nobody sends any more
-}
-
-// message is what the read or write call that t is in takes or gives.
-func (t *Thread) message(u *userIO) *message {
-	t.msg = message{userIO: u}
-	return &t.msg
-}
-
-// noUser is who sent what nobody asked the sender of (overflowuid).
-const noUser = 65534
-
-// ucred is struct ucred (unix(7)).
-type ucred struct {
-	pid      int32
-	uid, gid uint32
-}
-
-// socketCommon is what all sockets have.
-type socketCommon struct {
-	family, kind, protocol int32
-	network                bool // it is a netSocket
-	ino                    uint64
-
-	err      atomic.Uint32 // SO_ERROR: reported once
-	receives atomic.Uint64 // SO_RCVTIMEO in ns, 0: none
-	sends    atomic.Uint64 // SO_SNDTIMEO
-	switches atomic.Uint64 // options that are on or off, by number
-	buffers  [2]atomic.Int32
-	peerCred ucred // SO_PEERCRED; pid 0: it has no peer
-}
-
-// init makes c that of a new socket.
-func (c *socketCommon) init(family, kind, protocol int32) {
-	c.family, c.kind, c.protocol, c.ino = family, kind, protocol, newSocketIno()
-}
-
-// defaultBuffers sets the sizes that a socket has whose bytes are counted here.
-func (c *socketCommon) defaultBuffers() {
-	for i := range c.buffers {
-		c.buffers[i].Store(defaultSockBuf)
-	}
-}
-
-func (c *socketCommon) common() *socketCommon { return c }
-func (c *socketCommon) name() string          { return "socket:[" + strconv.FormatUint(c.ino, 10) + "]" }
-func (c *socketCommon) attr() fs.Attr         { return socketAttr(c.ino) }
-
-func (*socketCommon) getOption(*Thread, int32, uintptr, int) ([]byte, Errno) {
-	return nil, EOPNOTSUPP
-}
-func (*socketCommon) setOption(*Thread, int32, uintptr, []byte) Errno { return EOPNOTSUPP }
-
-// Families, kinds and flags (socket(2)).
+// Numbers of the calls of socket(2) that only they need.
 const (
-	afUnix   = 1
-	afInet   = 2
-	afInet6  = 10
-	afPacket = 17
-	afVsock  = 40
-
-	sockStream    = 1
-	sockDgram     = 2
-	sockRaw       = 3
-	sockSeqpacket = 5
-	sockNonblock  = oNonblock
-	sockCloexec   = oCloexec
-	sockKind      = 0xf
+	sockNonblock = oNonblock
+	sockCloexec  = oCloexec
+	sockKind     = 0xf
 
 	maxFamily = 46 // AF_MAX
 	maxKind   = 11 // SOCK_MAX
 
-	msgOOB          = 0x1
-	msgPeek         = 0x2
-	msgCtrunc       = 0x8
-	msgTrunc        = 0x20
-	msgDontwait     = 0x40
-	msgWaitall      = 0x100
-	msgErrqueue     = 0x2000
-	msgNosignal     = 0x4000
 	msgCmsgCloexec  = 0x40000000
 	msgCmsgCompat   = 0x80000000 // of the kernel's own
 	sockAddrMost    = 128        // sizeof(struct sockaddr_storage)
-	defaultSockBuf  = 212992
-	leastSockBuf    = 4608 // SOCK_MIN_SNDBUF
+	leastSockBuf    = 4608       // SOCK_MIN_SNDBUF
 	leastReceiveBuf = 2304
 )
 
@@ -149,22 +48,7 @@ func sysSocket(t *Thread, a *Args) (uintptr, Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	return t.install(newFile(s, oRdwr|flags&oNonblock), 0, flags&sockCloexec != 0)
-}
-
-// newSocket is where the families are known.
-func (t *Thread) newSocket(family, kind, protocol int32) (socket, Errno) {
-	switch family {
-	case afUnix:
-		kind, err := unixKind(kind, protocol)
-		if err != 0 {
-			return nil, err
-		}
-		return newUnixSocket(kind), 0
-	case afVsock:
-		return t.newVsock(kind, protocol)
-	}
-	return t.netSocket(family, kind, protocol)
+	return t.install(newFile(&socketFile{s}, oRdwr|flags&oNonblock), 0, flags&sockCloexec != 0)
 }
 
 func sysSocketpair(t *Thread, a *Args) (uintptr, Errno) {
@@ -177,22 +61,19 @@ func sysSocketpair(t *Thread, a *Args) (uintptr, Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	if family != afUnix {
+	if family != socket.AFUnix {
 		s, err := t.newSocket(family, kind, protocol)
 		if err == 0 {
-			newFile(s, oRdwr).Release()
+			s.Close()
 			err = EOPNOTSUPP
 		}
 		return 0, err
 	}
-	if kind, err = unixKind(kind, protocol); err != 0 {
+	if kind, err = unix.Kind(kind, protocol); err != 0 {
 		return 0, err
 	}
-	x, y := newUnixSocket(kind), newUnixSocket(kind)
-	x.peer, y.peer = y, x
-	x.peerCred = t.ucred()
-	y.peerCred = x.peerCred
-	files := [2]*File{newFile(x, oRdwr|flags&oNonblock), newFile(y, oRdwr|flags&oNonblock)}
+	x, y := t.proc.kernel.unix.Pair(kind, t.Cred())
+	files := [2]*File{newFile(&socketFile{x}, oRdwr|flags&oNonblock), newFile(&socketFile{y}, oRdwr|flags&oNonblock)}
 	var fds [2]int32
 	n := 0
 	for err == 0 && n < len(files) {
@@ -215,24 +96,15 @@ func sysSocketpair(t *Thread, a *Args) (uintptr, Errno) {
 	return 0, err
 }
 
-// newSocketIno returns the inode number of a new socket.
-func newSocketIno() uint64 { return 1000 + lastPipe.Add(1) }
-
-// ucred is who t is to its peers.
-func (t *Thread) ucred() ucred {
-	uid, gid := t.ids()
-	return ucred{int32(t.proc.pid), uid.effective, gid.effective}
-}
-
 // withSocket calls do with the socket open as fd.
-func (t *Thread) withSocket(fd uintptr, do func(f *File, s socket) (int, Errno)) (uintptr, Errno) {
+func (t *Thread) withSocket(fd uintptr, do func(f *File, s socket.Socket) (int, Errno)) (uintptr, Errno) {
 	f, err := t.ioFile(fd)
 	if err != 0 {
 		return 0, err
 	}
 	n, err := 0, ENOTSOCK
-	if s, ok := f.io.(socket); ok {
-		n, err = do(f, s)
+	if s, ok := f.io.(*socketFile); ok {
+		n, err = do(f, s.socket)
 	}
 	f.Release()
 	return uintptr(n), err
@@ -276,27 +148,27 @@ func sysConnect(t *Thread, a *Args) (uintptr, Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	s, ok := f.io.(socket)
+	s, ok := f.io.(*socketFile)
 	if !ok {
 		return 0, ENOTSOCK
 	}
-	return 0, s.connect(t, f, addr)
+	return 0, s.socket.Connect(t, addr, f.dontWait())
 }
 
 func sysBind(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		addr, err := t.copyInAddr(a.Arg2(), a.Arg3())
 		if err != 0 {
 			return 0, err
 		}
-		return 0, s.bind(t, addr)
+		return 0, s.Bind(t, addr)
 	})
 }
 
 func sysListen(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		const most = 4096 // /proc/sys/net/core/somaxconn
-		return 0, s.listen(t, int(min(uint32(a.Arg2()), most)))
+		return 0, s.Listen(t, int(min(uint32(a.Arg2()), most)))
 	})
 }
 
@@ -309,39 +181,39 @@ func (t *Thread) accept(a *Args, flags uint32) (fd uintptr, err Errno) {
 	if flags&^(sockNonblock|sockCloexec) != 0 {
 		return 0, EINVAL
 	}
-	_, err = t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+	_, err = t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		if t.proc.files.full(t.proc.limit(rlimitNofile)) {
 			return 0, EMFILE
 		}
-		s, err := s.accept(t, f)
+		s, err := s.Accept(t, f.dontWait())
 		if err != 0 {
 			return 0, err
 		}
 		if a.Arg2() != 0 {
-			addr, err := s.address(true)
+			addr, err := s.Address(true)
 			if err != 0 { // it was reset already
 				err = ECONNABORTED
 			} else {
 				err = t.copyOutAddr(addr, a.Arg2(), a.Arg3())
 			}
 			if err != 0 {
-				s.close(nil)
+				s.Close()
 				return 0, err
 			}
 		}
-		fd, err = t.install(newFile(s, oRdwr|flags&oNonblock), 0, flags&sockCloexec != 0)
+		fd, err = t.install(newFile(&socketFile{s}, oRdwr|flags&oNonblock), 0, flags&sockCloexec != 0)
 		return 0, err
 	})
 	return fd, err
 }
 
 func sysShutdown(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		how := uintptr(uint32(a.Arg2()))
 		if how > 2 {
 			return 0, EINVAL
 		}
-		return 0, s.shutdown(how + 1)
+		return 0, s.Shutdown(how + 1)
 	})
 }
 
@@ -349,8 +221,8 @@ func sysGetsockname(t *Thread, a *Args) (uintptr, Errno) { return t.socketAddr(a
 func sysGetpeername(t *Thread, a *Args) (uintptr, Errno) { return t.socketAddr(a, true) }
 
 func (t *Thread) socketAddr(a *Args, peer bool) (uintptr, Errno) {
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
-		addr, err := s.address(peer)
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
+		addr, err := s.Address(peer)
 		if err != 0 {
 			return 0, err
 		}
@@ -363,14 +235,15 @@ func sysSendto(t *Thread, a *Args) (uintptr, Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
-		m := message{userIO: u, Message: Message{Flags: uintptr(uint32(a.Arg4()))}, from: t.ucred()}
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
+		m := t.message(u, uintptr(uint32(a.Arg4()))|f.dontWait())
+		m.From = t.Cred()
 		if a.Arg5() != 0 && a.Arg6() != 0 {
 			if m.Addr, err = t.copyInAddr(a.Arg5(), a.Arg6()); err != 0 {
 				return 0, err
 			}
 		}
-		return u.result(s.send(t, f, &m))
+		return u.result(s.Send(t, m))
 	})
 }
 
@@ -379,10 +252,10 @@ func sysRecvfrom(t *Thread, a *Args) (uintptr, Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
-		m := message{userIO: u, Message: Message{Flags: uintptr(uint32(a.Arg4()))}}
-		n, err := u.result(s.receive(t, f, &m))
-		releaseAll(m.files) // nowhere to put them
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
+		m := t.message(u, uintptr(uint32(a.Arg4()))|f.dontWait())
+		n, err := u.result(s.Receive(t, m))
+		m.ReleaseFiles() // nowhere to put them
 		if err == 0 && a.Arg5() != 0 {
 			err = t.copyOutAddr(m.Addr, a.Arg5(), a.Arg6())
 		}
@@ -428,29 +301,29 @@ func sysSendmsg(t *Thread, a *Args) (uintptr, Errno) {
 	if a.Int3()&msgCmsgCompat != 0 {
 		return 0, EINVAL
 	}
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		return t.sendMessage(f, s, a.Arg2(), uintptr(uint32(a.Arg3())))
 	})
 }
 
-func (t *Thread) sendMessage(f *File, s socket, addr, flags uintptr) (int, Errno) {
-	m := message{Message: Message{Flags: flags}, from: t.ucred()}
+func (t *Thread) sendMessage(f *File, s socket.Socket, addr, flags uintptr) (int, Errno) {
+	m := &socket.Envelope{Message: Message{Flags: flags | f.dontWait()}, From: t.Cred()}
 	h, u, err := t.copyInMsg(addr, &m.Addr)
 	if err != 0 {
 		return 0, err
 	}
-	m.userIO = u
-	if x, ok := s.(*unixSocket); ok {
-		err = x.ready()
+	m.Buffer = u
+	if x, ok := s.(*unix.Socket); ok {
+		err = x.Ready()
 	}
 	if err == 0 {
-		err = t.readControl(&m, h.control, h.controlLen)
+		err = t.readControl(m, h.control, h.controlLen)
 	}
 	n := 0
 	if err == 0 {
-		n, err = u.result(s.send(t, f, &m))
+		n, err = u.result(s.Send(t, m))
 	}
-	releaseAll(m.files) // a stream takes none without a byte
+	m.ReleaseFiles() // a stream takes none without a byte
 	return n, err
 }
 
@@ -458,31 +331,31 @@ func sysRecvmsg(t *Thread, a *Args) (uintptr, Errno) {
 	if a.Int3()&msgCmsgCompat != 0 {
 		return 0, EINVAL
 	}
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		return t.receiveMessage(f, s, a.Arg2(), uintptr(uint32(a.Arg3())))
 	})
 }
 
-func (t *Thread) receiveMessage(f *File, s socket, addr, flags uintptr) (int, Errno) {
+func (t *Thread) receiveMessage(f *File, s socket.Socket, addr, flags uintptr) (int, Errno) {
 	h, u, err := t.copyInMsg(addr, nil)
 	if err != 0 {
 		return 0, err
 	}
-	m := message{userIO: u, Message: Message{Flags: flags &^ msgCtrunc}}
-	n, err := u.result(s.receive(t, f, &m))
+	m := t.message(u, flags&^socket.MsgCtrunc|f.dontWait())
+	n, err := u.result(s.Receive(t, m))
 	if err != 0 {
-		releaseAll(m.files)
+		m.ReleaseFiles()
 		return 0, err
 	}
-	h.controlLen = t.writeControl(&m, h.control, h.controlLen, s.common().is(soPasscred) && !m.none)
-	releaseAll(m.files)
+	h.controlLen = t.writeControl(m, h.control, h.controlLen, s.Common().Is(socket.SoPasscred) && !m.None)
+	m.ReleaseFiles()
 	if h.name != 0 {
 		if err := t.CopyOut(h.name, m.Addr[:min(len(m.Addr), int(h.nameLen))]); err != 0 {
 			return 0, err
 		}
 		h.nameLen = uint32(len(m.Addr))
 	}
-	h.flags = uint32(m.Flags&(msgTrunc|msgCtrunc|msgErrqueue)) | uint32(flags&msgCmsgCloexec)
+	h.flags = uint32(m.Flags&(socket.MsgTrunc|socket.MsgCtrunc|socket.MsgErrqueue)) | uint32(flags&msgCmsgCloexec)
 	size := unsafe.Offsetof(h.flags) + unsafe.Sizeof(h.flags) // what lies behind need not be writable
 	if t.space.WriteSome(addr, unsafe.Pointer(&h), size) != size {
 		return 0, EFAULT
@@ -501,7 +374,7 @@ func sysSendmmsg(t *Thread, a *Args) (uintptr, Errno) {
 	if a.Int4()&msgCmsgCompat != 0 {
 		return 0, EINVAL
 	}
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		n, err := t.eachMessage(a, func(at uintptr) (int, Errno) { return t.sendMessage(f, s, at, uintptr(uint32(a.Arg4()))) })
 		if n > 0 {
 			err = 0
@@ -519,8 +392,8 @@ func sysRecvmmsg(t *Thread, a *Args) (uintptr, Errno) {
 	if err != 0 {
 		return 0, err
 	}
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
-		if err := s.common().takeError(); err != 0 {
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
+		if err := s.Common().TakeError(); err != 0 {
 			return 0, err
 		}
 		flags := uintptr(uint32(a.Arg4()))
@@ -530,12 +403,12 @@ func sysRecvmmsg(t *Thread, a *Args) (uintptr, Errno) {
 			}
 			n, err := t.receiveMessage(f, s, at, flags&^waitForOne)
 			if flags&waitForOne != 0 {
-				flags |= msgDontwait
+				flags |= socket.MsgDontwait
 			}
 			return n, err
 		})
 		if n > 0 && err != 0 && err != EAGAIN { // the next call reports it
-			s.common().err.Store(uint32(err))
+			s.Common().Err.Store(uint32(err))
 		}
 		if n > 0 {
 			err = 0
@@ -571,7 +444,6 @@ type cmsgHdr struct {
 
 const (
 	cmsgHdrSize    = unsafe.Sizeof(cmsgHdr{})
-	solSocket      = 1
 	scmRights      = 1
 	scmCredentials = 2
 	scmMaxFDs      = 253
@@ -579,7 +451,7 @@ const (
 )
 
 // readControl takes the control messages at addr into m.
-func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
+func (t *Thread) readControl(m *socket.Envelope, addr, n uintptr) Errno {
 	if n > maxControl {
 		return ENOBUFS
 	}
@@ -593,7 +465,7 @@ func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
 		}
 		data, size := addr+cmsgHdrSize, h.len-cmsgHdrSize
 		switch {
-		case h.level != solSocket:
+		case h.level != socket.SolSocket:
 			c := Control{Level: h.level, Kind: h.kind, Data: make([]byte, size)}
 			if err := t.CopyIn(c.Data, data); err != 0 {
 				return err
@@ -601,7 +473,7 @@ func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
 			m.Control = append(m.Control, c)
 		case h.kind == scmRights:
 			fds := make([]int32, size/4)
-			if len(fds)+len(m.files) > scmMaxFDs {
+			if len(fds)+len(m.Files) > scmMaxFDs {
 				return EINVAL
 			}
 			if err := copyInSlice(t, fds, data); err != 0 {
@@ -612,26 +484,26 @@ func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
 				if err != 0 {
 					return err
 				}
-				m.files = append(m.files, f)
+				m.Files = append(m.Files, f)
 			}
 		case h.kind == scmCredentials:
-			if size != unsafe.Sizeof(m.from) {
+			if size != unsafe.Sizeof(m.From) {
 				return EINVAL
 			}
-			var c ucred
+			var c socket.Cred
 			if err := copyIn(t, &c, data); err != 0 {
 				return err
 			}
 			uid, gid := t.ids()
 			switch {
-			case int(c.pid) != t.proc.pid && !t.can(capSysAdmin),
-				c.uid != uid.real && c.uid != uid.effective && c.uid != uid.saved && !t.can(capSetUID),
-				c.gid != gid.real && c.gid != gid.effective && c.gid != gid.saved && !t.can(capSetGID):
+			case int(c.PID) != t.proc.pid && !t.can(capSysAdmin),
+				c.UID != uid.real && c.UID != uid.effective && c.UID != uid.saved && !t.can(capSetUID),
+				c.GID != gid.real && c.GID != gid.effective && c.GID != gid.saved && !t.can(capSetGID):
 				return EPERM
-			case int(c.pid) != t.proc.pid && t.proc.kernel.process(int(c.pid)) == nil:
+			case int(c.PID) != t.proc.pid && t.proc.kernel.process(int(c.PID)) == nil:
 				return ESRCH
 			}
-			m.from, m.given = c, true
+			m.From, m.Given = c, true
 		default:
 			return EINVAL
 		}
@@ -643,10 +515,10 @@ func (t *Thread) readControl(m *message, addr, n uintptr) Errno {
 // writeControl writes what came with m into the n bytes at addr, makes descriptors of
 // its files, and returns how many bytes it wrote. What cannot be written is left out, as
 // Linux does it.
-func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done uintptr) {
+func (t *Thread) writeControl(m *socket.Envelope, addr, n uintptr, passCred bool) (done uintptr) {
 	put := func(level, kind int32, data unsafe.Pointer, size uintptr) {
 		if room := n - done - cmsgHdrSize; size > room { // a part of it comes
-			m.Flags |= msgCtrunc
+			m.Flags |= socket.MsgCtrunc
 			size = room
 		}
 		h := cmsgHdr{cmsgHdrSize + size, level, kind}
@@ -656,19 +528,19 @@ func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done 
 	}
 	if passCred {
 		if n < cmsgHdrSize {
-			m.Flags |= msgCtrunc
+			m.Flags |= socket.MsgCtrunc
 		} else {
-			put(solSocket, scmCredentials, unsafe.Pointer(&m.from), unsafe.Sizeof(m.from))
+			put(socket.SolSocket, scmCredentials, unsafe.Pointer(&m.From), unsafe.Sizeof(m.From))
 		}
 	}
 	for _, c := range m.Control {
 		if n-done < cmsgHdrSize+uintptr(len(c.Data)) {
-			m.Flags |= msgCtrunc
+			m.Flags |= socket.MsgCtrunc
 			break
 		}
 		put(c.Level, c.Kind, unsafe.Pointer(&c.Data[0]), uintptr(len(c.Data)))
 	}
-	if len(m.files) == 0 {
+	if len(m.Files) == 0 {
 		return done
 	}
 	room := 0
@@ -676,91 +548,35 @@ func (t *Thread) writeControl(m *message, addr, n uintptr, passCred bool) (done 
 		room = int(n-done-cmsgHdrSize) / 4
 	}
 	var fds []int32
-	for len(fds) < room && len(m.files) > 0 {
-		fd, err := t.install(m.files[0], 0, m.Flags&msgCmsgCloexec != 0)
-		m.files = m.files[1:]
+	for len(fds) < room && len(m.Files) > 0 {
+		fd, err := t.install(m.Files[0].(*File), 0, m.Flags&msgCmsgCloexec != 0)
+		m.Files = m.Files[1:]
 		if err != 0 {
-			m.Flags |= msgCtrunc
+			m.Flags |= socket.MsgCtrunc
 			break
 		}
 		v := int32(fd)
 		if copyOut(t, addr+done+cmsgHdrSize+4*uintptr(len(fds)), &v) != 0 {
 			t.proc.files.take(fd).Release()
-			m.Flags |= msgCtrunc
+			m.Flags |= socket.MsgCtrunc
 			break
 		}
 		fds = append(fds, v)
 	}
-	if len(m.files) > 0 {
-		m.Flags |= msgCtrunc
+	if len(m.Files) > 0 {
+		m.Flags |= socket.MsgCtrunc
 	}
 	if len(fds) > 0 {
-		put(solSocket, scmRights, unsafe.Pointer(&fds[0]), uintptr(len(fds))*4)
+		put(socket.SolSocket, scmRights, unsafe.Pointer(&fds[0]), uintptr(len(fds))*4)
 	}
 	return done
 }
 
-// Options of SOL_SOCKET (socket(7)).
-const (
-	soDebug      = 1
-	soReuseaddr  = 2
-	soType       = 3
-	soError      = 4
-	soDontroute  = 5
-	soBroadcast  = 6
-	soSndbuf     = 7
-	soRcvbuf     = 8
-	soKeepalive  = 9
-	soOOBinline  = 10
-	soLinger     = 13
-	soReuseport  = 15
-	soPasscred   = 16
-	soPeercred   = 17
-	soRcvlowat   = 18
-	soRcvtimeo   = 20
-	soSndtimeo   = 21
-	soTimestamp  = 29
-	soAcceptconn = 30
-	soProtocol   = 38
-	soDomain     = 39
-
-	soSwitches = 1<<soDebug | 1<<soReuseaddr | 1<<soDontroute | 1<<soBroadcast | 1<<soKeepalive | 1<<soOOBinline |
-		1<<soReuseport | 1<<soPasscred | 1<<soTimestamp
-)
-
-// keepsOption says whether an option is answered here, for all families alike. What
-// stands on a Network has the rest.
-func (c *socketCommon) keepsOption(level int32, option uintptr) bool {
-	if level != solSocket || !c.network {
-		return level == solSocket
-	}
-	switch option {
-	case soDebug, soType, soDomain, soDontroute, soRcvlowat, soRcvtimeo, soSndtimeo, soPasscred, soPeercred:
-		return true
-	}
-	return false
-}
-
-// inherit takes over what a socket of a connection has of the one that listened.
-func (c *socketCommon) inherit(from *socketCommon) {
-	c.receives.Store(from.receives.Load())
-	c.sends.Store(from.sends.Load())
-	c.switches.Store(from.switches.Load())
-	for i := range c.buffers {
-		c.buffers[i].Store(from.buffers[i].Load())
-	}
-}
-
-func (c *socketCommon) is(option uintptr) bool { return c.switches.Load()>>option&1 != 0 }
-
-// takeError returns the pending error, which is reported once.
-func (c *socketCommon) takeError() Errno { return Errno(c.err.Swap(0)) }
-
 func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		level, option := int32(a.Arg2()), uintptr(uint32(a.Arg3()))
-		c := s.common()
-		if level != solSocket && c.family == afUnix {
+		c := s.Common()
+		if level != socket.SolSocket && c.Family == socket.AFUnix {
 			return 0, EOPNOTSUPP
 		}
 		var size int32
@@ -770,8 +586,8 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 		if size < 0 {
 			return 0, EINVAL
 		}
-		if !c.keepsOption(level, option) {
-			v, err := s.getOption(t, level, option, int(size))
+		if !c.Keeps(level, option) {
+			v, err := s.Option(level, option, int(size))
 			if err != 0 {
 				return 0, err
 			}
@@ -785,39 +601,39 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 		var v [2]uint64
 		n := 4
 		switch option {
-		case soType:
-			v[0] = uint64(c.kind)
-		case soDomain:
-			v[0] = uint64(c.family)
-		case soProtocol:
-			v[0] = uint64(c.protocol)
-		case soError:
-			v[0] = uint64(c.takeError())
-		case soAcceptconn:
-			if l, ok := s.(interface{ listening() bool }); ok && l.listening() {
+		case socket.SoType:
+			v[0] = uint64(c.Kind)
+		case socket.SoDomain:
+			v[0] = uint64(c.Family)
+		case socket.SoProtocol:
+			v[0] = uint64(c.Protocol)
+		case socket.SoError:
+			v[0] = uint64(c.TakeError())
+		case socket.SoAcceptconn:
+			if l, ok := s.(interface{ Listening() bool }); ok && l.Listening() {
 				v[0] = 1
 			}
-		case soSndbuf, soRcvbuf:
-			v[0] = uint64(c.buffers[option-soSndbuf].Load())
-		case soRcvlowat:
+		case socket.SoSndbuf, socket.SoRcvbuf:
+			v[0] = uint64(c.Buffers[option-socket.SoSndbuf].Load())
+		case socket.SoRcvlowat:
 			v[0] = 1
-		case soLinger:
+		case socket.SoLinger:
 			n = 8
-		case soRcvtimeo, soSndtimeo:
-			tv := toTimeval(c.timeout(option).Load())
+		case socket.SoRcvtimeo, socket.SoSndtimeo:
+			tv := toTimeval(c.Timeout(option).Load())
 			v, n = [2]uint64{uint64(tv.sec), uint64(tv.usec)}, 16
-		case soPeercred:
-			peer := c.peerCred
-			if peer.pid == 0 {
-				peer = ucred{0, noID, noID}
+		case socket.SoPeercred:
+			peer := c.PeerCred
+			if peer.PID == 0 {
+				peer = socket.Cred{UID: noID, GID: noID}
 			}
-			*(*ucred)(unsafe.Pointer(&v)) = peer
+			*(*socket.Cred)(unsafe.Pointer(&v)) = peer
 			n = int(unsafe.Sizeof(peer))
 		default:
-			if option > 63 || soSwitches>>option&1 == 0 {
+			if option > 63 || socket.SoSwitches>>option&1 == 0 {
 				return 0, ENOPROTOOPT
 			}
-			if c.is(option) {
+			if c.Is(option) {
 				v[0] = 1
 			}
 		}
@@ -830,29 +646,22 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 	})
 }
 
-func (c *socketCommon) timeout(option uintptr) *atomic.Uint64 {
-	if option == soRcvtimeo {
-		return &c.receives
-	}
-	return &c.sends
-}
-
 func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
-	return t.withSocket(a.Arg1(), func(f *File, s socket) (int, Errno) {
+	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		level, option, size := int32(a.Arg2()), uintptr(uint32(a.Arg3())), int32(a.Arg5())
-		c := s.common()
+		c := s.Common()
 		switch {
 		case size < 0:
 			return 0, EINVAL
-		case level != solSocket && c.family == afUnix:
+		case level != socket.SolSocket && c.Family == socket.AFUnix:
 			return 0, EOPNOTSUPP
-		case !c.keepsOption(level, option):
+		case !c.Keeps(level, option):
 			const most = 4096 // what is longer is none that we know
 			b := make([]byte, min(size, most))
 			if err := t.CopyIn(b, a.Arg4()); err != 0 {
 				return 0, err
 			}
-			return 0, s.setOption(t, level, option, b)
+			return 0, s.SetOption(level, option, b)
 		case size < 4:
 			return 0, EINVAL
 		}
@@ -861,10 +670,10 @@ func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, err
 		}
 		switch option {
-		case soSndbuf, soRcvbuf: // twice, for what comes with the data
-			least := [2]int32{leastSockBuf, leastReceiveBuf}[option-soSndbuf]
-			c.buffers[option-soSndbuf].Store(max(2*min(max(v, 0), defaultSockBuf), least))
-		case soRcvtimeo, soSndtimeo:
+		case socket.SoSndbuf, socket.SoRcvbuf: // twice, for what comes with the data
+			least := [2]int32{leastSockBuf, leastReceiveBuf}[option-socket.SoSndbuf]
+			c.Buffers[option-socket.SoSndbuf].Store(max(2*min(max(v, 0), socket.DefaultBuffer), least))
+		case socket.SoRcvtimeo, socket.SoSndtimeo:
 			var tv timeval
 			if uintptr(size) < unsafe.Sizeof(tv) {
 				return 0, EINVAL
@@ -875,55 +684,27 @@ func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 			if uint64(tv.usec) >= 1_000_000 {
 				return 0, EDOM
 			}
-			c.timeout(option).Store(timeval{max(tv.sec, 0), tv.usec}.ns())
-		case soLinger:
+			c.Timeout(option).Store(timeval{max(tv.sec, 0), tv.usec}.ns())
+		case socket.SoLinger:
 			if size < 8 {
 				return 0, EINVAL
 			}
-		case soRcvlowat:
-		case soType, soDomain, soProtocol, soError, soAcceptconn, soPeercred:
+		case socket.SoRcvlowat:
+		case socket.SoType, socket.SoDomain, socket.SoProtocol, socket.SoError, socket.SoAcceptconn, socket.SoPeercred:
 			return 0, ENOPROTOOPT
 		default:
-			if option > 63 || soSwitches>>option&1 == 0 {
+			if option > 63 || socket.SoSwitches>>option&1 == 0 {
 				return 0, ENOPROTOOPT
 			}
-			if option == soDebug && v != 0 && !t.can(capNetAdmin) {
+			if option == socket.SoDebug && v != 0 && !t.can(capNetAdmin) {
 				return 0, EACCES
 			}
 			if v != 0 {
-				c.switches.Or(1 << option)
+				c.Switches.Or(1 << option)
 			} else {
-				c.switches.And(^uint64(1 << option))
+				c.Switches.And(^uint64(1 << option))
 			}
 		}
 		return 0, 0
 	})
-}
-
-// await waits for ready in q, as long as the flags of the call, the file and the
-// socket's timeout say.
-func (c *socketCommon) await(t *Thread, f *File, q *wait.Queue, flags, option uintptr, ready func() bool) Errno {
-	if ready() {
-		return 0
-	}
-	if flags&msgDontwait != 0 || f.nonblock() {
-		return EAGAIN
-	}
-	limit := c.timeout(option).Load()
-	if limit == 0 {
-		return t.Wait(q, never, ready)
-	}
-	err := t.Wait(q, metal.Now()+limit, ready)
-	switch err {
-	case ETIMEDOUT:
-		err = EAGAIN
-	case eRestartSys:
-		err = EINTR
-	}
-	return err
-}
-
-// socketAttr is what fstat(2) shows of a socket.
-func socketAttr(ino uint64) fs.Attr {
-	return fs.Attr{Ino: ino, Mode: fs.Socket | 0o777, Nlink: 1, BlockSize: pageSize}
 }

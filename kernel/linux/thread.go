@@ -9,6 +9,7 @@ import (
 	"gosv/kernel/interrupt"
 	"gosv/kernel/metal"
 	"gosv/kernel/mm"
+	"gosv/kernel/socket"
 	"gosv/kernel/wait"
 )
 
@@ -35,10 +36,10 @@ type Thread struct {
 	pi       piThread
 
 	sched    schedState
-	affinity atomic.Uint64 // CPUs that it may run on, 0 for all: affinity.go
-	slack    uintptr       // PR_SET_TIMERSLACK, in ns
-	io       userIO        // of the read or write call it is in,
-	msg      message       // and if that is about a socket
+	affinity atomic.Uint64   // CPUs that it may run on, 0 for all: affinity.go
+	slack    uintptr         // PR_SET_TIMERSLACK, in ns
+	io       userIO          // of the read or write call it is in,
+	msg      socket.Envelope // and if that is about a socket
 
 	report *threadReport // what the host wants to know of it, or nil
 

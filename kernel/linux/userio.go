@@ -50,6 +50,9 @@ func (u *userIO) Get(p []byte) int {
 // Len is how many bytes are left.
 func (u *userIO) Len() int { return u.left }
 
+// Fault says whether some could not be accessed.
+func (u *userIO) Fault() bool { return u.fault }
+
 // Read and Write are Get and Put for io.Reader and io.Writer: less than all is an error.
 func (u *userIO) Read(p []byte) (int, error) {
 	n := u.Get(p)

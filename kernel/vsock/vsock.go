@@ -1,5 +1,5 @@
-// Package vsock is the packets in which sockets of a virtual machine and its
-// host talk (virtio 1.2 section 5.10.6), and who carries them.
+// Package vsock is sockets of a virtual machine and its host (vsock(7)), the packets
+// in which they talk (virtio 1.2 section 5.10.6), and who carries those.
 package vsock
 
 // Header is what a packet begins with. All numbers are little-endian.

@@ -1,0 +1,617 @@
+// Package unix is sockets within the machine, and pairs of them (unix(7)).
+package unix
+
+import (
+	"slices"
+	"sync"
+
+	"gosv/kernel/errno"
+	"gosv/kernel/socket"
+	"gosv/kernel/wait"
+)
+
+// Socket is a unix(7) socket.
+type Socket struct {
+	socket.Base
+	queue wait.Queue // woken when something comes, goes or ends here or at the peer
+
+	room wait.Queue // woken when there is room in the queue of those that came, or of connections
+
+	binding sync.Mutex // held while it gets its name, and above mu
+
+	mu   sync.Mutex // guards what follows; a peer's is not taken below it
+	peer *Socket
+	shut uintptr // socket.ShutRead, socket.ShutWrite
+	dead bool    // closed
+
+	// What has come: in a stream, bytes without borders but for those that
+	// came with files.
+	first, last *parcel
+	size        int // what it takes of the sender's buffer
+	count       int // of packets
+
+	names   *Names
+	key     name      // zero if it has none
+	addr    []byte    // struct sockaddr_un, nil if it has none; of a connection that was accepted the listener's
+	senders []*Socket // datagram sockets that are connected to it
+
+	listens bool
+	backlog int
+	pending []*Socket // connections to accept
+}
+
+// parcel is a message, or a part of a stream.
+type parcel struct {
+	data   []byte // what has not been read of it
+	files  []socket.File
+	from   socket.Cred
+	sender *Socket
+	next   *parcel
+}
+
+// noUser is who sent what nobody asked the sender of (overflowuid).
+const noUser = 65534
+
+const (
+	// What a message takes of the sender's buffer besides its data: of how many an
+	// skb is made on Linux.
+	parcelOverhead = 767
+	streamPiece    = 4 << 10 // small writes to a stream share a packet of this size
+	streamWrite    = 32 << 10
+
+	datagramsMost = 10 // /proc/sys/net/unix/max_dgram_qlen
+)
+
+// Kind returns what kind of socket a program gets that asks for kind.
+func Kind(kind, protocol int32) (int32, errno.Errno) {
+	switch {
+	case protocol != 0 && protocol != socket.AFUnix:
+		return 0, errno.EPROTONOSUPPORT
+	case kind == socket.Raw: // as on BSD
+		return socket.Dgram, 0
+	case kind != socket.Stream && kind != socket.Dgram && kind != socket.Seqpacket:
+		return 0, errno.ESOCKTNOSUPPORT
+	}
+	return kind, 0
+}
+
+// New returns a socket that gets its name, if any, among names.
+func (names *Names) New(kind int32) *Socket {
+	s := &Socket{names: names}
+	s.Init(socket.AFUnix, kind, 0, names.NewIno())
+	s.DefaultBuffers()
+	return s
+}
+
+// Pair returns two that are connected, made by who has cred.
+func (names *Names) Pair(kind int32, cred socket.Cred) (x, y *Socket) {
+	x, y = names.New(kind), names.New(kind)
+	x.peer, y.peer = y, x
+	x.PeerCred, y.PeerCred = cred, cred
+	return x, y
+}
+
+// Address implements socket.Socket.
+func (s *Socket) Address(peer bool) ([]byte, errno.Errno) {
+	if peer {
+		if s = s.other(); s == nil {
+			return nil, errno.ENOTCONN
+		}
+	}
+	if addr := s.ownName(); addr != nil {
+		return addr, 0
+	}
+	return []byte{socket.AFUnix, 0}, 0
+}
+
+// other returns the peer, nil if there is none.
+func (s *Socket) other() *Socket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peer
+}
+
+// Ready is what sockets of SOCK_SEQPACKET look at first when they send.
+func (s *Socket) Ready() errno.Errno {
+	if s.Kind != socket.Seqpacket {
+		return 0
+	}
+	err := s.TakeError()
+	if err == 0 && s.other() == nil {
+		err = errno.ENOTCONN
+	}
+	return err
+}
+
+// Send implements socket.Socket.
+func (s *Socket) Send(c socket.Caller, m *socket.Envelope) (int, errno.Errno) {
+	if err := s.Ready(); err != 0 {
+		return 0, err
+	}
+	peer := s.other()
+	switch {
+	case m.Flags&socket.MsgOOB != 0:
+		return 0, errno.EOPNOTSUPP
+	case m.Addr != nil && s.Kind == socket.Stream:
+		if peer != nil {
+			return 0, errno.EISCONN
+		}
+		return 0, errno.EOPNOTSUPP
+	case m.Addr != nil && s.Kind == socket.Dgram:
+		if _, _, err := address(m.Addr); err != 0 {
+			return 0, err
+		}
+	case peer == nil:
+		return 0, errno.ENOTCONN
+	}
+	if s.Kind == socket.Stream {
+		s.introduce(peer, m)
+		return s.sendStream(c, peer, m)
+	}
+	return s.sendPacket(c, peer, m)
+}
+
+// introduce leaves out who sends m if nobody asked for that, unless the peer may be one
+// that is not accepted yet.
+func (s *Socket) introduce(peer *Socket, m *socket.Envelope) {
+	if !m.Given && !s.Is(socket.SoPasscred) && !peer.Is(socket.SoPasscred) && peer.ownName() == nil {
+		m.From = socket.Cred{UID: noUser, GID: noUser}
+	}
+}
+
+// hasRoom says whether s may put something into the queue of its peer, whose lock is held.
+func (s *Socket) hasRoom(peer *Socket) bool { return peer.size < int(s.Buffers[0].Load()) }
+
+// broken says whether nothing can be sent any more.
+func (s *Socket) broken(peer *Socket) bool {
+	s.mu.Lock()
+	shut := s.shut
+	s.mu.Unlock()
+	if shut&socket.ShutWrite != 0 {
+		return true
+	}
+	peer.mu.Lock()
+	defer peer.mu.Unlock()
+	return peer.shut&socket.ShutRead != 0 || peer.dead
+}
+
+func (s *Socket) sendStream(c socket.Caller, peer *Socket, m *socket.Envelope) (done int, err errno.Errno) {
+	for {
+		broken, moved, failed := false, 0, errno.Errno(0)
+		err = s.Await(c, &s.queue, m.Flags, socket.SoSndtimeo, func() bool {
+			if broken = s.broken(peer); broken || m.Len() == 0 {
+				return true
+			}
+			if failed = s.TakeError(); failed != 0 {
+				return true
+			}
+			peer.mu.Lock()
+			defer peer.mu.Unlock()
+			if !s.hasRoom(peer) {
+				return false
+			}
+			moved = peer.append(m, s)
+			return true
+		})
+		done += moved
+		if moved > 0 {
+			peer.queue.Wake()
+		}
+		switch {
+		case broken:
+			err = errno.EPIPE
+		case failed != 0:
+			err = failed
+		}
+		if err != 0 || m.Len() == 0 || m.Fault() {
+			break
+		}
+	}
+	if err == errno.EPIPE && done == 0 && m.Flags&socket.MsgNosignal == 0 {
+		c.BrokenPipe()
+	}
+	if done > 0 {
+		err = 0
+	}
+	return done, err
+}
+
+// append adds bytes of a stream to what has come to s from sender.
+func (s *Socket) append(m *socket.Envelope, sender *Socket) int {
+	p := s.last
+	if p == nil || len(p.files) > 0 || len(m.Files) > 0 || p.from != m.From || cap(p.data)-len(p.data) < m.Len() {
+		p = &parcel{from: m.From, files: m.Files, sender: sender}
+		if n := min(m.Len(), streamWrite); n >= streamPiece {
+			p.data = make([]byte, 0, n)
+		} else {
+			p.data = make([]byte, 0, min(streamPiece, 16*n))
+		}
+	}
+	old := len(p.data)
+	n := m.Get(p.data[old:min(cap(p.data), old+m.Len())])
+	if n == 0 || m.Fault() { // a part that ends early is none
+		return 0
+	}
+	p.data = p.data[:old+n]
+	s.size += n
+	if p != s.last {
+		m.Files = nil
+		s.push(p)
+	}
+	return n
+}
+
+// push adds a packet to what has come.
+func (s *Socket) push(p *parcel) {
+	if s.first == nil {
+		s.first = p
+	} else {
+		s.last.next = p
+	}
+	s.last = p
+	s.size += parcelOverhead
+	s.count++
+}
+
+// pop takes the first packet out.
+func (s *Socket) pop() {
+	p := s.first
+	if s.first = p.next; s.first == nil {
+		s.last = nil
+	}
+	s.size -= parcelOverhead + len(p.data)
+	s.count--
+}
+
+func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (int, errno.Errno) {
+	if s.Is(socket.SoPasscred) {
+		if err := s.autobind(); err != 0 {
+			return 0, err
+		}
+	}
+	const spare = 32
+	n := m.Len()
+	if n > int(s.Buffers[0].Load())-spare {
+		return 0, errno.EMSGSIZE
+	}
+	if s.Kind == socket.Dgram {
+		if err := s.TakeError(); err != 0 {
+			return 0, err
+		}
+	}
+	s.mu.Lock()
+	shut := s.shut&socket.ShutWrite != 0
+	s.mu.Unlock()
+	if shut {
+		return 0, errno.EPIPE
+	}
+	p := &parcel{data: make([]byte, n), files: m.Files, sender: s}
+	if m.Get(p.data) < n {
+		return 0, errno.EFAULT
+	}
+	if s.Kind == socket.Dgram {
+		if m.Addr != nil {
+			var err errno.Errno
+			if peer, err = s.names.peer(c, m.Addr, s.Kind); err != 0 {
+				return 0, err
+			}
+		}
+		if !s.maySend(peer) {
+			return 0, errno.EPERM
+		}
+	}
+	s.introduce(peer, m)
+	p.from = m.From
+	gone, broken := false, false
+	queue, pair := &s.queue, s.Kind != socket.Dgram || peer.other() == s
+	if !pair {
+		queue = &peer.room
+	}
+	err := s.Await(c, queue, m.Flags, socket.SoSndtimeo, func() bool {
+		peer.mu.Lock()
+		gone = peer.dead && s.Kind == socket.Dgram
+		peer.mu.Unlock()
+		if broken = s.broken(peer); gone || broken {
+			return true
+		}
+		peer.mu.Lock()
+		defer peer.mu.Unlock()
+		if pair && !s.hasRoom(peer) || !pair && peer.count > datagramsMost {
+			return false
+		}
+		peer.push(p)
+		peer.size += n
+		return true
+	})
+	switch {
+	case err != 0:
+		return 0, err
+	case gone:
+		if s.other() == peer {
+			s.connectPackets(c, []byte{0, 0}) // to nobody
+		}
+		return 0, errno.ECONNREFUSED
+	case broken:
+		return 0, errno.EPIPE
+	}
+	m.Files = nil
+	peer.queue.Wake()
+	return n, 0
+}
+
+// Receive implements socket.Socket.
+func (s *Socket) Receive(c socket.Caller, m *socket.Envelope) (int, errno.Errno) {
+	switch {
+	case m.Flags&socket.MsgOOB != 0 && s.Kind == socket.Stream:
+		return 0, errno.EINVAL
+	case m.Flags&socket.MsgOOB != 0:
+		return 0, errno.EOPNOTSUPP
+	case s.Kind != socket.Dgram && s.other() == nil:
+		if s.Kind == socket.Stream {
+			return 0, errno.EINVAL
+		}
+		return 0, errno.ENOTCONN
+	case s.Kind == socket.Stream:
+		return s.receiveStream(c, m)
+	}
+	return s.receivePacket(c, m)
+}
+
+// taken tells the peer that there is room.
+func (s *Socket) taken(m *socket.Envelope) {
+	if m.Flags&socket.MsgPeek != 0 {
+		return
+	}
+	if peer := s.other(); peer != nil {
+		peer.queue.Wake()
+	}
+	if s.Kind == socket.Dgram {
+		s.tellSenders()
+	}
+}
+
+// tellSenders wakes those who wait for room in s's queue.
+func (s *Socket) tellSenders() {
+	s.mu.Lock()
+	senders := slices.Clone(s.senders)
+	s.mu.Unlock()
+	s.room.Wake()
+	for _, o := range senders {
+		o.queue.Wake()
+	}
+}
+
+func (s *Socket) receiveStream(c socket.Caller, m *socket.Envelope) (done int, err errno.Errno) {
+	m.Flags &^= socket.MsgTrunc // means nothing here
+	for {
+		ended := false
+		var sender *Socket
+		err = s.Await(c, &s.queue, m.Flags, socket.SoRcvtimeo, func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.first == nil {
+				ended = s.shut&socket.ShutRead != 0 || s.Err.Load() != 0
+				return ended
+			}
+			sender = s.first.sender
+			done += s.takeStream(m)
+			return true
+		})
+		if sender != nil {
+			m.Addr = sender.ownName()
+		}
+		if ended && done == 0 {
+			return 0, s.TakeError()
+		}
+		s.taken(m)
+		if err != 0 || ended || m.Fault() || m.Len() == 0 || m.Files != nil || m.Flags&(socket.MsgWaitall|socket.MsgPeek) != socket.MsgWaitall {
+			break
+		}
+	}
+	if done > 0 {
+		err = 0
+	}
+	return done, err
+}
+
+// takeStream moves bytes that have come to m: those of one sender, and up to the
+// end of what came with files.
+func (s *Socket) takeStream(m *socket.Envelope) (done int) {
+	m.From = s.first.from
+	p := s.first
+	// Files come even to who has no room for a byte.
+	for first := true; p != nil && (p.from == m.From || !s.Is(socket.SoPasscred)) && (m.Len() > 0 || first); first = false {
+		n := m.Put(p.data)
+		if m.Fault() { // a part that does not get there whole stays
+			break
+		}
+		done += n
+		files := p.files
+		if m.Flags&socket.MsgPeek != 0 {
+			for _, f := range files {
+				f.Retain()
+			}
+			m.Files = files
+			p = p.next
+		} else {
+			m.Files, p.files = files, nil
+			s.size -= n
+			if p.data = p.data[n:]; len(p.data) == 0 {
+				s.pop()
+			}
+			p = s.first
+		}
+		if files != nil {
+			break
+		}
+	}
+	return done
+}
+
+func (s *Socket) receivePacket(c socket.Caller, m *socket.Envelope) (n int, err errno.Errno) {
+	var p *parcel
+	ends := s.Kind == socket.Seqpacket || m.Flags&socket.MsgDontwait == 0 // at a shutdown
+	err = s.Await(c, &s.queue, m.Flags, socket.SoRcvtimeo, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if p = s.first; s.Err.Load() != 0 {
+			p = nil
+			return true
+		}
+		switch {
+		case p == nil:
+			return ends && s.shut&socket.ShutRead != 0
+		case m.Flags&socket.MsgPeek == 0:
+			s.pop()
+		default:
+			for _, f := range p.files {
+				f.Retain()
+			}
+		}
+		return true
+	})
+	if err != 0 {
+		return 0, err
+	}
+	if p == nil {
+		m.None = true
+		m.Flags &^= socket.MsgTrunc
+		return 0, s.TakeError()
+	}
+	s.taken(m)
+	m.From, m.Files, m.Addr = p.from, p.files, p.sender.ownName()
+	whole := len(p.data)
+	wanted := min(whole, m.Len())
+	if n = m.Put(p.data[:wanted]); n < wanted {
+		return 0, errno.EFAULT
+	}
+	if n < whole {
+		if m.Flags&socket.MsgTrunc != 0 {
+			n = whole
+		}
+		m.Flags |= socket.MsgTrunc
+	} else {
+		m.Flags &^= socket.MsgTrunc
+	}
+	return n, 0
+}
+
+// Shutdown implements socket.Socket.
+func (s *Socket) Shutdown(how uintptr) errno.Errno {
+	s.mu.Lock()
+	s.shut |= how
+	peer := s.peer
+	s.mu.Unlock()
+	if peer != nil {
+		if s.Kind != socket.Dgram {
+			peer.mu.Lock()
+			peer.shut |= how>>1&socket.ShutRead | how<<1&socket.ShutWrite // what one does not write the other cannot read
+			peer.mu.Unlock()
+		}
+		peer.queue.Wake()
+	}
+	s.queue.Wake()
+	return 0
+}
+
+// Close implements socket.Socket.
+func (s *Socket) Close() {
+	s.mu.Lock()
+	s.dead = true
+	unread, peer, pending := s.first, s.peer, s.pending
+	s.first, s.last, s.pending = nil, nil, nil
+	key := s.key
+	s.mu.Unlock()
+	if key != (name{}) {
+		s.names.drop(s, key)
+	}
+	for _, n := range pending {
+		client := n.other()
+		n.Close()
+		client.Err.Store(uint32(errno.ECONNRESET))
+		client.queue.Wake()
+	}
+	if s.Kind == socket.Dgram {
+		s.tellSenders()
+		if peer != nil {
+			peer.forget(s)
+		}
+	} else {
+		s.room.Wake()
+	}
+	if peer != nil {
+		if s.Kind != socket.Dgram {
+			peer.mu.Lock()
+			peer.shut = socket.ShutRead | socket.ShutWrite
+			peer.mu.Unlock()
+			if unread != nil {
+				peer.Err.Store(uint32(errno.ECONNRESET))
+			}
+		}
+		peer.queue.Wake()
+	}
+	for ; unread != nil; unread = unread.next {
+		for _, f := range unread.files {
+			f.Release()
+		}
+	}
+}
+
+// Poll implements socket.Socket.
+func (s *Socket) Poll() (ready uint32, q *wait.Queue) {
+	s.mu.Lock()
+	shut, come, peer, listens := s.shut, s.first != nil || len(s.pending) > 0, s.peer, s.listens
+	s.mu.Unlock()
+	if s.Err.Load() != 0 {
+		ready |= wait.Err
+	}
+	if shut&socket.ShutRead != 0 {
+		ready |= wait.RdHup | wait.In | wait.RdNorm
+	}
+	if shut == socket.ShutRead|socket.ShutWrite || s.Kind != socket.Dgram && peer == nil && !listens {
+		ready |= wait.Hup
+	}
+	if come {
+		ready |= wait.In | wait.RdNorm
+	}
+	const share = 4 // of the buffer may be in use
+	writable := !listens
+	if peer != nil {
+		peer.mu.Lock()
+		if s.Kind == socket.Dgram && peer.peer != s {
+			writable = peer.count <= datagramsMost
+		} else {
+			writable = peer.size*share <= int(s.Buffers[0].Load())
+		}
+		peer.mu.Unlock()
+	}
+	if writable {
+		ready |= wait.Out | wait.WrNorm | wait.WrBand
+	}
+	return ready, &s.queue
+}
+
+// Ioctl tells how many bytes there are to be read, or have been sent and not been read.
+func (s *Socket) Ioctl(c socket.Caller, req, arg uintptr) (uintptr, errno.Errno) {
+	n := int32(0)
+	switch req {
+	case socket.Inq:
+		s.mu.Lock()
+		for p := s.first; p != nil; p = p.next {
+			n += int32(len(p.data))
+			if s.Kind == socket.Dgram {
+				break
+			}
+		}
+		s.mu.Unlock()
+	case socket.Outq:
+		if peer := s.other(); peer != nil {
+			peer.mu.Lock()
+			n = int32(peer.size)
+			peer.mu.Unlock()
+		}
+	default:
+		return 0, errno.ENOTTY
+	}
+	return 0, c.CopyOut(arg, []byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
+}
