@@ -239,25 +239,6 @@ func TestPartitions(t *testing.T) {
 	expect(t, r, string(part))
 }
 
-// TestDiskOnFirecracker: by MMIO and by PCI. A request has one piece of data there.
-func TestDiskOnFirecracker(t *testing.T) {
-	t.Parallel()
-	b := newBox(t, "firecracker")
-	prog := cProgram(t, glibc, "diskwork")
-	img := noiseDisk(t, 4<<20+512)
-	disk, there := b.add(img), b.add(prog)
-	want := runHost(t, options{}, prog, noiseDisk(t, 4<<20+512), "write", "99")
-	var runs []boxRun
-	for i, m := range []machine{{}, {"-c", "4"}, {"--vmm-arg=--enable-pci"}, {"-c", "4", "--vmm-arg=--enable-pci"}} {
-		m = append(append(firecracker[:len(firecracker):len(firecracker)], m...), "--disk", disk)
-		if i%2 == 0 {
-			runs = append(runs, boxRun{m, []string{there, "/dev/vda", "write", "99"}, want})
-		}
-		runs = append(runs, boxRun{m, []string{there, "/dev/vda", "read"}, want})
-	}
-	b.runAll(t, runs)
-}
-
 // TestDiskMemory: what the cache has is the program's when it wants it.
 func TestDiskMemory(t *testing.T) {
 	t.Parallel()

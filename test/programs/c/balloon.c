@@ -1,5 +1,6 @@
 // What a program sees of a machine's memory when the host wants some of it.
 //   watch        says what there is, whenever that has changed
+//   below N      waits until there is less than N MiB in all
 //   use N        touches N MiB once less than that is free, and says whether it could
 //   release N    touches N MiB and gives them back
 #include <stdio.h>
@@ -43,6 +44,11 @@ int main(int argc, char **argv)
 			}
 			usleep(20000);
 		}
+	} else if (!strcmp(argv[1], "below")) {
+		while (field("MemTotal:") >= mib)
+			usleep(20000);
+		printf("smaller\n");
+		return 0;
 	} else if (!strcmp(argv[1], "use")) {
 		printf("waiting\n");
 		while (field("MemFree:") >= mib)

@@ -1,9 +1,11 @@
 // Devices is the host's side of test/programs/c/devices.c, which moves data by a virtio
-// device of each kind: it runs that in a virtual machine of QEMU's, to write, looks for what
-// has come, and runs another one that reads it.
+// device of each kind: it runs that in a virtual machine, to write, looks for what has come, and
+// runs another one that reads it.
 //
 //	devices [-bus device|pci] [-options LIST] [-kinds LIST] GOSV PROGRAM GOSV-RUN-FLAG...
+//	devices -tap NAME -kinds LIST GOSV PROGRAM GOSV-RUN-FLAG...
 //
+// The machine is one of QEMU's, or with -tap one of Firecracker's, whose network device that is.
 // It prints the kinds for which all three have the same bytes, and to the standard error
 // what the first machine says there.
 package main
@@ -26,6 +28,7 @@ func main() {
 	h := &host{}
 	flag.StringVar(&h.bus, "bus", "device", "what devices are at: device, or pci")
 	flag.StringVar(&h.options, "options", "", "of each device")
+	flag.StringVar(&h.tap, "tap", "", "the TAP device of a Firecracker's machine")
 	kinds := flag.String("kinds", "blk,scsi,net,rng,console,vsock", "of devices")
 	flag.Parse()
 	if err := h.run(strings.Split(*kinds, ","), flag.Args()); err != nil {
@@ -37,8 +40,9 @@ func main() {
 // A host has what the machine's devices lead to.
 type host struct {
 	bus, options string
+	tap          string // not "": of Firecracker
 	dir          string
-	argv         []string    // of QEMU
+	flags        []string    // of gosv run
 	reading      atomic.Bool // the second machine runs
 }
 
@@ -71,10 +75,8 @@ func (h *host) run(kinds, args []string) (err error) {
 	}
 	for _, mode := range [][]string{{"write", "7"}, {"read", "0"}} {
 		h.reading.Store(mode[0] == "read")
-		argv := append([]string{"run", "--verbose", "--timeout", "2m"}, args[2:]...)
-		for _, a := range h.argv {
-			argv = append(argv, "--vmm-arg="+a)
-		}
+		os.Remove(filepath.Join(h.dir, ports)) // which Firecracker leaves
+		argv := append(append([]string{"run", "--verbose", "--timeout", "2m"}, args[2:]...), h.flags...)
 		cmd := exec.Command(args[0], append(append(append(argv, args[1]), mode...), kinds...)...)
 		var said, log bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &log
@@ -96,7 +98,7 @@ func (h *host) run(kinds, args []string) (err error) {
 	return nil
 }
 
-// device adds a virtio device to the machine.
+// device adds a virtio device to QEMU's machine.
 func (h *host) device(kind string, options ...string) {
 	options = append([]string{kind + "-" + h.bus}, options...)
 	if h.options != "" {
@@ -105,7 +107,12 @@ func (h *host) device(kind string, options ...string) {
 	h.add("-device", strings.Join(options, ","))
 }
 
-func (h *host) add(argv ...string) { h.argv = append(h.argv, argv...) }
+// add adds arguments of QEMU's.
+func (h *host) add(argv ...string) {
+	for _, a := range argv {
+		h.flags = append(h.flags, "--vmm-arg="+a)
+	}
+}
 
 // The sums of devices.c.
 
@@ -126,10 +133,9 @@ func (h *host) noise(name string, size int) (path string, content []byte, err er
 }
 
 // disk makes the image of a disk, whose end is not that of a page.
-func (h *host) disk(name string) (has, error) {
-	path, _, err := h.noise(name, 1<<20+512)
-	h.add("-drive", "if=none,format=raw,id="+name+",file="+path)
-	return func(said string) bool {
+func (h *host) disk(name string) (path string, _ has, err error) {
+	path, _, err = h.noise(name, 1<<20+512)
+	return path, func(said string) bool {
 		p, err := os.ReadFile(path)
 		if err != nil {
 			return false
@@ -148,20 +154,33 @@ func (h *host) disk(name string) (has, error) {
 }
 
 func (h *host) blk() (has, error) {
+	path, has, err := h.disk("blk")
+	if h.tap != "" {
+		h.flags = append(h.flags, "--disk", path)
+		return has, err
+	}
+	h.add("-drive", "if=none,format=raw,id=blk,file="+path)
 	h.device("virtio-blk", "drive=blk")
-	return h.disk("blk")
+	return has, err
 }
 
 func (h *host) scsi() (has, error) {
+	path, has, err := h.disk("hd")
+	h.add("-drive", "if=none,format=raw,id=hd,file="+path)
 	h.device("virtio-scsi", "id=scsi")
 	h.add("-device", "scsi-hd,bus=scsi.0,drive=hd")
-	return h.disk("hd")
+	return has, err
 }
 
 // rng has more bytes than a machine takes. 32 of them, it does not matter which, seed
-// the kernel's own generator.
+// the kernel's own generator. Of Firecracker's bytes is known that they are not zeros.
 func (h *host) rng() (has, error) {
 	const seed, size = 32, 3000
+	if h.tap != "" {
+		h.flags = append(h.flags, "--rng")
+		zeros := line(make([]byte, size))
+		return func(said string) bool { return len(said) == len(zeros) && said != zeros }, nil
+	}
 	path, noise, err := h.noise("noise", 64<<10)
 	h.add("-object", "rng-random,id=noise,filename="+path)
 	h.device("virtio-rng", "rng=noise")
@@ -178,9 +197,9 @@ func (h *host) rng() (has, error) {
 
 // stream is bytes that a machine sends in pieces, each of which is answered, or gets.
 type stream struct {
-	h    *host
-	size int // of a piece
-	kept []byte
+	h            *host
+	pieces, size int
+	kept         []byte
 }
 
 func (s *stream) has(said string) bool { return said == line(s.kept) }
@@ -193,7 +212,7 @@ func (s *stream) serve(c io.ReadWriter) error {
 		_, err := c.Write(s.kept)
 		return err
 	}
-	for {
+	for range s.pieces {
 		p := make([]byte, s.size)
 		if _, err := io.ReadFull(c, p); err != nil {
 			return err
@@ -203,6 +222,7 @@ func (s *stream) serve(c io.ReadWriter) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // listen calls f for each connection to a Unix socket, whose path it returns.
@@ -228,7 +248,7 @@ func (h *host) listen(name string, f func(*net.UnixConn)) (path string, err erro
 }
 
 func (h *host) console() (has, error) {
-	s := &stream{h: h, size: 16 << 10}
+	s := &stream{h: h, pieces: 12, size: 16 << 10}
 	path, err := h.listen("hvc", func(c *net.UnixConn) {
 		s.serve(c)
 		io.Copy(io.Discard, c) // QEMU does not read on when we close it
@@ -236,53 +256,4 @@ func (h *host) console() (has, error) {
 	h.device("virtio-serial")
 	h.add("-chardev", "socket,id=hvc,path="+path, "-device", "virtconsole,chardev=hvc")
 	return s.has, err
-}
-
-// net is a wire: a datagram is a frame.
-func (h *host) net() (has, error) {
-	const header, smallest, window = 15, 60, 8
-	here, there := filepath.Join(h.dir, "here"), net.UnixAddr{Name: filepath.Join(h.dir, "there"), Net: "unixgram"}
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: here, Net: "unixgram"})
-	if err != nil {
-		return nil, err
-	}
-	nic := []string{"netdev=wire", "mac=02:00:00:00:00:07"}
-	if h.bus == "pci" {
-		nic = append(nic, "romfile=") // of the firmware's network boot
-	}
-	h.device("virtio-net", nic...)
-	h.add("-netdev", "dgram,id=wire,local.type=unix,local.path="+there.Name+",remote.type=unix,remote.path="+here)
-	var kept [][]byte
-	go func() {
-		next := 0 // frame that the second machine gets
-		for {
-			p := make([]byte, 2048)
-			n, err := c.Read(p)
-			if err != nil {
-				return
-			}
-			if n < smallest || p[12] != 0x88 || p[13] != 0xb5 { // the machine's own business
-				continue
-			}
-			p = p[:n]
-			copy(p, p[6:12])
-			copy(p[6:], "\x02host\x02")
-			if p[header-1] == 'w' {
-				if kept = append(kept, p); len(kept)%window == 0 {
-					c.WriteTo(p[:smallest], &there)
-				}
-				continue
-			}
-			for end := min(next+window, len(kept)); next < end; next++ { // it waits for more
-				c.WriteTo(kept[next], &there)
-			}
-		}
-	}()
-	return func(said string) bool {
-		var all []byte
-		for _, p := range kept {
-			all = append(all, p[header:]...)
-		}
-		return said == line(all)
-	}, nil
 }
