@@ -67,11 +67,13 @@ func TestDiskOfTheKilled(t *testing.T) {
 	compare(t, r, host)
 }
 
-// withDrive is a machine with a disk of options of QEMU's own.
-func withDrive(drive string) machine {
-	m := microvm[:len(microvm):len(microvm)]
-	return append(m, "--vmm-arg=-global", "--vmm-arg=virtio-mmio.force-legacy=false", "--vmm-arg=-blockdev", "--vmm-arg="+drive,
-		"--vmm-arg=-device", "--vmm-arg=virtio-blk-device,drive=d")
+// withDrive is a machine with a disk of options of QEMU's own, which the devices are for.
+func withDrive(drive string, devices ...string) machine {
+	m := append(qemuMachine("microvm"), "--vmm-arg=-blockdev", "--vmm-arg="+drive)
+	for _, d := range devices {
+		m = append(m, "--vmm-arg=-device", "--vmm-arg="+d)
+	}
+	return m
 }
 
 // TestDiskErrors: QEMU's blkdebug makes sectors bad.
@@ -84,7 +86,9 @@ func TestDiskErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compare(t, run(t, withDrive(drive), options{}, cProgram(t, glibc, "diskfails"), "/dev/vda"), result{stdout: string(want)})
+	prog := cProgram(t, glibc, "diskfails")
+	compare(t, run(t, withDrive(drive, "virtio-blk-device,drive=d"), options{}, prog, "/dev/vda"), result{stdout: string(want)})
+	compare(t, run(t, withDrive(drive, "virtio-scsi-device,id=scsi", "scsi-hd,bus=scsi.0,drive=d"), options{}, prog, "/dev/sda"), result{stdout: string(want)})
 }
 
 // TestDiskVanishes: requests fail when what the disk is stored in has gone, or the disk

@@ -285,7 +285,7 @@ func TestRootDiskFails(t *testing.T) {
 	sector := bytes.Index(b, noise[:4096])/512 + 1024
 	drive := `{"driver": "raw", "node-name": "d", "read-only": true, "file": {"driver": "blkdebug", "image": {"driver": "file", "filename": "` + img + `"},
 		"inject-error": [{"event": "read_aio", "iotype": "read", "sector": ` + strconv.Itoa(sector) + `}]}}`
-	m := withDrive(drive)
+	m := withDrive(drive, "virtio-blk-device,drive=d")
 	r := byHandFrom(t, "app.img", m, busybox(t), nil, func(line string) string {
 		return regexp.MustCompile(` -initrd \S+`).ReplaceAllString(strings.Replace(line, "gosv.report=", "gosv.root=vda gosv.report=", 1), "")
 	})

@@ -1,6 +1,7 @@
 package virtio_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 	"time"
@@ -146,6 +147,49 @@ func TestLegacyLength(t *testing.T) {
 	h.setUsed(1)
 	if token, n, ok := q.Next(); token != "token" || n != 10 || !ok {
 		t.Errorf("Next: %v, %d, %v; want as much as there was room for", token, n, ok)
+	}
+}
+
+// torn changes its configuration, which is a number whose halves are equal, after so many reads.
+type torn struct {
+	*virtiotest.Device
+	reads int
+}
+
+func (d *torn) ReadConfig(off, width int) uint32 {
+	if d.reads--; d.reads >= -20 && d.reads%2 == 0 {
+		for i := range d.Config {
+			d.Config[i]++
+		}
+		if !d.Old {
+			d.SetConfig(0, nil) // another generation
+		}
+	}
+	return d.Device.ReadConfig(off, width)
+}
+
+// A configuration that changes while it is read is read again.
+func TestConfigChanges(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		for reads := range 12 {
+			h := &torn{virtiotest.New(virtio.TypeBlock, 0, make([]byte, 8)), reads}
+			h.Old = old
+			d := virtio.New(h, h.Memory)
+			if _, err := d.Negotiate(0); err != nil {
+				t.Fatal(err)
+			}
+			if v := d.Config64(0); uint32(v) != uint32(v>>32) {
+				t.Errorf("legacy: %v, a change at read %d: %#x", old, reads, v)
+			}
+			h.reads = reads
+			var p [8]byte
+			if d.ConfigBytes(0, p[:]); bytes.Count(p[:], p[:1]) != 8 {
+				t.Errorf("legacy: %v, a change at read %d: %x", old, reads, p)
+			}
+			if err := d.Err(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

@@ -245,13 +245,6 @@ func TestNonsense(t *testing.T) {
 
 // TestBadDevices: whatever they do, a request ends.
 func TestBadDevices(t *testing.T) {
-	lie := func(head, written uint32) func(c *virtiotest.Chain) bool {
-		return func(c *virtiotest.Chain) bool {
-			c.Write(make([]byte, c.Room()))
-			c.DoneWith(head, written)
-			return true
-		}
-	}
 	status := func(v byte) func(c *virtiotest.Chain) bool {
 		return func(c *virtiotest.Chain) bool {
 			c.In[len(c.In)-1][0] = v
@@ -259,11 +252,18 @@ func TestBadDevices(t *testing.T) {
 			return true
 		}
 	}
-	for name, odd := range map[string]func(c *virtiotest.Chain) bool{
-		"wrong head": lie(7, 1), "absurd head": lie(1<<31, 1), "too long": lie(0, 1<<30),
+	bad := map[string]func(c *virtiotest.Chain) bool{
 		"status 1": status(1), "status 2": status(2), "status 77": status(77),
 		"no status": func(c *virtiotest.Chain) bool { c.Done(); return true },
-	} {
+	}
+	for name, lie := range virtiotest.Lies {
+		bad[name] = func(c *virtiotest.Chain) bool {
+			c.Write(make([]byte, c.Room()))
+			lie(c)
+			return true
+		}
+	}
+	for name, odd := range bad {
 		t.Run(name, func(t *testing.T) {
 			m := newModel(t, featureFlush|featureDiscard, false, 1<<20)
 			d, _ := m.start(t)

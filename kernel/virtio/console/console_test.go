@@ -140,14 +140,16 @@ func TestSize(t *testing.T) {
 
 // TestHostile: whoever waits is not left waiting by a device that lies.
 func TestHostile(t *testing.T) {
-	h, c, u := open(t, 0, nil)
-	h.Queues[1].Handle = nil
-	for c.Write([]byte("x")) > 0 {
-	}
-	h.Take(0).DoneWith(0, 5000)
-	<-u.writable
-	if c.Write([]byte("x")) != 1 || !c.Sent() || c.Read(make([]byte, 10)) != 0 {
-		t.Error("it is still used")
+	for _, lie := range virtiotest.Lies {
+		h, c, u := open(t, 0, nil)
+		h.Queues[1].Handle = nil
+		for c.Write([]byte("x")) > 0 {
+		}
+		lie(h.Take(0))
+		<-u.writable
+		if c.Write([]byte("x")) != 1 || !c.Sent() || c.Read(make([]byte, 10)) != 0 {
+			t.Error("it is still used")
+		}
 	}
 }
 

@@ -317,6 +317,12 @@ func TestLink(t *testing.T) {
 // TestHostile: frames that make no sense do no harm.
 func TestHostile(t *testing.T) {
 	frame := make([]byte, 60)
+	for name, lie := range virtiotest.Lies {
+		w := newWire(mac|mergeable, false, []byte{2, 0, 0, 0, 0, 9})
+		d, _ := w.open(t)
+		lie(w.Take(0))
+		eventually(t, name+": the device is still used", func() bool { return d.Send([]nic.Frame{{Parts: [][]byte{frame}}}) == 0 })
+	}
 	for name, c := range map[string]struct {
 		header []byte
 		n      int // of the frame

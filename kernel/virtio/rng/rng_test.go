@@ -47,10 +47,16 @@ func TestSource(t *testing.T) {
 
 // A device that gives nothing is asked again, one that fails is an error.
 func TestBadSource(t *testing.T) {
+	for _, lie := range virtiotest.Lies {
+		badSource(t, lie)
+	}
+}
+
+func badSource(t *testing.T, tell func(c *virtiotest.Chain)) {
 	lie := false
 	m := virtiotest.New(virtio.TypeEntropy, 0, nil, virtiotest.Queue{Size: 8, Handle: func(c *virtiotest.Chain) {
 		if lie {
-			c.DoneWith(0, 1<<20)
+			tell(c)
 		} else {
 			c.Done()
 		}

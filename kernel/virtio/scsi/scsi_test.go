@@ -395,15 +395,22 @@ func TestFailures(t *testing.T) {
 	if n, err := d.Whole().WriteAt(who, &fs.Buffer{Bytes: make([]byte, 512)}, 0, 512, true); n != 512 || err != 0 {
 		t.Errorf("after attentions: %v", err)
 	}
-	// A device that lies.
-	m.mu.Lock()
-	m.odd = func(c *virtiotest.Chain) bool { c.DoneWith(1<<20, 0); return true }
-	m.mu.Unlock()
-	if _, err := d.Whole().ReadAt(who, nil, &fs.Buffer{Bytes: make([]byte, 0, 512)}, 0, 512, true); err != errno.EIO {
-		t.Errorf("a lie: %v", err)
-	}
-	if _, err := d.Whole().ReadAt(who, nil, &fs.Buffer{Bytes: make([]byte, 0, 512)}, 0, 512, true); err != errno.EIO {
-		t.Errorf("after a lie: %v", err)
+}
+
+// TestLies: whatever a device says, a request ends.
+func TestLies(t *testing.T) {
+	for name, lie := range virtiotest.Lies {
+		m := newModel(false)
+		m.add(0, 0, 1<<20, 512)
+		d, who := m.start(t).disks()[0], block.NewSleeper()
+		m.mu.Lock()
+		m.odd = func(c *virtiotest.Chain) bool { lie(c); return true }
+		m.mu.Unlock()
+		for range 2 {
+			if _, err := d.Whole().ReadAt(who, nil, &fs.Buffer{Bytes: make([]byte, 0, 512)}, 0, 512, true); err != errno.EIO {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 

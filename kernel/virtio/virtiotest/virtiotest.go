@@ -425,6 +425,28 @@ func (c *Chain) DoneWith(head, written uint32) {
 	d.publish(q, old)
 }
 
+// Lies are what a device may say instead of Done that no driver must believe, of a chain
+// that it can write to.
+var Lies = map[string]func(c *Chain){
+	"a head that it was not given": func(c *Chain) { c.DoneWith(uint32(c.q.Size-1), 0) },
+	"a head beyond the queue":      func(c *Chain) { c.DoneWith(uint32(c.q.Size), 0) },
+	"an absurd head":               func(c *Chain) { c.DoneWith(1<<31, 0) },
+	"more than there is room for":  func(c *Chain) { c.DoneWith(uint32(c.head), 1<<30) },
+	"an index that jumps":          func(c *Chain) { c.jump(1000) },
+	"an index that goes back":      func(c *Chain) { c.jump(-2) },
+}
+
+// jump is Done with an index that is off by n, and in any case an interrupt.
+func (c *Chain) jump(n int) {
+	c.d.mu.Lock()
+	c.q.usedIdx += uint16(n)
+	c.d.mu.Unlock()
+	c.Done()
+	c.d.irq.Lock()
+	c.d.handler.Used()
+	c.d.irq.Unlock()
+}
+
 // DoneAll gives chains of one queue back to the driver, which sees them all at once.
 func (d *Device) DoneAll(chains []*Chain) {
 	d.mu.Lock()

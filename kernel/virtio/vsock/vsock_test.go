@@ -3,6 +3,7 @@ package vsock_test
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -232,7 +233,7 @@ func TestStuck(t *testing.T) {
 
 // TestHostile: lengths that are lies end the device's use, and with it connections.
 func TestHostile(t *testing.T) {
-	for name, lie := range map[string]func(c *virtiotest.Chain){
+	lies := map[string]func(c *virtiotest.Chain){
 		"a length beyond what is written": func(c *virtiotest.Chain) {
 			c.Write(packet(vsock.OpData, 100, make([]byte, 99)))
 			c.Done()
@@ -241,9 +242,9 @@ func TestHostile(t *testing.T) {
 			c.Write(packet(vsock.OpData, 0xffffffff, make([]byte, 99)))
 			c.Done()
 		},
-		"more than there is room for": func(c *virtiotest.Chain) { c.DoneWith(0, 1<<20) },
-		"a chain that it has not got": func(c *virtiotest.Chain) { c.DoneWith(50, 44) },
-	} {
+	}
+	maps.Copy(lies, virtiotest.Lies)
+	for name, lie := range lies {
 		h, s := newHost(0, 64), &socket{}
 		v := open(t, h, s)
 		lie(h.Take(0))
