@@ -112,6 +112,7 @@ var edits = []struct{ file, match, text string }{
 	// And so have those that are sent.
 	{"pkg/tcpip/stack/nic.go", `type nic struct \{`, "type nic struct {\n\tsegmentWriter SegmentWriter"},
 	{"pkg/tcpip/transport/tcp/connect.go", `\) sendRaw\(pkt`, ") sendAny(pkt"},
+	{"pkg/tcpip/transport/tcp/snd.go", `\(s \*sender\) sendSegmentFromPacketBuffer\(`, "(s *sender) _("},
 	{"pkg/tcpip/transport/tcp/endpoint.go", `\) readFromPayloader\(p tcpip`, ") readFromAny(p tcpip"},
 
 	// Acknowledgements wait for the answer.

@@ -18,7 +18,12 @@ type outgoing struct {
 	frames  []nic.Frame
 	parts   [][]byte
 	headers []byte // of segments
+	head    [mostHeaders]byte
 }
+
+// mostHeaders is how long the headers of a segment are that has come the short way: TCP's
+// with a timestamp.
+const mostHeaders = header.EthernetMinimumSize + header.IPv4MinimumSize + header.TCPMinimumSize + 12
 
 // reset forgets what was made.
 func (o *outgoing) reset() {
@@ -28,7 +33,31 @@ func (o *outgoing) reset() {
 
 // add adds a packet.
 func (o *outgoing) add(p *stack.PacketBuffer) {
+	f := nic.Frame{Parts: o.partsOf(len(o.parts), p)}
+	gso := &p.GSOOptions
+	if gso.Type == stack.GSONone || !gso.NeedsCsum {
+		o.frames = append(o.frames, f)
+		return
+	}
+	f.ChecksumStart, f.ChecksumOffset = header.EthernetMinimumSize+gso.L3HdrLen, gso.CsumOffset
+	f.HeaderLen = uint16(p.HeaderSize())
+	if f.Segments = nic.TCP4; gso.Type == stack.GSOTCPv6 {
+		f.Segments = nic.TCP6
+	}
+	o.segment(&f, p.Data().Size(), int(gso.MSS))
+}
+
+// addSegment adds a segment over IPv4 with these headers and the data that is all of p.
+func (o *outgoing) addSegment(headers []byte, p *stack.PacketBuffer, mss int) {
+	const tcp = header.EthernetMinimumSize + header.IPv4MinimumSize
 	first := len(o.parts)
+	o.parts = append(o.parts, headers)
+	f := nic.Frame{Parts: o.partsOf(first, p), ChecksumStart: tcp, ChecksumOffset: header.TCPChecksumOffset, HeaderLen: uint16(len(headers)), Segments: nic.TCP4}
+	o.segment(&f, p.Size(), mss)
+}
+
+// partsOf adds a packet's parts, and returns the parts from the first on.
+func (o *outgoing) partsOf(first int, p *stack.PacketBuffer) [][]byte {
 	views, skip := p.AsViewList()
 	for v := views.Front(); v != nil; v = v.Next() {
 		b := v.AsSlice()
@@ -37,30 +66,26 @@ func (o *outgoing) add(p *stack.PacketBuffer) {
 			o.parts = append(o.parts, b[k:])
 		}
 	}
-	f := nic.Frame{Parts: o.parts[first:len(o.parts):len(o.parts)]}
-	gso := &p.GSOOptions
-	if gso.Type == stack.GSONone || !gso.NeedsCsum {
-		o.frames = append(o.frames, f)
-		return
-	}
+	return o.parts[first:len(o.parts):len(o.parts)]
+}
+
+// segment adds a TCP segment with size bytes of data, of which frames may have mss. Its
+// checksum is that of the pseudo header.
+func (o *outgoing) segment(f *nic.Frame, size, mss int) {
 	f.NeedsChecksum = true
-	f.ChecksumStart, f.ChecksumOffset = header.EthernetMinimumSize+gso.L3HdrLen, gso.CsumOffset
-	f.HeaderLen = uint16(p.HeaderSize())
 	able := o.can.Checksum
-	size := p.Data().Size()
-	if size > int(gso.MSS) {
-		size = int(gso.MSS)
-		f.SegmentSize = gso.MSS
-		if f.Segments = nic.TCP4; gso.Type == stack.GSOTCPv6 {
-			f.Segments = nic.TCP6
-		}
+	if size > mss {
+		size = mss
+		f.SegmentSize = uint16(mss)
 		able = able && (o.can.TCP4 && f.Segments == nic.TCP4 || o.can.TCP6 && f.Segments == nic.TCP6)
+	} else {
+		f.Segments = nic.Whole
 	}
-	if able || f.Segments == nic.Whole && complete(&f) {
-		o.frames = append(o.frames, f)
+	if able || f.Segments == nic.Whole && complete(f) {
+		o.frames = append(o.frames, *f)
 		return
 	}
-	o.cut(&f, size)
+	o.cut(f, size)
 }
 
 // complete fills in the checksum of a frame as a device does. It says whether it could:

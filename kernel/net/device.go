@@ -191,6 +191,7 @@ func (e *device) shorten() {
 	ep, err := e.net.stack.GetNetworkEndpoint(e.link.index, header.IPv4ProtocolNumber)
 	if v4, ok := ep.(*ipv4Endpoint); err == nil && ok && v4.segments != nil {
 		e.v4 = v4
+		v4.device.Store(e)
 	}
 }
 

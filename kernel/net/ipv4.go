@@ -36,6 +36,9 @@ type segments interface {
 	// Deliver takes a frame that is a whole segment, with headers of so many bytes, to its
 	// endpoint. What that does not work for, it returns.
 	Deliver(frame *buffer.View, headers int) (rest *stack.PacketBuffer)
+
+	// Sent counts a frame of so many bytes that has been sent or dropped.
+	Sent(bytes int, ok bool)
 }
 
 // longWay is all that netstack's IPv4 is asked for.
@@ -52,6 +55,7 @@ type ipv4Endpoint struct {
 	nic        stack.NetworkInterface
 	dispatcher stack.TransportDispatcher
 	segments   segments
+	device     atomic.Pointer[device]
 	local      atomic.Pointer[[]subnet] // the device's addresses
 }
 
@@ -179,20 +183,36 @@ func (e *ipv4Endpoint) WritePacket(r *stack.Route, params stack.NetworkHeaderPar
 		size > int(e.nic.MTU()) && p.GSOOptions.Type != stack.GSOTCPv4 || size > 0xffff {
 		return e.longWay.WritePacket(r, params, p)
 	}
-	pushIPv4(p, size, address4(r.LocalAddress()), address4(r.RemoteAddress()), params.TTL, params.TOS)
+	putIPv4(p.NetworkHeader().Push(ip), size, address4(r.LocalAddress()), address4(r.RemoteAddress()), params.TTL, params.TOS)
+	p.NetworkProtocolNumber = header.IPv4ProtocolNumber
 	return e.nic.WritePacket(r, p)
 }
 
 // WriteSegment implements netstack's SegmentWriter.
-func (e *ipv4Endpoint) WriteSegment(from, to uint32, ttl, tos uint8, link tcpip.LinkAddress, p *stack.PacketBuffer) (tcpip.Error, bool) {
-	if !e.has(from) {
+func (e *ipv4Endpoint) WriteSegment(from, to uint32, ttl, tos uint8, link tcpip.LinkAddress, head [8]uint32, p *stack.PacketBuffer, mss uint16) (tcpip.Error, bool) {
+	d := e.device.Load()
+	if d == nil || d.net.watched.Load() || !e.has(from) {
 		return nil, false
 	}
 	if ttl == 0 {
 		ttl = e.DefaultTTL()
 	}
-	pushIPv4(p, header.IPv4MinimumSize+p.Size(), from, to, ttl, tos)
-	return e.nic.WritePacketToRemote(link, p), true
+	const ip, tcp = header.EthernetMinimumSize, header.EthernetMinimumSize + header.IPv4MinimumSize
+	words := int(head[tcpDataOffset/4] >> 28)
+	d.sending.Lock()
+	h := d.out.head[:tcp+4*words]
+	copy(h, link)
+	copy(h[len(link):], d.mac)
+	binary.BigEndian.PutUint16(h[ip-2:], uint16(header.IPv4ProtocolNumber))
+	putIPv4(h[ip:tcp], len(h)-ip+p.Size(), from, to, ttl, tos)
+	for i, w := range head[:words] {
+		binary.BigEndian.PutUint32(h[tcp+4*i:], w)
+	}
+	d.out.addSegment(h, p, int(mss))
+	err := d.send()
+	d.sending.Unlock()
+	e.segments.Sent(len(h)+p.Size(), err == nil)
+	return err, true
 }
 
 // has says whether a is an address of the device's.
@@ -201,8 +221,8 @@ func (e *ipv4Endpoint) has(a uint32) bool {
 	return list != nil && slices.ContainsFunc(*list, func(s subnet) bool { return s.addr == a })
 }
 
-// pushIPv4 puts the header before a segment, which has size bytes with it.
-func pushIPv4(p *stack.PacketBuffer, size int, from, to uint32, ttl, tos uint8) {
+// putIPv4 makes the header of a segment, which has size bytes with it.
+func putIPv4(b []byte, size int, from, to uint32, ttl, tos uint8) {
 	h := [...]uint32{
 		plainHeader<<24 | uint32(tos)<<16 | uint32(size),
 		dontFragment, // and no identification: RFC 6864 section 4.1
@@ -216,9 +236,8 @@ func pushIPv4(p *stack.PacketBuffer, size int, from, to uint32, ttl, tos uint8) 
 	sum = sum>>16 + sum&0xffff
 	sum = sum>>16 + sum&0xffff
 	h[2] |= uint32(^uint16(sum))
-	b := p.NetworkHeader().Push(header.IPv4MinimumSize)
+	b = b[:4*len(h)]
 	for i, v := range h {
 		binary.BigEndian.PutUint32(b[4*i:], v)
 	}
-	p.NetworkProtocolNumber = header.IPv4ProtocolNumber
 }

@@ -151,10 +151,21 @@ func (eps *transportEndpoints) forgetAll() {
 
 // SegmentWriter is a device's IPv4, as segments have it that a program sends.
 type SegmentWriter interface {
-	// WriteSegment sends a segment from and to these addresses, the latter by way of link. It
-	// returns false, and has changed nothing, if the first is not the device's any more. A ttl of 0
-	// is the default.
-	WriteSegment(from, to uint32, ttl, tos uint8, link tcpip.LinkAddress, pkt *PacketBuffer) (tcpip.Error, bool)
+	// WriteSegment sends a segment from and to these addresses, the latter by way of link. TCP's
+	// header is head's words, as many as it says itself; the checksum in it is that of the pseudo
+	// header. The data are all of pkt, which is the caller's, and a frame may have mss bytes of
+	// them. A ttl of 0 is the default. It returns false if the segment has to go the long way.
+	WriteSegment(from, to uint32, ttl, tos uint8, link tcpip.LinkAddress, head [8]uint32, pkt *PacketBuffer, mss uint16) (tcpip.Error, bool)
+}
+
+// Sent counts a frame of so many bytes that has been sent or dropped.
+func (s *Segments) Sent(bytes int, ok bool) {
+	if !ok {
+		s.nic.stats.txPacketsDroppedNoBufferSpace.Increment()
+		return
+	}
+	s.nic.stats.tx.packets.Increment()
+	s.nic.stats.tx.bytes.IncrementBy(uint64(bytes))
 }
 
 // SegmentWriter returns who sends segments on r over IPv4, and where they go next. It is nil

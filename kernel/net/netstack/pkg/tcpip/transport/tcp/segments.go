@@ -64,61 +64,86 @@ func (jenkinsHasher) hash(id stack.TransportEndpointID) uint32 {
 	return (uint32(id.RemotePort)<<16 | uint32(id.LocalPort)) * 0x9e3779b1 >> 16
 }
 
-// sendRaw sends a segment. Netstack's own, sendAny, asks for each what is the same for all of
-// a connection, or nearly all.
+// sendSegmentFromPacketBuffer sends a segment with the data of pkt, which may have to be
+// sent again. Netstack's own has to clone it, to put headers before the data.
+//
+// +checklocks:s.ep.mu
+func (s *sender) sendSegmentFromPacketBuffer(pkt *stack.PacketBuffer, flags header.TCPFlags, seq seqnum.Value) tcpip.Error {
+	s.LastSendTime = s.ep.stack.Clock().NowMonotonic()
+	if seq == s.RTTMeasureSeqNum {
+		s.RTTMeasureTime = s.LastSendTime
+	}
+	ack, window := s.ep.rcv.getSendParams()
+	s.MaxSentAck = ack
+	if err, ok := s.ep.sendQuick(pkt, flags, seq, ack, window); ok {
+		return err
+	}
+	pkt = pkt.Clone()
+	defer pkt.DecRef()
+	return s.ep.sendAny(pkt, flags, seq, ack, window)
+}
+
+// sendRaw sends a segment whose packet is only for that.
 //
 // +checklocks:e.mu
 func (e *Endpoint) sendRaw(pkt *stack.PacketBuffer, flags header.TCPFlags, seq, ack seqnum.Value, window seqnum.Size) tcpip.Error {
+	if err, ok := e.sendQuick(pkt, flags, seq, ack, window); ok {
+		return err
+	}
+	return e.sendAny(pkt, flags, seq, ack, window)
+}
+
+// sendQuick sends a segment with the data of pkt, or returns false if it has to go the long
+// way, by sendAny. That asks for each what is the same for all of a connection, or nearly all.
+//
+// +checklocks:e.mu
+func (e *Endpoint) sendQuick(pkt *stack.PacketBuffer, flags header.TCPFlags, seq, ack seqnum.Value, window seqnum.Size) (tcpip.Error, bool) {
 	w, link := e.route.SegmentWriter()
 	if w == nil || e.EndpointState() != StateEstablished || e.rcv.pendingRcvdSegments.Len() > 0 ||
-		e.gso.Type != stack.GSOTCPv4 || !e.gso.NeedsCsum || e.pmtud == tcpip.PMTUDiscoveryDont {
-		return e.sendAny(pkt, flags, seq, ack, window)
+		e.gso.Type != stack.GSOTCPv4 || !e.gso.NeedsCsum || e.pmtud == tcpip.PMTUDiscoveryDont || pkt.HeaderSize() != 0 {
+		return nil, false
 	}
-	const link4 = header.EthernetMinimumSize + header.IPv4MinimumSize
 	size := header.TCPMinimumSize
 	if e.SendTSOk {
 		size += stampSize
 	}
-	length := size + pkt.Data().Size()
+	length := size + pkt.Size()
 	if header.IPv4MinimumSize+length > math.MaxUint16 {
-		return e.sendAny(pkt, flags, seq, ack, window)
+		return nil, false
 	}
 	id := &e.TransportEndpointInfo.ID
 	from, to := address4(&id.LocalAddress), address4(&id.RemoteAddress)
-	pkt.ReserveHeaderBytes(link4 + size)
-	be, h := binary.BigEndian, pkt.TransportHeader().Push(size)
-	be.PutUint32(h, uint32(id.LocalPort)<<16|uint32(id.RemotePort))
-	be.PutUint32(h[4:], uint32(seq))
-	be.PutUint32(h[8:], uint32(ack))
-	be.PutUint32(h[12:], uint32(size/4)<<28|uint32(flags)<<16|uint32(min(window, math.MaxUint16)))
 	sum := uint64(from) + uint64(to) + uint64(header.TCPProtocolNumber) + uint64(length) // of the pseudo header
 	sum = sum>>32 + sum&math.MaxUint32
 	sum = sum>>16 + sum&math.MaxUint16
 	sum = sum>>16 + sum&math.MaxUint16
-	be.PutUint32(h[16:], uint32(sum>>16+sum)<<16)
+	sum = sum>>16 + sum&math.MaxUint16
+	head := [8]uint32{
+		uint32(id.LocalPort)<<16 | uint32(id.RemotePort),
+		uint32(seq),
+		uint32(ack),
+		uint32(size/4)<<28 | uint32(flags)<<16 | uint32(min(window, math.MaxUint16)),
+		uint32(sum) << 16,
+	}
 	if e.SendTSOk {
-		be.PutUint32(h[20:], stamp)
-		be.PutUint32(h[24:], e.tsValNow())
-		be.PutUint32(h[28:], e.recentTimestamp())
+		head[5], head[6], head[7] = stamp, e.tsValNow(), e.recentTimestamp()
 	}
-	pkt.TransportProtocolNumber = ProtocolNumber
-	pkt.GSOOptions, pkt.Hash, pkt.Owner = e.gso, e.txHash, e.owner
-	stats := &e.stack.Counters().TCP
-	err, ok := w.WriteSegment(from, to, e.ipv4TTL, e.sendTOS, link, pkt)
+	err, ok := w.WriteSegment(from, to, e.ipv4TTL, e.sendTOS, link, head, pkt, e.gso.MSS)
 	if !ok {
-		err = &tcpip.ErrInvalidEndpointState{}
+		return nil, false
 	}
+	stats := &e.stack.Counters().TCP
 	if err != nil {
 		stats.SegmentSendErrors.Increment()
 		e.stats.SendErrors.SegmentSendToNetworkFailed.Increment()
-		return err
+		return err, true
 	}
 	stats.SegmentsSent.Increment()
 	if flags&header.TCPFlagRst != 0 {
 		stats.ResetsSent.Increment()
 	}
 	e.stats.SegmentsSent.Increment()
-	return nil
+	return nil, true
 }
 
 func address4(a *tcpip.Address) uint32 {
