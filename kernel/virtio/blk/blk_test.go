@@ -9,61 +9,21 @@ import (
 	"time"
 
 	"gosv/kernel/block"
+	"gosv/kernel/block/blocktest"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 	"gosv/kernel/virtio"
 	"gosv/kernel/virtio/virtiotest"
 )
 
-// system gives disks frames of the device's memory.
-type system struct {
-	m    *virtiotest.Memory
-	mu   sync.Mutex
-	free []uintptr
-}
-
-func newSystem(t *testing.T, m *virtiotest.Memory, frames int) *system {
+// newSystem gives disks frames of the device's memory.
+func newSystem(t *testing.T, m *virtiotest.Memory, frames int) *blocktest.System {
 	p, err := m.Alloc(frames * block.PageSize)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &system{m: m}
-	for i := range frames {
-		s.free = append(s.free, uintptr(p.Addr)+uintptr(i*7%frames)*block.PageSize) // in no order
-	}
-	return s
+	return blocktest.NewSystem(uintptr(p.Addr), frames, func(addr uintptr, n int) []byte { return m.At(uint64(addr), uint32(n)) })
 }
-
-func (s *system) Frames(dst []uintptr) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := copy(dst, s.free)
-	s.free = s.free[n:]
-	return n
-}
-
-func (s *system) FreeFrames(src []uintptr) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.free = append(s.free, src...)
-}
-func (s *system) Reclaim() bool { return false }
-
-func (s *system) Memory(addr uintptr, n int) []byte   { return s.m.At(uint64(addr), uint32(n)) }
-func (s *system) Forget(c *block.Cache, lo, hi int64) {}
-func (s *system) Later(ns uint64, f func())           {}
-
-type sleeper chan struct{}
-
-func (s sleeper) Park() { <-s }
-func (s sleeper) Wake() {
-	select {
-	case s <- struct{}{}:
-	default:
-	}
-}
-
-func newSleeper() sleeper { return make(sleeper, 1) }
 
 // model is a disk as virtio has it.
 type model struct {
@@ -132,7 +92,7 @@ func newModel(t *testing.T, features uint64, old bool, size int) *model {
 	return m
 }
 
-func (m *model) start(t *testing.T) (*block.Disk, *system) {
+func (m *model) start(t *testing.T) (*block.Disk, *blocktest.System) {
 	t.Helper()
 	sys := newSystem(t, m.Memory, 500)
 	var d *block.Disk
@@ -156,7 +116,7 @@ func TestReadAndWrite(t *testing.T) {
 			var wg sync.WaitGroup
 			for w := range 4 {
 				wg.Go(func() {
-					r, s, ra := rand.New(rand.NewSource(int64(w))), newSleeper(), &block.Readahead{}
+					r, s, ra := rand.New(rand.NewSource(int64(w))), block.NewSleeper(), &block.Readahead{}
 					lo, part := int64(w)*(256<<10), int64(256<<10)
 					for range 100 {
 						off, n := r.Int63n(part), 1+r.Intn(1<<uint(r.Intn(17)))
@@ -183,7 +143,7 @@ func TestReadAndWrite(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if err := d.Sync(newSleeper()); err != 0 || !bytes.Equal(m.data, want) {
+			if err := d.Sync(block.NewSleeper()); err != 0 || !bytes.Equal(m.data, want) {
 				t.Errorf("features %#x: the disk differs, %v", f, err)
 			}
 			if flushed := m.kind[kindFlush] > 0; flushed != (f&featureFlush != 0) {
@@ -201,10 +161,10 @@ func TestLimits(t *testing.T) {
 	if *d.Limits() != want {
 		t.Errorf("%+v", *d.Limits())
 	}
-	if _, serial := d.Device.Identity(newSleeper()); serial != "serial-1234567890-20" {
+	if _, serial := d.Device.Identity(block.NewSleeper()); serial != "serial-1234567890-20" {
 		t.Errorf("serial %q", serial)
 	}
-	s := newSleeper()
+	s := block.NewSleeper()
 	if err := d.Whole().Discard(s, 0, 1<<20); err != 0 || m.kind[kindDiscard] != 3 {
 		t.Error(err, m.kind)
 	}
@@ -232,7 +192,7 @@ func TestNonsense(t *testing.T) {
 		t.Errorf("%+v", *l)
 	}
 	b := &fs.Buffer{Bytes: make([]byte, 0, 4096)}
-	if _, err := d.Whole().ReadAt(newSleeper(), nil, b, d.Whole().Size()-4096, 4096, false); err != errno.EIO {
+	if _, err := d.Whole().ReadAt(block.NewSleeper(), nil, b, d.Whole().Size()-4096, 4096, false); err != errno.EIO {
 		t.Error(err)
 	}
 	clear(m.Config)
@@ -268,7 +228,7 @@ func TestBadDevices(t *testing.T) {
 			m := newModel(t, featureFlush|featureDiscard, false, 1<<20)
 			d, _ := m.start(t)
 			m.odd = odd
-			s := newSleeper()
+			s := block.NewSleeper()
 			want := errno.EIO
 			if name == "status 2" {
 				want = errno.EOPNOTSUPP

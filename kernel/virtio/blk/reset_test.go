@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"gosv/kernel/block"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 	"gosv/kernel/virtio"
@@ -30,7 +31,7 @@ func TestReset(t *testing.T) {
 		var wg sync.WaitGroup
 		for w := range 4 {
 			wg.Go(func() {
-				r, s := rand.New(rand.NewSource(int64(w))), newSleeper()
+				r, s := rand.New(rand.NewSource(int64(w))), block.NewSleeper()
 				lo, part := int64(w)*(256<<10), 256<<10/4096
 				for range 100 {
 					off := lo + int64(r.Intn(part))*4096
@@ -66,7 +67,7 @@ func TestPoison(t *testing.T) {
 		return false
 	}
 	d, _ := m.start(t)
-	s := newSleeper()
+	s := block.NewSleeper()
 	read := func(off int64) errno.Errno {
 		_, err := d.Whole().ReadAt(s, nil, &fs.Buffer{Bytes: make([]byte, 0, 4096)}, off, 4096, true)
 		return err

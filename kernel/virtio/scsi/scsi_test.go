@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gosv/kernel/block"
+	"gosv/kernel/block/blocktest"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 	"gosv/kernel/virtio"
@@ -17,10 +18,9 @@ import (
 
 // system is a kernel with memory from the device's.
 type system struct {
+	*blocktest.System
 	t    *testing.T
-	m    *virtiotest.Memory
 	mu   sync.Mutex
-	free []uintptr
 	list []*block.Disk
 	cds  int
 }
@@ -54,19 +54,6 @@ func (s *system) disks() []*block.Disk {
 	return s.list
 }
 
-func (s *system) Frames(dst []uintptr) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := copy(dst, s.free)
-	s.free = s.free[n:]
-	return n
-}
-
-func (s *system) FreeFrames(src []uintptr) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.free = append(s.free, src...)
-}
 func (s *system) Reclaim() bool {
 	for _, d := range s.disks() {
 		if d.Whole().Cache().Shrink(50) > 0 {
@@ -75,10 +62,6 @@ func (s *system) Reclaim() bool {
 	}
 	return false
 }
-
-func (s *system) Memory(addr uintptr, n int) []byte   { return s.m.At(uint64(addr), uint32(n)) }
-func (s *system) Forget(c *block.Cache, lo, hi int64) {}
-func (s *system) Later(ns uint64, f func())           {}
 
 // lun is a unit of the model.
 type lun struct {
@@ -247,10 +230,8 @@ func (m *model) start(t *testing.T) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &system{t: t, m: m.Memory}
-	for i := range 200 {
-		s.free = append(s.free, uintptr(p.Addr)+uintptr(i*7%200)*block.PageSize)
-	}
+	s := &system{t: t}
+	s.System = blocktest.NewSystem(uintptr(p.Addr), 200, func(addr uintptr, n int) []byte { return m.Memory.At(uint64(addr), uint32(n)) })
 	if err := Start(m.Device.Device(), s, block.NewSleeper()); err != nil {
 		t.Fatal(err)
 	}
