@@ -115,14 +115,13 @@ func (b *box) runAll(t *testing.T, runs []boxRun) {
 	}
 }
 
-// onKVM runs what says whether a VMM works.
-func onKVM(t *testing.T, b *box, machines []machine) {
+// onKVM runs what says whether a VMM works, and more.
+func onKVM(t *testing.T, b *box, machines []machine, runs ...boxRun) {
 	t.Helper()
 	hello, goHello, end := b.add(cProgram(t, musl, "hello")), b.add(goProgram(t, "examples/hello")), b.add(cProgram(t, musl, "end"))
 	work := goProgram(t, "test/programs/work")
 	workThere, workHere := b.add(work), runHost(t, options{}, work)
 	now := b.add(goProgram(t, "test/programs/now"))
-	var runs []boxRun
 	for _, m := range machines {
 		runs = append(runs,
 			boxRun{m, []string{hello}, result{stdout: "hello, world\n"}},
@@ -134,15 +133,20 @@ func onKVM(t *testing.T, b *box, machines []machine) {
 	b.runAll(t, runs)
 }
 
+// TestQEMUWithKVM also has a machine with CPUs whose APIC ids have no place in eight bits,
+// which TCG has not.
 func TestQEMUWithKVM(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, "qemu-system-x86_64")
 	loader := b.add(filepath.Join(root, "bin", "gosv-loader.elf"))
-	onKVM(t, b, []machine{
-		qemuKVM,
-		append(qemuKVM[:len(qemuKVM):len(qemuKVM)], "-c", "4"),
-		append(qemuKVM[:len(qemuKVM):len(qemuKVM)], "--kernel", loader, "--machine", "q35"),
-	})
+	with := func(more ...string) machine { return append(qemuKVM[:len(qemuKVM):len(qemuKVM)], more...) }
+	x2APIC := with("--machine", "q35", "--vmm-arg=-smp", "--vmm-arg=1,sockets=288,cores=1,threads=1,maxcpus=288")
+	for _, id := range []string{"287", "255", "254"} {
+		x2APIC = append(x2APIC, "--vmm-arg=-device", "--vmm-arg=host-x86_64-cpu,core-id=0,thread-id=0,socket-id="+id)
+	}
+	onKVM(t, b, []machine{qemuKVM, with("-c", "4"), with("--kernel", loader, "--machine", "q35")},
+		boxRun{x2APIC, []string{b.add(cProgram(t, glibc, "cpus"))}, result{stdout: "4 4 4\n"}},
+		boxRun{x2APIC, []string{b.add(cProgram(t, glibc, "storm")), "1", "20"}, result{stdout: "done\n"}})
 }
 
 // TestFirecracker: by the PVH note and by the 64-bit entry, the only one that
