@@ -252,6 +252,36 @@ func TestStraceRunning(t *testing.T) {
 	}
 }
 
+// TestStraceWaiting: what the threads of a running VM wait in is shown at once, to each who
+// asks, and how it ends.
+func TestStraceWaiting(t *testing.T) {
+	t.Parallel()
+	vm := inBackground(t, microvm, nil, busybox(t), "sleep", "1000")
+	a := vm.watch("strace", vm.name)
+	a.until(`nanosleep\(.*tv_sec=1000`)
+	b := vm.watch("strace", "-e", "%clock", vm.name)
+	b.until(`nanosleep\(.*tv_sec=1000`)
+	b.interrupt()
+	vm.call("stop", vm.name)
+	if out := a.wait(); strings.Count(out, "tv_sec=1000") != 1 || !regexp.MustCompile(`(?s)ERESTART\w+ \(Interrupted by signal\) <0\.\d+>|<\d\.\d+>\n--- SIGTERM .*killed by SIGTERM`).MatchString(out) {
+		t.Errorf("%s", abbreviate(out))
+	}
+	port := freePort(t)
+	vm = inBackground(t, microvm, []string{"-p", fmt.Sprintf("%d:80", port)}, goProgram(t, "examples/httpd"))
+	eventually(t, func() error {
+		r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d", port))
+		if err != nil {
+			return err
+		}
+		return r.Body.Close()
+	})
+	a = vm.watch("strace", vm.name)
+	a.until(`epoll_pwait\(\d+, `)
+	a.until(`futex\(0x[0-9a-f]+, FUTEX_WAIT_PRIVATE, 0, `)
+	vm.call("stop", vm.name)
+	a.wait()
+}
+
 // TestTcpdump: what a running VM sends and gets is captured, as text and as a file, until
 // somebody interrupts or the VM ends.
 func TestTcpdump(t *testing.T) {

@@ -73,8 +73,8 @@ func straceCommand() *cobra.Command {
 			return nil
 		})
 	cmd.Long = `Print the system calls and signals of a running VM's program as gosv run --strace
-does, from now on until Ctrl-C. A thread that waits in a call appears when that one
-is over. Nothing is slower afterwards.`
+does, from now on until Ctrl-C: first the calls that threads wait in. Nothing is
+slower afterwards.`
 	cmd.Flags().StringVarP(&calls, "expr", "e", "all", "only some `CALLS`: open,mmap, %file, !read; as of strace's -e trace=")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "print to `FILE` (default standard error)")
 	return cmd

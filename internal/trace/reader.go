@@ -210,6 +210,9 @@ func (r *Reader) event(kind byte, f *fields) Event {
 		if kind == diag.Call {
 			r.left(c, f)
 		} else {
+			if w := r.waiting[c.TID]; w != nil && w.NR == c.NR && w.Start == c.Start {
+				return nil // said again for somebody else
+			}
 			c.Waited = true
 			kept := *c
 			r.waiting[c.TID] = &kept

@@ -33,7 +33,8 @@ func (t *Thread) finish(err Errno) bool {
 	// What t is kicked for from here on it may see too late.
 	atomic.SwapUint32(&t.regs.Attention, 0)
 	if t.work.Load()&workReport != 0 {
-		t.work.And(^uint32(workReport))
+		t.work.And(^uint32(workReport | workWaiting))
+		t.reportWaited(err)
 		t.reported()
 	}
 	for t.work.Load()&(workExit|workSignal|workMask|workHold|workStop) != 0 || err >= eRestartSys {

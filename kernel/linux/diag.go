@@ -64,8 +64,8 @@ func (k *Kernel) Diagnose(plan []byte, send func(record []byte)) bool {
 func SendRecord(record []byte) { console.Write(metal.Records, record) }
 
 // diagnose makes plan the one by which p is reported on, and answers the host. A thread
-// takes it over on its next way to ring 3: one that waits in a system call ends that by
-// the old plan.
+// takes it over on its next way to ring 3; one that waits in a system call says first which
+// that is.
 func (p *Process) diagnose(plan []byte) {
 	p.kernel.showing.Lock()
 	defer p.kernel.showing.Unlock()
@@ -78,10 +78,14 @@ func (p *Process) diagnose(plan []byte) {
 		return
 	}
 	sampleHeap(plan[0]&diag.Heap != 0)
-	for _, t := range p.allThreads() {
-		t.work.Or(workReport)
-		t.kick()
+	threads := p.allThreads()
+	for _, t := range threads {
 		t.reportName()
+	}
+	for _, t := range threads {
+		t.work.Or(workReport | workWaiting)
+		t.kick()
+		t.wake() // if it waits, it does so again
 	}
 	go p.kernel.profile()
 	answer(0)
@@ -137,7 +141,9 @@ func (p *Process) ReportBoot() {
 type threadReport struct {
 	*diagnosis
 	call    record // the call that it is in
-	pending bool   // which has not been sent yet
+	start   uint64 // when that began, or we looked
+	pending bool   // it has not been sent yet
+	late    bool   // it was not reported when it began: see reportWaiting
 }
 
 // reported makes the kernel's plan that for t. The caller is t, or makes it.
@@ -196,14 +202,8 @@ func (t *Thread) reportFault(start uint64, a mm.Access, result mm.Fault) {
 func sysReported(t *Thread, a *Args) (uintptr, Errno) {
 	r := t.report
 	plan := r.plan[r.at[t.nr]:]
-	args := [7]uintptr{a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4(), a.Arg5(), a.Arg6(), a.SP}
-	start := metal.Now()
-	r.call.begin(diag.Call)
-	r.call.nums(uint64(t.tid), uint64(t.nr), start)
-	for _, v := range args[:plan[2]] {
-		r.call.num(uint64(v))
-	}
-	t.captures(plan, &args, 0, 0)
+	r.start = metal.Now()
+	args := t.beginCall(diag.Call, plan)
 	r.pending = true
 	noReturn := plan[3] == diag.NoReturn
 	if noReturn {
@@ -218,19 +218,74 @@ func sysReported(t *Thread, a *Args) (uintptr, Errno) {
 	if noReturn {
 		return v, err
 	}
-	end := metal.Now()
+	if err != 0 {
+		v = 0
+	}
+	t.endCall(plan, &args, v, err)
+	return v, err
+}
+
+// callArgs are the arguments of the call that t is in and, with the last index, the stack
+// pointer.
+func (t *Thread) callArgs() [7]uintptr {
+	a := (*Args)(t.regs)
+	return [7]uintptr{a.Arg1(), a.Arg2(), a.Arg3(), a.Arg4(), a.Arg5(), a.Arg6(), a.SP}
+}
+
+// beginCall makes t.report.call a record of the call that t is in, which began at
+// t.report.start, and returns its arguments.
+func (t *Thread) beginCall(kind byte, plan []byte) [7]uintptr {
+	r, args := t.report, t.callArgs()
+	r.call.begin(kind)
+	r.call.nums(uint64(t.tid), uint64(t.nr), r.start)
+	for _, v := range args[:plan[2]] {
+		r.call.num(uint64(v))
+	}
+	t.captures(plan, &args, 0, 0)
+	return args
+}
+
+// endCall sends the rest of that record, or its end if it has been sent.
+func (t *Thread) endCall(plan []byte, args *[7]uintptr, result uintptr, err Errno) {
+	r, end := t.report, metal.Now()
 	if !r.pending {
 		r.call.begin(diag.Left)
 		r.call.num(uint64(t.tid))
 	}
 	r.pending = false
+	r.call.nums(end-r.start, uint64(err), uint64(result))
+	t.captures(plan, args, diag.OnExit, result)
+	r.emit(r.call)
+}
+
+// reportWaiting tells the host, which has just begun to look, that t waits in a call. One that
+// was reported before is so once more, for others know of it.
+func (t *Thread) reportWaiting() {
+	t.work.And(^uint32(workWaiting))
+	if d := t.proc.kernel.diag.Load(); d == nil || t.nr >= numCalls || d.at[t.nr] == 0 {
+		return
+	}
+	if r := t.report; r == nil || r.at[t.nr] == 0 {
+		t.reported()
+		t.report.start, t.report.late = metal.Now(), true
+	}
+	if r := t.report; !r.pending { // or it will be, in a moment
+		t.beginCall(diag.Entered, r.plan[r.at[t.nr]:])
+		r.emit(r.call)
+	}
+}
+
+// reportWaited tells of the end of a call whose begin only reportWaiting has told.
+func (t *Thread) reportWaited(err Errno) {
+	r := t.report
+	if r == nil || !r.late || t.proc.kernel.diag.Load() == nil {
+		return
+	}
+	v, args := t.regs.AX, t.callArgs()
 	if err != 0 {
 		v = 0
 	}
-	r.call.nums(end-start, uint64(err), uint64(v))
-	t.captures(plan, &args, diag.OnExit, v)
-	r.emit(r.call)
-	return v, err
+	t.endCall(r.plan[r.at[t.nr]:], &args, v, err)
 }
 
 // captures adds what a call's plan says of the memory before it, or on exit.

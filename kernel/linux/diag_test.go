@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"gosv/internal/strace"
 	"gosv/internal/trace"
+	"gosv/kernel/wait"
 )
 
 // reported returns what the host prints of a call that returns result or err, and has
@@ -145,6 +147,74 @@ func TestReportedWait(t *testing.T) {
 	}
 	if s, ok := events[len(events)-1].(trace.Signal); !ok || s.Info[0] != SIGINT {
 		t.Errorf("%+v is no signal", events[len(events)-1])
+	}
+}
+
+// A thread that waits in a call when the host begins to look says so, to all who look, and
+// how it ends.
+func TestReportedWaiting(t *testing.T) {
+	th := testThreads(1)[0]
+	k := th.proc.kernel
+	fake := *k.calls
+	waiting, goOn := make(chan bool), make(chan bool)
+	fake[0].run = func(t *Thread, a *Args) (uintptr, Errno) {
+		ended := false
+		var q wait.Queue
+		go func() { waiting <- true; <-goOn; ended = true; q.Wake() }()
+		return 7, t.Wait(&q, never, func() bool { return ended })
+	}
+	k.calls, th.calls = &fake, &fake
+	calls, _ := strace.Select("read")
+	plan := trace.Plan{Calls: calls}
+	events := make(chan *trace.Call, 10)
+	watch := func() *trace.Reader {
+		return trace.NewReader(&plan, func(e trace.Event) {
+			if c, ok := e.(*trace.Call); ok {
+				events <- c
+			}
+		})
+	}
+	var readers []*trace.Reader
+	send := func(record []byte) {
+		for _, r := range readers {
+			r.Write(record)
+		}
+	}
+	look := func() {
+		readers = append(readers, watch())
+		if !k.Diagnose(plan.Encode(), send) {
+			t.Error("the kernel does not take the plan")
+		}
+		th.work.Or(workReport | workWaiting)
+		th.wake()
+	}
+	returned := make(chan Errno)
+	go func() {
+		th.startClock()
+		th.nr, th.regs.DI, th.regs.DX = 0, 5, 100
+		v, err := th.calls[0].run(th, (*Args)(th.regs))
+		th.regs.AX = v
+		th.leaveCall(err)
+		returned <- err
+	}()
+	<-waiting
+	look()
+	if c := <-events; c.Over || c.NR != 0 || c.Args[0] != 5 || c.Args[2] != 100 {
+		t.Errorf("%+v", c)
+	}
+	look()
+	if c := <-events; c.Over || c.Args[0] != 5 { // the second one's: to the first it is no news
+		t.Errorf("%+v", c)
+	}
+	goOn <- true
+	<-returned
+	for range 2 {
+		if c := <-events; !c.Over || c.Result != 7 || c.Errno != 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+	if err := errors.Join(readers[0].Err(), readers[1].Err()); err != nil || len(events) > 0 || th.work.Load() != 0 {
+		t.Errorf("%v, %d events more, work %#x", err, len(events), th.work.Load())
 	}
 }
 

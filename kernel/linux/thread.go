@@ -60,13 +60,14 @@ type Thread struct {
 
 // Bits of Thread.work.
 const (
-	workExit   = 1 << iota // end
-	workSignal             // a signal that it does not block is pending
-	workMask               // a temporary signal mask ends
-	workHold               // a core dump is made
-	workStop               // the process is stopped
-	workYield              // a thread that it woke waits for a CPU
-	workReport             // the host wants something else reported
+	workExit    = 1 << iota // end
+	workSignal              // a signal that it does not block is pending
+	workMask                // a temporary signal mask ends
+	workHold                // a core dump is made
+	workStop                // the process is stopped
+	workYield               // a thread that it woke waits for a CPU
+	workReport              // the host wants something else reported,
+	workWaiting             // and to know what call it waits in
 )
 
 // interrupted says whether t must not wait now.

@@ -15,8 +15,11 @@ const never = wait.Never
 // pause blocks t until wake. It returns eRestartSys at once or when woken if a
 // signal must be handled or t must exit, ETIMEDOUT if deadline has passed.
 func (t *Thread) pause(deadline uint64) Errno {
-	if t.interrupted() {
-		return eRestartSys
+	if t.work.Load()&(workExit|workSignal|workStop|workWaiting) != 0 {
+		if t.interrupted() {
+			return eRestartSys
+		}
+		t.reportWaiting()
 	}
 	runTimers() // which are late where all CPUs are busy
 	if deadline == never {
