@@ -1,9 +1,12 @@
 package test
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -225,25 +228,7 @@ func TestBadHost(t *testing.T) {
 		if os.Getuid() != 0 {
 			t.Skip("SKIPPED: only root can become somebody without access to /dev/kvm")
 		}
-		// Copies that nobody may execute, in a directory that nobody may enter.
-		dir, err := os.MkdirTemp("", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		for name, path := range map[string]string{"gosv": gosv, "hello": hello} {
-			b, err := os.ReadFile(path)
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, name), b, 0o755)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		const nobody = "exec setpriv --reuid 65534 --regid 65534 --clear-groups "
+		dir := forNobody(t, hello)
 		r := command(t, nil, "/", nil, "sh", "-c", nobody+dir+"/gosv run --vmm qemu --accel kvm "+dir+"/hello")
 		if r.code != 125 || !strings.Contains(r.stderr, "/dev/kvm") || strings.Count(r.stderr, "\n") != 1 {
 			t.Error(r)
@@ -251,6 +236,104 @@ func TestBadHost(t *testing.T) {
 		// Who does not insist on KVM gets TCG.
 		r = command(t, nil, "/", nil, "sh", "-c", nobody+dir+"/gosv run --vmm qemu "+dir+"/hello")
 		expect(t, r, "hello, world\n")
+	})
+	t.Run("a TAP device", func(t *testing.T) {
+		t.Parallel()
+		if os.Getuid() != 0 {
+			t.Skip("SKIPPED: only root can make a TAP device")
+		}
+		dir := forNobody(t, hello)
+		// In a network and a view of the files of its own: of the host nothing is changed.
+		const script = `ip tuntap add dev theirs mode tap user 12345 && ip tuntap add dev ours mode tap user 65534 || exit 99
+%[1]s %[2]s/gosv run --vmm qemu --accel tcg --net tap=theirs %[2]s/hello
+echo $?
+mount -t tmpfs none /dev/net && touch /dev/net/tun && chmod 600 /dev/net/tun || exit 99
+%[1]s %[2]s/gosv run --vmm qemu --accel tcg --net tap=ours %[2]s/hello
+echo $?; ls $TMPDIR`
+		tmp := filepath.Join(dir, "tmp")
+		if err := errors.Join(os.Mkdir(tmp, 0o777), os.Chmod(tmp, 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		r := command(t, nil, "/", append(os.Environ(), "TMPDIR="+tmp), "unshare", "-nm", "sh", "-c", fmt.Sprintf(script, strings.TrimPrefix(nobody, "exec "), dir))
+		if r.code == 99 {
+			t.Skipf("SKIPPED: no TAP device to be had: %s", r.stderr)
+		}
+		if r.stdout != "125\n125\n" || r.stderr != "gosv: --net tap=theirs: it is another user's\ngosv: --net tap=ours: /dev/net/tun: permission denied\n" {
+			t.Error(r)
+		}
+	})
+}
+
+// nobody runs a command as nobody.
+const nobody = "exec setpriv --reuid 65534 --regid 65534 --clear-groups "
+
+// forNobody returns a directory that nobody may enter, with gosv and a program, called hello,
+// which nobody may execute.
+func forNobody(t *testing.T, hello string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"gosv": gosv, "hello": hello} {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), b, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestBadArchives: what leads out of a root file system is refused, device nodes stay out.
+func TestBadArchives(t *testing.T) {
+	t.Parallel()
+	hello, err := os.ReadFile(cProgram(t, musl, "hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := func(more tar.Header) string {
+		file, err := os.Create(filepath.Join(t.TempDir(), "root.tar"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		w := tar.NewWriter(file)
+		for _, h := range []tar.Header{{Typeflag: tar.TypeReg, Name: "hello", Mode: 0o755, Size: int64(len(hello))}, more} {
+			err = errors.Join(err, w.WriteHeader(&h))
+			if h.Size > 0 {
+				_, werr := w.Write(hello)
+				err = errors.Join(err, werr)
+			}
+		}
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return file.Name()
+	}
+	out := filepath.Join(t.TempDir(), "out.img")
+	for name, h := range map[string]tar.Header{
+		"a path":      {Typeflag: tar.TypeReg, Name: "a/../../passwd"},
+		"a hard link": {Typeflag: tar.TypeLink, Name: "x", Linkname: "../../etc/shadow"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := archive(h)
+			refuse(t, nil, refusal{[]string{"build", "--rootfs", root, "-o", out, "/hello"}, 125, "leads out of it"})
+			if _, err := os.Stat(out); err == nil {
+				t.Errorf("gosv build left %s", out)
+			}
+		})
+	}
+	t.Run("a device", func(t *testing.T) {
+		root := archive(tar.Header{Typeflag: tar.TypeBlock, Name: "sda", Devmajor: 8})
+		expect(t, command(t, nil, "", nil, gosv, "build", "--rootfs", root, "-o", out, "/hello"), "")
+		expect(t, run(t, microvm, options{}, out), "hello, world\n")
 	})
 }
 

@@ -184,8 +184,19 @@ func TestPick(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, "firecracker")
 	hello := b.add(cProgram(t, musl, "hello"))
-	out := b.run(t, 60, "/box/gosv run --verbose --firecracker-cpu-config /box/cpu.json "+hello+" 2>&1 </dev/null")
+	out := b.run(t, 60, strings.Join([]string{
+		"/box/gosv run --verbose --firecracker-cpu-config /box/cpu.json " + hello + " 2>&1 </dev/null",
+		// An old one is told by its version, when it does not know its arguments.
+		"mkdir /old; cat >/old/firecracker <<'END'",
+		"#!/bin/sh",
+		`[ "$1" = --version ] && echo Firecracker v0.20.1 || { echo "error: Found argument '--no-api' which wasn't expected" >&2; exit 1; }`,
+		"END",
+		"chmod 755 /old/firecracker; PATH=/old:$PATH /box/gosv run --vmm firecracker " + hello + " 2>&1 </dev/null; echo $?; ls /tmp",
+	}, "\n"))
 	if !strings.Contains(out, "running on Firecracker (kvm)\n") || !strings.Contains(out, "hello, world\n") {
 		t.Errorf("gosv says:\n%s", out)
+	}
+	if want := "\ngosv: Firecracker v0.20.1 is too old: version 1.0 or newer is needed; get a release from its GitHub page, and put the binary there\n125\n"; !strings.HasSuffix(out, want) {
+		t.Errorf("gosv says:\n%s\nwant %s", out, want)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"gosv/internal/network"
 	"gosv/internal/state"
 	"gosv/internal/vmm"
+	"gosv/internal/vmm/firecracker"
 )
 
 // A finding is what doctor says of one thing.
@@ -56,6 +57,9 @@ func doctorCommand() *cobra.Command {
 func examine() []finding {
 	qemu, qemuErr := version("qemu-system-x86_64", "apt-get install qemu-system-x86")
 	fc, fcErr := version("firecracker", "get a release from its GitHub page, and put the binary on the PATH")
+	if fcErr == nil {
+		fcErr = firecracker.CheckVersion(fc)
+	}
 	jail, jailErr := version("jailer", "only for --jailer: it comes with Firecracker's releases")
 	if jailErr == nil && os.Geteuid() != 0 {
 		jailErr = errors.New("--jailer needs root")

@@ -252,6 +252,11 @@ func (f *runFlags) run(args []string) error {
 	case res.Code == vmm.ExitTimeout:
 		return &exitError{res.Code, fmt.Errorf("ended after %v, as --timeout asks", f.timeout)}
 	}
+	if f, ok := v.(*firecracker.Firecracker); ok && !res.Output {
+		if err := f.Outdated(m); err != nil {
+			return err
+		}
+	}
 	msg := fmt.Sprintf("the VM ended without reporting an exit code, on %s", v)
 	if res.VMM != "" {
 		msg += ", which said:\n" + res.VMM

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"gosv/internal/network"
 	"gosv/internal/vmm"
@@ -31,6 +33,60 @@ func New(cpuConfig string, extra []string, jail *Jail) (*Firecracker, error) {
 		return nil, err
 	}
 	return &Firecracker{cpuConfig, extra, jail}, nil
+}
+
+// A version is Firecracker's, without what is after the second number.
+type version struct{ major, minor int }
+
+func (v version) before(w version) bool {
+	return v.major < w.major || v.major == w.major && v.minor < w.minor
+}
+
+// What is the oldest that has all that gosv uses, and what came later.
+var (
+	oldest        = version{1, 0}
+	withTemplates = version{1, 4} // and entropy devices
+	withReporting = version{1, 14}
+)
+
+// CheckVersion says what is wrong with the first line that firecracker prints of its version,
+// or nil.
+func CheckVersion(line string) error { return newEnough(line, oldest, "") }
+
+func newEnough(line string, needed version, what string) error {
+	var v version
+	if _, err := fmt.Sscanf(line, "Firecracker v%d.%d", &v.major, &v.minor); err != nil || !v.before(needed) {
+		return nil // or one that we know nothing of
+	}
+	return fmt.Errorf("%s is too old%s: version %d.%d or newer is needed; %s", line, what, needed.major, needed.minor, how)
+}
+
+// Outdated says that the firecracker which could not run m is too old for it, or returns nil.
+func (f *Firecracker) Outdated(m *vmm.Machine) error {
+	path, err := vmm.Find(program, how)
+	if err != nil {
+		return err
+	}
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return nil
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	for _, n := range []struct {
+		needed version
+		what   string
+		by     bool
+	}{
+		{oldest, "", true},
+		{withTemplates, " for --rng", m.Devices.RNG},
+		{withTemplates, " for a CPU template", f.CPUConfig != ""},
+		{withReporting, " for --balloon", m.Devices.Balloon},
+	} {
+		if err := newEnough(line, n.needed, n.what); n.by && err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *Firecracker) String() string {
