@@ -27,7 +27,7 @@ kernels:
 
 .PHONY: bin/gosv
 bin/gosv: kernels
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/gosv ./cmd/gosv
+	$(GO) run ./cmd/mkkernel -host -o bin/gosv
 
 # What make hello and make test need of Debian, if it is not there.
 deps:

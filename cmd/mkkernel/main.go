@@ -6,6 +6,7 @@
 //	mkkernel -net -o gosv-net.elf         the kernel with a network
 //	mkkernel -entry linux64 -o test.elf   no PVH note: the 64-bit entry only
 //	mkkernel -entry loader -o test.elf    the note leads to a loader that takes the 64-bit entry
+//	mkkernel -host -o gosv                the program on the host, whose netstack has the same faults mended
 package main
 
 import (
@@ -47,6 +48,7 @@ func main() {
 		"loader: the latter, by way of a boot loader that the note leads to")
 	symbols := flag.Bool("symbols", false, "keep the symbol table and DWARF, for gdb")
 	network := flag.Bool("net", false, "the kernel with a network")
+	host := flag.Bool("host", false, "no kernel but gosv, the program on the host")
 	flag.Parse()
 	pkg := smallKernel
 	if *network {
@@ -57,7 +59,11 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := build(*out, pkg, kind, *symbols); err != nil {
+	make := func() error { return build(*out, pkg, kind, *symbols) }
+	if *host {
+		make = func() error { return buildHost(*out) }
+	}
+	if err := make(); err != nil {
 		fmt.Fprintln(os.Stderr, "mkkernel:", err)
 		os.Exit(1)
 	}
@@ -135,7 +141,7 @@ func link(out, pkg string, symbols bool) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-gcflags=gosv/kernel/metal=-+ -wb=false -B", instructions,
 		fmt.Sprintf("-ldflags=%s -checklinkname=0 -funcalign=16 -T=%d -E kernelentry", strip, text)}
 	if pkg == netKernel {
-		modfile, err := netstack(dir, files)
+		modfile, err := kernelNetstack(dir, files)
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -23,10 +24,13 @@ const (
 	checkpoints    = "_state_autogen.go" // what the names of their files end with
 )
 
-// edits are changes of files of netstack's: what an expression matches, which must be one
-// place, becomes another text, in which $1 is what its first group matches. A function that is named _ is not compiled: there is
-// another one in netstackDir.
-var edits = []struct{ file, match, text string }{
+// An edit is a change of a file of netstack's: what an expression matches, which must be one
+// place, becomes another text, in which $1 is what its first group matches.
+type edit struct{ file, match, text string }
+
+// edits are the kernel's. A function that is named _ is not compiled: there is another one
+// in netstackDir.
+var edits = []edit{
 	{"pkg/tcpip/tcpip.go", `func InitStatCounters\(`, "func _("},
 	{"pkg/tcpip/network/hash/hash.go", `func RandN32\(`, "func _("},
 
@@ -45,24 +49,6 @@ var edits = []struct{ file, match, text string }{
 	// The ICMPv6 messages whose rate is limited are those of errors, of which there are
 	// four, not 127.
 	{"pkg/tcpip/network/ipv6/ipv6.go", `i < header\.ICMPv6EchoRequest;`, "i <= header.ICMPv6ParamProblem;"},
-
-	// A socket keeps as many bytes as its receive buffer has, but what a packet takes besides
-	// its data did not count: some hundred thousand empty datagrams to a socket that nobody
-	// reads took all memory. On Linux all counts (skb->truesize).
-	{"pkg/tcpip/transport/udp/endpoint.go", `rcvBufSize \+= pkt\.Data\(\)\.Size\(\)`, "rcvBufSize += pkt.MemSize()"},
-	{"pkg/tcpip/transport/udp/endpoint.go", `rcvBufSize -= p\.pkt\.Data\(\)\.Size\(\)`, "rcvBufSize -= p.pkt.MemSize()"},
-	{"pkg/tcpip/transport/icmp/endpoint.go", `rcvBufSize \+= packet\.data\.Data\(\)\.Size\(\)`, "rcvBufSize += packet.data.MemSize()"},
-	{"pkg/tcpip/transport/icmp/endpoint.go", `rcvBufSize -= p\.data\.Data\(\)\.Size\(\)`, "rcvBufSize -= p.data.MemSize()"},
-	{"pkg/tcpip/transport/raw/endpoint.go", `rcvBufSize \+= packet\.data\.Data\(\)\.Size\(\)`, "rcvBufSize += packet.data.MemSize()"},
-	{"pkg/tcpip/transport/raw/endpoint.go", `rcvBufSize -= pkt\.data\.Data\(\)\.Size\(\)`, "rcvBufSize -= pkt.data.MemSize()"},
-	{"pkg/tcpip/transport/packet/endpoint.go", `rcvBufSize \+= rcvdPkt\.data\.Size\(\)`, "rcvBufSize += rcvdPkt.data.MemSize()"},
-	{"pkg/tcpip/transport/packet/endpoint.go", `rcvBufSize -= packet\.data\.Size\(\)`, "rcvBufSize -= packet.data.MemSize()"},
-
-	// A window whose rest is less than a unit of its scale is told as none, but what was sent
-	// before is in it, and so are the acknowledgements that are sent after that. To take them
-	// for unacceptable is the end of a connection both of whose buffers are full: each side
-	// waits for the other to read, and neither hears what the other has taken.
-	{"pkg/tcpip/transport/tcp/rcv.go", `advertisedWindowSize := scaledWindowSize << r\.RcvWndScale`, "advertisedWindowSize := min(r.rcvWnd, math.MaxUint16<<r.RcvWndScale)"},
 
 	// Package net has a resolver behind it, and is there for the name of a type.
 	{"pkg/tcpip/tcpip.go", `(?m)^\t"net"$`, ""},
@@ -184,14 +170,38 @@ var edits = []struct{ file, match, text string }{
 	{"pkg/tcpip/transport/tcp/accept.go", `"crypto/sha1"`, `sha1 "gosv/kernel/net/siphash"`},
 }
 
-// replacedPackages are those that nothing remains of. In others only files of the same
-// name are replaced.
-var replacedPackages = map[string]bool{"pkg/log": true}
+// mends are of faults, and for the host's netstack, too.
+var mends = []edit{
+	// A socket keeps as many bytes as its receive buffer has, but what a packet takes besides
+	// its data did not count: some hundred thousand empty datagrams to a socket that nobody
+	// reads took all memory. On Linux all counts (skb->truesize).
+	{"pkg/tcpip/transport/udp/endpoint.go", `rcvBufSize \+= pkt\.Data\(\)\.Size\(\)`, "rcvBufSize += pkt.MemSize()"},
+	{"pkg/tcpip/transport/udp/endpoint.go", `rcvBufSize -= p\.pkt\.Data\(\)\.Size\(\)`, "rcvBufSize -= p.pkt.MemSize()"},
+	{"pkg/tcpip/transport/icmp/endpoint.go", `rcvBufSize \+= packet\.data\.Data\(\)\.Size\(\)`, "rcvBufSize += packet.data.MemSize()"},
+	{"pkg/tcpip/transport/icmp/endpoint.go", `rcvBufSize -= p\.data\.Data\(\)\.Size\(\)`, "rcvBufSize -= p.data.MemSize()"},
+	{"pkg/tcpip/transport/raw/endpoint.go", `rcvBufSize \+= packet\.data\.Data\(\)\.Size\(\)`, "rcvBufSize += packet.data.MemSize()"},
+	{"pkg/tcpip/transport/raw/endpoint.go", `rcvBufSize -= pkt\.data\.Data\(\)\.Size\(\)`, "rcvBufSize -= pkt.data.MemSize()"},
+	{"pkg/tcpip/transport/packet/endpoint.go", `rcvBufSize \+= rcvdPkt\.data\.Size\(\)`, "rcvBufSize += rcvdPkt.data.MemSize()"},
+	{"pkg/tcpip/transport/packet/endpoint.go", `rcvBufSize -= packet\.data\.Size\(\)`, "rcvBufSize -= packet.data.MemSize()"},
 
-// netstack adds the module's files to an overlay, and returns the name of a go.mod in
-// dir that leads to them.
-func netstack(dir string, files overlay) (modfile string, err error) {
-	out, err := goList("-deps", "-json=Dir,GoFiles,SFiles,Module", netKernel)
+	// A window whose rest is less than a unit of its scale is told as none, but what was sent
+	// before is in it, and so are the acknowledgements that are sent after that. To take them
+	// for unacceptable is the end of a connection both of whose buffers are full: each side
+	// waits for the other to read, and neither hears what the other has taken.
+	{"pkg/tcpip/transport/tcp/rcv.go", `advertisedWindowSize := scaledWindowSize << r\.RcvWndScale`, "advertisedWindowSize := min(r.rcvWnd, math.MaxUint16<<r.RcvWndScale)"},
+}
+
+// kernelNetstack is netstack for the kernel. Of package log nothing remains; of others
+// only files of the same name are replaced.
+func kernelNetstack(dir string, files overlay) (modfile string, err error) {
+	omit := func(pkg, name string) bool { return pkg == "pkg/log" || strings.HasSuffix(name, checkpoints) }
+	return netstack(dir, netKernel, netstackDir, omit, slices.Concat(edits, mends), files)
+}
+
+// netstack adds the module's files that pkg links to an overlay as if they were in place, and
+// returns the name of a go.mod in dir that leads there. What omit is true for is left out.
+func netstack(dir, pkg, place string, omit func(pkg, name string) bool, changes []edit, files overlay) (modfile string, err error) {
+	out, err := goList("-deps", "-json=Dir,GoFiles,SFiles,Module", pkg)
 	if err != nil {
 		return "", err
 	}
@@ -219,28 +229,28 @@ func netstack(dir string, files overlay) (modfile string, err error) {
 			continue
 		}
 		from = p.Module
-		pkg, err := filepath.Rel(from.Dir, p.Dir)
+		part, err := filepath.Rel(from.Dir, p.Dir)
 		if err != nil {
 			return "", err
 		}
 		if len(p.SFiles) > 0 {
-			assembled = append(assembled, filepath.Join(netstackDir, pkg))
+			assembled = append(assembled, filepath.Join(place, part))
 		}
 		for _, name := range append(p.GoFiles, p.SFiles...) {
-			if !replacedPackages[pkg] && !strings.HasSuffix(name, checkpoints) {
-				files[filepath.Join(netstackDir, pkg, name)] = filepath.Join(p.Dir, name)
+			if !omit(part, name) {
+				files[filepath.Join(place, part, name)] = filepath.Join(p.Dir, name)
 			}
 		}
 	}
 	if from.Dir == "" || to.Dir == "" {
-		return "", errors.New(netKernel + " has no netstack")
+		return "", errors.New(pkg + " has no netstack")
 	}
 	for _, pkg := range assembled { // the assembler runs in its package's directory
 		if err := os.MkdirAll(filepath.Join(to.Dir, pkg), 0o755); err != nil {
 			return "", err
 		}
 	}
-	files[filepath.Join(netstackDir, "go.mod")] = from.GoMod
+	files[filepath.Join(place, "go.mod")] = from.GoMod
 	for name, source := range files {
 		if filepath.IsAbs(name) {
 			continue
@@ -251,7 +261,7 @@ func netstack(dir string, files overlay) (modfile string, err error) {
 			files[name] = source
 		}
 	}
-	if err := editAll(dir, filepath.Join(to.Dir, netstackDir), files); err != nil {
+	if err := editAll(dir, filepath.Join(to.Dir, place), changes, files); err != nil {
 		return "", err
 	}
 	mod, err := os.ReadFile(to.GoMod)
@@ -262,15 +272,15 @@ func netstack(dir string, files overlay) (modfile string, err error) {
 	if err != nil {
 		return "", err
 	}
-	mod = fmt.Appendf(mod, "\nreplace %s => ./%s\n", netstackModule, netstackDir)
+	mod = fmt.Appendf(mod, "\nreplace %s => ./%s\n", netstackModule, place)
 	modfile = filepath.Join(dir, "go.mod")
 	return modfile, errors.Join(os.WriteFile(modfile, mod, 0o644), os.WriteFile(filepath.Join(dir, "go.sum"), sum, 0o644))
 }
 
 // editAll makes the edits, in copies of the files of netstack, which is at root, in dir.
-func editAll(dir, root string, files overlay) error {
+func editAll(dir, root string, changes []edit, files overlay) error {
 	edited := map[string]string{}
-	for _, e := range edits {
+	for _, e := range changes {
 		name := filepath.Join(root, e.file)
 		text, ok := edited[name]
 		if !ok {
