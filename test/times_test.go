@@ -28,3 +28,10 @@ read: -1 Operation canceled
 1
 `)
 }
+
+// TestLongSleep: longer than the local APIC's timer counts (4.3 s), with nobody else who would
+// look at timers meanwhile.
+func TestLongSleep(t *testing.T) {
+	t.Parallel()
+	expect(t, run(t, microvm, options{}, busybox(t), "sleep", "6"), "")
+}

@@ -79,19 +79,24 @@ func setTimerMode() {
 	apicWrite(apicLVTTimer, vecTimer)
 }
 
-// armTimer makes c's timer fire at t, or soon if that is past. The caller is
-// on c with interrupts off.
+// armTimer makes c's timer fire at t, or soon if that is past; or earlier, at c.armed, if it cannot
+// count so far. The caller is on c with interrupts off.
 func armTimer(c *CPU, t uint64) {
 	c.armed = t
 	if tscDeadline {
 		wrmsr(0x6e0, uintptr(tscAt(t)))
 		return
 	}
-	n, delta := now(), uint64(100)
+	const least, most = 100, 0xfffffff0 // 1 ns a tick on QEMU and KVM
+	n, delta := now(), uint64(least)
 	if t > n+delta {
 		delta = t - n
 	}
-	apicWrite(apicTimerCount, uintptr(min(delta, 0xfffffff0))) // 1 ns a tick on QEMU and KVM
+	if delta > most {
+		delta = most
+		c.armed = n + most
+	}
+	apicWrite(apicTimerCount, uintptr(delta))
 }
 
 // pvEOI has a word for each CPU. KVM sets it with an interrupt whose end is told

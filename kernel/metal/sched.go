@@ -404,9 +404,11 @@ func tell(c *CPU) (left bool) {
 	return false
 }
 
-// deadlineDue handles userDeadline when it is past, like an interrupt of a device.
+// deadlineDue handles userDeadline when it is past, like an interrupt of a device, the timer having
+// fired at time n. That may be early, by a hundredth of what it was set to (see calibration): who
+// looks then would find nothing due, and the deadline be lost.
 func deadlineDue(c *CPU, n uint64) (left bool) {
-	if d := atomic.LoadUint64(&userDeadline); d == 0 || d > n {
+	if d := atomic.LoadUint64(&userDeadline); d == 0 || d > now() {
 		return false
 	}
 	atomic.StoreUint64(&userDeadline, 0)
