@@ -163,7 +163,8 @@ func (e *device) Receive(frames []nic.Frame) {
 	supply := e.net.supply()
 	for i := range frames {
 		f := &frames[i]
-		if (f.ChecksumValid || f.NeedsChecksum || checksumsRight(f)) && (supply == enough || e.net.admits(f, e.link.index, supply)) {
+		if (f.ChecksumValid || f.NeedsChecksum || checksumsRight(f)) && (supply == enough || e.net.admits(f, e.link.index, supply)) &&
+			!e.net.callers.keeps(e, f) {
 			e.in.add(f)
 		}
 	}

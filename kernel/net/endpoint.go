@@ -244,7 +244,9 @@ func (e *endpoint) Listen(backlog int) errno.Errno {
 	if !e.isTCP {
 		return errno.EOPNOTSUPP
 	}
-	return errnoOf(e.ep().Listen(e.net.backlog(backlog)))
+	err := e.ep().Listen(e.net.backlog(backlog))
+	e.net.callers.end()
+	return errnoOf(err)
 }
 
 // Accept implements linux.Endpoint.

@@ -34,6 +34,7 @@ type Network struct {
 	isAttached   chan struct{} // closed when the machine's devices are there
 	isConfigured chan struct{} // closed when it is
 	watched      atomic.Bool   // there is or was a packet socket
+	callers      callers
 
 	mu      sync.Mutex // guards what follows
 	links   []*link    // by index, from 1 on
