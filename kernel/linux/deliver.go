@@ -293,6 +293,7 @@ func (t *Thread) exit() {
 		t.leaveSeat()
 	}
 	t.stopClock()
+	t.proc.kernel.flush()
 	metal.Runnable(-1)
 	p := t.proc
 	if t.report != nil {

@@ -408,6 +408,7 @@ func (t *Thread) epollWait(fd, addr, n uintptr, deadline uint64) (uintptr, Errno
 	}
 	out = out[:min(int(n), len(out))]
 	got := 0
+	t.flush()
 	look := func() bool { got = e.collect(out); return got > 0 }
 	if !look() && deadline != 0 {
 		err = t.Wait(&e.queue, deadline, look)

@@ -17,6 +17,10 @@ type Network interface {
 	// Attach adds a device. It is called while the machine's devices are looked for.
 	Attach(d nic.Device)
 
+	// Flush has the devices send what they hold back for more to be sent at once. A thread
+	// calls it before it waits, asks what to wait for, or has used up its turn.
+	Flush()
+
 	// Interface does what an ioctl of netdevice(7) asks of a struct ifreq.
 	Interface(req uint32, ifreq *[IfreqSize]byte) Errno
 

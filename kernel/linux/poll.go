@@ -32,6 +32,7 @@ type pollFD struct {
 
 // pollWait calls look, which returns how many are ready, until that is not 0.
 func (t *Thread) pollWait(files []*File, deadline uint64, look func() int) (int, Errno) {
+	t.flush()
 	n := look()
 	if n > 0 || deadline == 0 {
 		return n, 0

@@ -138,6 +138,8 @@ func (t *Thread) yield() {
 	irq := metal.HasIRQ()
 	if irq {
 		interrupt.Dispatch()
+	} else {
+		t.proc.kernel.flush() // at the end of a turn
 	}
 	fired := runTimers()
 	if metal.Crowded() {

@@ -46,9 +46,23 @@ func (t *Thread) park() {
 // suspend is park of a thread that has no seat to give up.
 func (t *Thread) suspend() {
 	t.waits.Add(1)
+	t.flush()
 	t.stopClock()
 	t.parker.park()
 	t.startClock()
+}
+
+// flush has the network send what t has it hold back, unless other threads can go on and will do so.
+func (t *Thread) flush() {
+	if !metal.Crowded() {
+		t.proc.kernel.flush()
+	}
+}
+
+func (k *Kernel) flush() {
+	if k.Network != nil {
+		k.Network.Flush()
+	}
 }
 
 // wake ends t's pause, or its next one. It never blocks. If there are more threads than CPUs

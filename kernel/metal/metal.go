@@ -231,6 +231,9 @@ func Profile(period uint64, buf []uintptr) (filled, lost int) {
 // if that one is still starting. On the way back from ring 3 it may be moved again.
 func Move(cpu int) bool { return mcall(sysMove, uintptr(cpu), 0, 0) != 0 }
 
+// Busy says whether each CPU has one of the application's threads to run.
+func Busy() bool { return uintptr(runnables.Load()) >= ncpu }
+
 // Crowded says whether more threads of the application could run than there are CPUs.
 func Crowded() bool { return uintptr(runnables.Load()) > ncpu }
 

@@ -19,6 +19,7 @@ type Config struct {
 	HostName    string       // to tell DHCP servers
 	Static      string       // addresses of the first device instead of DHCP: see static
 	Log         func(string) // takes lines that a user should know
+	Busy        func() bool  // says whether a thread of the program runs on each CPU, or could: it will call Flush
 }
 
 // patience is how long a connection to elsewhere waits for a DHCP server at most.
@@ -29,6 +30,7 @@ const patience = 10 * time.Second
 func (n *Network) Start(c Config) {
 	deepen()
 	n.config = c
+	n.hold.busy = c.Busy
 	go n.configure()
 }
 

@@ -129,7 +129,11 @@ func (e *device) add(p *stack.PacketBuffer) {
 
 // send sends the frames; e.sending is held.
 func (e *device) send() tcpip.Error {
-	n := e.dev.Send(e.out.frames)
+	size := 0
+	for i := range e.out.frames {
+		size += e.out.frames[i].Size()
+	}
+	n := e.dev.Send(e.out.frames, e.net.hold.sent(size))
 	all := len(e.out.frames)
 	e.out.reset()
 	if n == 0 && all > 0 {
@@ -150,7 +154,7 @@ func (e *device) announce(a tcpip.Address) {
 	copy(h.HardwareAddressSender(), e.mac)
 	copy(h.ProtocolAddressSender(), a.AsSlice())
 	copy(h.ProtocolAddressTarget(), a.AsSlice())
-	e.dev.Send([]nic.Frame{{Parts: [][]byte{b}}})
+	e.dev.Send([]nic.Frame{{Parts: [][]byte{b}}}, false)
 }
 
 // Receive implements nic.Handler. What comes while the device is being set up is kept: a

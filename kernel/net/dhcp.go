@@ -119,7 +119,7 @@ func (c *dhcpClient) keep(lease *dhcpMessage) {
 // acknowledgement for a request.
 func (c *dhcpClient) ask(kind byte, about *dhcpMessage, wait time.Duration) (dhcpMessage, bool) {
 	c.dev.dhcp.Store(c)
-	c.dev.dev.Send([]nic.Frame{{Parts: [][]byte{c.frame(kind, about)}}})
+	c.dev.dev.Send([]nic.Frame{{Parts: [][]byte{c.frame(kind, about)}}}, false)
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	for {

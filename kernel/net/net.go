@@ -35,6 +35,7 @@ type Network struct {
 	isConfigured chan struct{} // closed when it is
 	watched      atomic.Bool   // there is or was a packet socket
 	callers      callers
+	hold         hold
 
 	mu      sync.Mutex // guards what follows
 	links   []*link    // by index, from 1 on

@@ -60,7 +60,9 @@ func (c *cable) Start(h nic.Handler) error {
 	return nil
 }
 
-func (c *cable) Send(frames []nic.Frame) int {
+func (c *cable) Flush() {}
+
+func (c *cable) Send(frames []nic.Frame, _ bool) int {
 	for _, f := range frames {
 		var b []byte
 		for _, p := range f.Parts {

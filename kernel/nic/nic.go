@@ -22,8 +22,12 @@ type Device interface {
 	// Send sends frames in order and returns how many. Where the device has no
 	// room it waits for some, but not for a device that takes nothing any more.
 	// It may be called by several goroutines at once. The frames' memory is the
-	// caller's again when it returns.
-	Send(frames []Frame) int
+	// caller's again when it returns. If they are held the device need not begin
+	// before others are sent that are not, or Flush is called.
+	Send(frames []Frame, held bool) int
+
+	// Flush has the device send what is held.
+	Flush()
 }
 
 // Handler is what a Device calls, on goroutines of its own.

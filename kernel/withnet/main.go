@@ -20,7 +20,7 @@ func start(k *linux.Kernel, log func(string)) {
 	static, _ := boot.Option(metal.CmdLine(), "gosv.ip")
 	n := net.New(linux.FillRandom, memory)
 	k.Network = n
-	n.Start(net.Config{FindDevices: k.NeedDevices, HostName: k.HostName, Static: static, Log: log})
+	n.Start(net.Config{FindDevices: k.NeedDevices, HostName: k.HostName, Static: static, Log: log, Busy: metal.Busy})
 	nameFiles(k)
 }
 

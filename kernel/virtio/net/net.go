@@ -543,19 +543,27 @@ func (s *sender) get(n int) bool {
 }
 
 // Send implements nic.Device.
-func (n *Device) Send(frames []nic.Frame) (done int) {
+func (n *Device) Send(frames []nic.Frame, held bool) (done int) {
 	s := &n.tx
 	s.mu.Lock()
 	for done < len(frames) && n.dev.Err() == nil && n.send(&frames[done]) {
 		done++
 	}
-	notify := s.q.Publish()
+	notify := false
+	if held {
+		s.q.Show()
+	} else {
+		notify = s.q.Publish()
+	}
 	s.mu.Unlock()
 	if notify {
 		s.q.Notify()
 	}
 	return done
 }
+
+// Flush implements nic.Device.
+func (n *Device) Flush() { n.Send(nil, false) }
 
 // send puts a frame into the queue, when there is room.
 func (n *Device) send(f *nic.Frame) bool {

@@ -156,7 +156,7 @@ func TestFrames(t *testing.T) {
 		for _, f := range want {
 			a, b := r.IntN(len(f)), 0
 			b = a + r.IntN(len(f)-a)
-			if d.Send([]nic.Frame{{Parts: [][]byte{f[:a], f[a:b], f[b:]}}}) != 1 {
+			if d.Send([]nic.Frame{{Parts: [][]byte{f[:a], f[a:b], f[b:]}}}, false) != 1 {
 				t.Fatal("not sent")
 			}
 		}
@@ -178,7 +178,7 @@ func TestLarge(t *testing.T) {
 	}
 	frame := random(rand.New(rand.NewPCG(3, 4)), 65000)
 	f := nic.Frame{Parts: [][]byte{frame}, NeedsChecksum: true, ChecksumStart: 34, ChecksumOffset: 16, Segments: nic.TCP6, SegmentSize: 1440, HeaderLen: 74}
-	if d.Send([]nic.Frame{f, {Parts: [][]byte{frame[:100]}}}) != 2 {
+	if d.Send([]nic.Frame{f, {Parts: [][]byte{frame[:100]}}}, false) != 2 {
 		t.Error("not sent")
 	}
 	eventually(t, "it does not leave", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.sent) == 2 })
@@ -244,13 +244,13 @@ func TestStuck(t *testing.T) {
 	d, _ := w.open(t)
 	frame := []nic.Frame{{Parts: [][]byte{make([]byte, 1000)}}}
 	sent := 0
-	for d.Send(frame) == 1 {
+	for d.Send(frame, false) == 1 {
 		if sent++; sent > 1000 {
 			t.Fatal("it takes everything")
 		}
 	}
 	done := make(chan int)
-	go func() { done <- d.Send(frame) }()
+	go func() { done <- d.Send(frame, false) }()
 	time.Sleep(10 * time.Millisecond)
 	w.Queues[1].Handle = handle
 	w.Notify(1)
@@ -275,7 +275,7 @@ func TestReset(t *testing.T) {
 			eventually(t, "it is not reset", func() bool { return w.Resets() > was && w.Status()&virtio.StatusDriverOK != 0 })
 			w.give(t, make([]byte, 12), frame)
 			eventually(t, "nothing comes", func() bool { return n.count() == i+1 })
-			if d.Send([]nic.Frame{{Parts: [][]byte{frame}}}) != 1 {
+			if d.Send([]nic.Frame{{Parts: [][]byte{frame}}}, false) != 1 {
 				t.Fatal("not sent")
 			}
 			eventually(t, "nothing leaves", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.sent) == 1 })
@@ -290,10 +290,10 @@ func TestForgetful(t *testing.T) {
 	w.Queues[1].Handle = nil
 	d, _ := w.open(t)
 	frame := []nic.Frame{{Parts: [][]byte{make([]byte, 1000)}}}
-	for d.Send(frame) == 1 {
+	for d.Send(frame, false) == 1 {
 	}
 	w.Queues[1].Handle = handle
-	if n := d.Send(frame); n != 1 {
+	if n := d.Send(frame, false); n != 1 {
 		t.Error("it was not told")
 	}
 }
@@ -321,7 +321,7 @@ func TestHostile(t *testing.T) {
 		w := newWire(mac|mergeable, false, []byte{2, 0, 0, 0, 0, 9})
 		d, _ := w.open(t)
 		lie(w.Take(0))
-		eventually(t, name+": the device is still used", func() bool { return d.Send([]nic.Frame{{Parts: [][]byte{frame}}}) == 0 })
+		eventually(t, name+": the device is still used", func() bool { return d.Send([]nic.Frame{{Parts: [][]byte{frame}}}, false) == 0 })
 	}
 	for name, c := range map[string]struct {
 		header []byte
@@ -345,7 +345,7 @@ func TestHostile(t *testing.T) {
 		chain.Write(frame[:c.n])
 		chain.Done()
 		if c.failed {
-			eventually(t, name+": the device is still used", func() bool { return d.Send([]nic.Frame{{Parts: [][]byte{frame}}}) == 0 })
+			eventually(t, name+": the device is still used", func() bool { return d.Send([]nic.Frame{{Parts: [][]byte{frame}}}, false) == 0 })
 			continue
 		}
 		good := w.Take(0)
