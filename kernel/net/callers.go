@@ -52,7 +52,7 @@ func (s *callers) keeps(e *device, f *nic.Frame) bool {
 	return true
 }
 
-// end delivers what was kept.
+// end delivers what was kept, first who has waited least, and is the likeliest still to wait.
 func (s *callers) end() {
 	if s.over.Load() {
 		return
@@ -62,7 +62,7 @@ func (s *callers) end() {
 	kept := s.kept
 	s.kept = nil
 	s.mu.Unlock()
-	for i := range kept {
+	for i := len(kept) - 1; i >= 0; i-- {
 		e := kept[i].dev
 		e.receiving.Lock()
 		e.in.add(&kept[i].frame)
