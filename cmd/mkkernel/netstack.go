@@ -125,7 +125,7 @@ var edits = []edit{
 	{"pkg/tcpip/transport/tcp/protocol.go", `delayed delayedACKs`, "delayed delayedACKs\n\troutes lastRoute"},
 	{"pkg/tcpip/transport/tcp/accept.go", `(?s)var alwaysUseSynCookies tcpip\.TCPAlwaysUseSynCookies\n.*?\n\t\t\t\}\n`, "alwaysUseSynCookies := e.protocol.cookies()\n"},
 	{"pkg/tcpip/transport/tcp/accept.go", `(?m)^\t"fmt"$`, ""},
-	{"pkg/tcpip/transport/tcp/accept.go", `route, err := l\.stack\.FindRoute\((.*), false /\* multicastLoop \*/\)`, "route, err := l.protocol.routes.find(l.stack, $1)"},
+	{"pkg/tcpip/transport/tcp/accept.go", `route, err := l\.stack\.FindRoute\(.*\)`, "route, err := l.protocol.routes.find(l.stack, s.pkt.NICID, s.id.LocalAddress, s.id.RemoteAddress, s.pkt.NetworkProtocolNumber)"},
 	{"pkg/tcpip/transport/tcp/accept.go", `\[\]tcpip\.NetworkProtocolNumber\{s\.pkt\.NetworkProtocolNumber\}\n\tn\.ops`, "only(s.pkt.NetworkProtocolNumber)\n\tn.ops"},
 	{"pkg/tcpip/transport/tcp/snd.go", `(?s)var minRTO tcpip\.TCPMinRTOOption\n.*?ep\.snd\.maxRetries = uint32\(maxRetries\)`, "ep.snd.takeDefaults()"},
 	{"pkg/tcpip/transport/tcp/snd.go", `ep\.snd = &sender\{`, "ep.snd = &ep.parts.sender\n\t*ep.snd = sender{"},
@@ -149,9 +149,17 @@ var edits = []edit{
 	{"pkg/tcpip/transport/tcp/cubic.go", `s: s,\n\t\}`, "s: s,\n\t}\n\treturn &s.ep.parts.cubic"},
 	{"pkg/tcpip/transport/tcp/sack_scoreboard.go", `ranges:    btree\.NewG\[header\.SACKBlock\]\(defaultBtreeDegree, sackBlockLess\)`, "ranges: btree.NewWithFreeListG(defaultBtreeDegree, sackBlockLess, sackNodes)"},
 
-	// Nor does one in TIME-WAIT keep what it had.
-	{"pkg/tcpip/transport/tcp/dispatcher.go", `ep\.timeWaitTimer = ep\.stack`, "if ep.closed {\n\t\tep.settle()\n\t}\n\tep.timeWaitTimer = ep.stack"},
 	{"pkg/tcpip/transport/tcp/dispatcher.go", `cleanup\(\)\n\t\t\treturn\n\t\t\}\n\t\}`, "cleanup()\n\t\t\treturn\n\t\t}\n\t\tep.h = nil\n\t}"},
+
+	// One in TIME-WAIT that the program has closed is a small record: see tcp/timewait.go.
+	{"pkg/tcpip/transport/tcp/dispatcher.go", `timeWaitDuration := ep\.getTimeWaitDuration\(\)`, "if ep.closed {\n\t\tep.retire()\n\t\treturn\n\t}\n\ttimeWaitDuration := ep.getTimeWaitDuration()"},
+	{"pkg/tcpip/transport/tcp/dispatcher.go", `ep := stackEP\.\(\*Endpoint\)\n`, "ep, ok := stackEP.(*Endpoint)\n\tif !ok {\n\t\tstackEP.(*timeWait).receivePacket(id, clock, pkt)\n\t\treturn\n\t}\n"},
+	{"pkg/tcpip/transport/tcp/accept.go", `tcpEP := newEP\.\(\*Endpoint\)\n`, "tcpEP, ok := newEP.(*Endpoint)\n\t\t\t\tif !ok {\n\t\t\t\t\tnewEP.(*timeWait).receive(s)\n\t\t\t\t\treturn nil\n\t\t\t\t}\n"},
+	{"pkg/tcpip/transport/tcp/connect.go", `if ep := ep\.\(\*Endpoint\); ep\.enqueueSegment\(s\) \{`, "if t, ok := ep.(*timeWait); ok {\n\t\tt.receive(s)\n\t} else if ep := ep.(*Endpoint); ep.enqueueSegment(s) {"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `(?s)tcpEP := transEP\.\(\*Endpoint\)\n(.*?)\n\t\t\t\t// Now try`, "if t, ok := transEP.(*timeWait); ok {\n\t\t\t\t\tif !t.makeWay() {\n\t\t\t\t\t\treturn false, nil\n\t\t\t\t\t}\n\t\t\t\t} else {\n\t\t\t\ttcpEP := transEP.(*Endpoint)\n$1\n\t\t\t\t}\n\t\t\t\t// Now try"},
+
+	// Who is closed and still there is of interest to a sandbox that is saved.
+	{"pkg/tcpip/tcpip.go", `\tdanglingEndpoints\[e\] = struct\{\}\{\}`, ""},
 
 	// Nor is there a map for each ID: see stack/registered.go.
 	{"pkg/tcpip/stack/transport_demuxer.go", `type endpointsByNIC struct \{`, "type endpointsByNIC struct {\n\tfirst firstNIC"},

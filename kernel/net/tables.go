@@ -81,23 +81,32 @@ func (n *Network) sockets(b *strings.Builder, transport tcpip.TransportProtocolN
 	n.mu.Lock()
 	inodes := maps.Clone(n.inodes)
 	n.mu.Unlock()
-	seen := map[tcpip.Endpoint]bool{}
+	seen := map[stack.TransportEndpoint]bool{}
 	for _, t := range n.stack.RegisteredEndpoints() {
-		e, ok := t.(tcpip.Endpoint)
-		if !ok || seen[e] {
+		// What is in TIME-WAIT is no tcpip.Endpoint any more.
+		tells, ok := t.(interface {
+			Info() tcpip.EndpointInfo
+			State() uint32
+		})
+		if !ok || seen[t] {
 			continue
 		}
-		seen[e] = true
-		info, ok := e.Info().(*stack.TransportEndpointInfo)
+		seen[t] = true
+		info, ok := tells.Info().(*stack.TransportEndpointInfo)
 		if !ok || info.TransProto != transport || info.NetProto != network {
 			continue
 		}
-		state, sent := uint8(7), 0
-		in, _ := e.GetSockOptInt(tcpip.ReceiveQueueSizeOption)
+		state, in, sent := uint8(7), 0, 0
+		e, _ := t.(tcpip.Endpoint)
+		if e != nil {
+			in, _ = e.GetSockOptInt(tcpip.ReceiveQueueSizeOption)
+		}
 		switch {
 		case transport == tcp.ProtocolNumber:
-			state = tcpStates[min(int(e.State()), len(tcpStates)-1)]
-			sent = unacknowledged(e)
+			state = tcpStates[min(int(tells.State()), len(tcpStates)-1)]
+			if e != nil {
+				sent = unacknowledged(e)
+			}
 		case info.ID.RemotePort != 0:
 			state = 1
 		}

@@ -142,20 +142,6 @@ func (e *Endpoint) reorderExpired() tcpip.Error { return e.snd.rc.reorderTimerEx
 func (e *Endpoint) probeExpired() tcpip.Error   { return e.snd.probeTimerExpired() }
 func (e *Endpoint) corkExpired() tcpip.Error    { return e.snd.corkTimerExpired() }
 
-// settle lets go of what a connection in TIME-WAIT does not need: it is kept for a minute,
-// and there are thousands.
-//
-// +checklocks:e.mu
-func (e *Endpoint) settle() {
-	s := e.snd
-	s.resendTimer.release()
-	s.reorderTimer.release()
-	s.probeTimer.release()
-	s.corkTimer.release()
-	e.keepalive.timer.release()
-	e.finWait2Timer, e.h = nil, nil
-}
-
 // secret is a number that nobody shall guess who does not know the seed.
 func secret(seed [16]byte, a, b tcpip.Address, ports ...uint16) uint32 {
 	var room [16 + 16 + 16 + 4]byte

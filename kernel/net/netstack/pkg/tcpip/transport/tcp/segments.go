@@ -17,7 +17,6 @@ import (
 // QueueSegment is QueuePacket for a segment over IPv4 whose checksum is right, with header h.
 // It takes the packet, whose only reference is the caller's.
 func (p *protocol) QueueSegment(to stack.TransportEndpoint, id *stack.TransportEndpointID, pkt *stack.PacketBuffer, h header.TCP) {
-	e := to.(*Endpoint)
 	s := newSegment()
 	s.id = *id
 	s.options = h[header.TCPMinimumSize:]
@@ -33,12 +32,16 @@ func (p *protocol) QueueSegment(to stack.TransportEndpoint, id *stack.TransportE
 
 	stats := &p.stack.Counters().TCP
 	stats.ValidSegmentsReceived.Increment()
-	e.stats.SegmentsReceived.Increment()
 	if s.flags&header.TCPFlagRst != 0 {
 		stats.ResetsReceived.Increment()
 	}
-	if e.enqueueSegment(s) && !e.isOwnedByUser() {
-		p.dispatcher.selectProcessor(*id).queueEndpoint(e)
+	if e, ok := to.(*Endpoint); !ok {
+		to.(*timeWait).receive(s)
+	} else {
+		e.stats.SegmentsReceived.Increment()
+		if e.enqueueSegment(s) && !e.isOwnedByUser() {
+			p.dispatcher.selectProcessor(*id).queueEndpoint(e)
+		}
 	}
 	s.DecRef()
 }

@@ -13,7 +13,6 @@ import (
 // before it is first set, since most of a connection's never are.
 type timer struct {
 	state       timerState
-	clock       tcpip.Clock
 	target      tcpip.MonotonicTime // when it expires, if it is enabled
 	clockTarget tcpip.MonotonicTime // when the clock's timer fires
 	timer       tcpip.Timer
@@ -31,8 +30,8 @@ const (
 )
 
 // init makes it a disabled timer of e's.
-func (t *timer) init(clock tcpip.Clock, e *Endpoint, expired func(*Endpoint) tcpip.Error) {
-	t.state, t.clock, t.ep, t.expired = timerStateDisabled, clock, e, expired
+func (t *timer) init(_ tcpip.Clock, e *Endpoint, expired func(*Endpoint) tcpip.Error) {
+	t.state, t.ep, t.expired = timerStateDisabled, e, expired
 }
 
 // cleanup ends it. It may be about to fire.
@@ -40,14 +39,6 @@ func (t *timer) cleanup() {
 	if t.timer != nil {
 		t.timer.Stop()
 		t.state, t.timer = timerUninitialized, nil
-	}
-}
-
-// release stops the clock's timer, too, and lets it go.
-func (t *timer) release() {
-	if t.timer != nil {
-		t.timer.Stop()
-		t.state, t.timer = timerStateDisabled, nil
 	}
 }
 
@@ -61,7 +52,7 @@ func (t *timer) checkExpiration() bool {
 		t.state = timerStateDisabled
 		return false
 	}
-	if now := t.clock.NowMonotonic(); now.Before(t.target) {
+	if now := t.ep.stack.Clock().NowMonotonic(); now.Before(t.target) {
 		t.clockTarget = t.target
 		t.timer.Reset(t.target.Sub(now))
 		return false
@@ -77,11 +68,11 @@ func (t *timer) disable() {
 }
 
 func (t *timer) enable(d time.Duration) {
-	t.target = t.clock.NowMonotonic().Add(d)
+	t.target = t.ep.stack.Clock().NowMonotonic().Add(d)
 	if t.state == timerStateDisabled || t.target.Before(t.clockTarget) {
 		t.clockTarget = t.target
 		if t.timer == nil {
-			t.timer = t.clock.AfterFunc(d, t.fire)
+			t.timer = t.ep.stack.Clock().AfterFunc(d, t.fire)
 		} else {
 			t.timer.Reset(d)
 		}
