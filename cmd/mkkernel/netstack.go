@@ -147,7 +147,15 @@ var edits = []edit{
 	{"pkg/tcpip/transport/tcp/rcv.go", `lastRcvdAckTime: ep\.stack\.Clock\(\)\.NowMonotonic\(\),\n\t\}`, "lastRcvdAckTime: ep.stack.Clock().NowMonotonic(),\n\t}\n\treturn &ep.parts.receiver"},
 	{"pkg/tcpip/transport/tcp/cubic.go", `return &cubicState\{`, "s.ep.parts.cubic = cubicState{"},
 	{"pkg/tcpip/transport/tcp/cubic.go", `s: s,\n\t\}`, "s: s,\n\t}\n\treturn &s.ep.parts.cubic"},
-	{"pkg/tcpip/transport/tcp/sack_scoreboard.go", `ranges:    btree\.NewG\[header\.SACKBlock\]\(defaultBtreeDegree, sackBlockLess\)`, "ranges: btree.NewWithFreeListG(defaultBtreeDegree, sackBlockLess, sackNodes)"},
+	{"pkg/tcpip/transport/tcp/sack_scoreboard.go", `if s\.ranges\.Len\(\) >= maxSACKBlocks \{`, "if s.ranges == noBlocks {\n\t\ts.Reset()\n\t}\n\tif s.ranges.Len() >= maxSACKBlocks {"},
+	{"pkg/tcpip/transport/tcp/snd.go", `ep\.snd\.ep\.scoreboard = NewSACKScoreboard\(`, "ep.initScoreboard("},
+	{"pkg/tcpip/transport/tcp/sack_recovery.go", `return &sackRecovery\{s: s\}`, "s.ep.parts.recovery.s = s\n\treturn &s.ep.parts.recovery"},
+	{"pkg/tcpip/transport/tcp/accept.go", `startHandshake\(s, opts, &waiter\.Queue\{\}, `, "startHandshake(s, opts, nil, "},
+	{"pkg/tcpip/transport/tcp/accept.go", `createConnectingEndpoint\(s, rcvdSynOptions, &waiter\.Queue\{\}\)`, "createConnectingEndpoint(s, rcvdSynOptions, nil)"},
+	{"pkg/tcpip/transport/tcp/accept.go", `isn := generateSecureISN\(.*\)`, "const isn = 0 // newHandshake makes it"},
+	{"pkg/tcpip/transport/tcp/connect.go", `h\.resetToSynRcvd\(isn, irs, opts`, "h.resetToSynRcvd(h.iss, irs, opts"},
+	{"pkg/tcpip/transport/tcp/connect.go", `h\.ep\.route\.ConfirmReachable\(\)`, "h.ep.protocol.routes.confirm(h.ep.route, rcvd)"},
+	{"pkg/tcpip/transport/tcp/connect.go", `timerHandler\(e, h\.retransmitHandlerLocked\)`, "e.handshakeExpired"},
 
 	{"pkg/tcpip/transport/tcp/dispatcher.go", `cleanup\(\)\n\t\t\treturn\n\t\t\}\n\t\}`, "cleanup()\n\t\t\treturn\n\t\t}\n\t\tep.h = nil\n\t}"},
 

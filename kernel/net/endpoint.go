@@ -52,9 +52,11 @@ const (
 // endpoint is an endpoint of netstack's, as Linux has them.
 type endpoint struct {
 	net                    *Network
-	current                atomic.Pointer[tcpip.Endpoint] // another after a connection has failed
+	current                atomic.Pointer[tcpip.Endpoint] // another than the first after a connection has failed
+	first                  tcpip.Endpoint
 	wake                   func(events uint32)
-	watching               watching
+	watching               *watching
+	watched                watching                      // the first one
 	closing                atomic.Pointer[chan struct{}] // who waits in Close
 	ino                    uint64
 	family, kind, protocol int32
@@ -75,7 +77,7 @@ type endpoint struct {
 // watching is how an endpoint of netstack's tells of events.
 type watching struct {
 	queue *waiter.Queue
-	entry *waiter.Entry
+	entry waiter.Entry
 }
 
 // setting is an option that a program has set.
@@ -162,25 +164,36 @@ const everything = waiter.EventIn | waiter.EventOut | waiter.EventHUp | waiter.E
 
 // watch lets wake be called when something happens.
 func (e *endpoint) watch(wq *waiter.Queue) {
-	entry := waiter.NewFunctionEntry(everything, func(mask waiter.EventMask) {
-		if mask&waiter.EventErr != 0 {
-			e.failed.Store(true)
+	w := &e.watched
+	if w.queue != nil { // it is another's, that may still tell of something
+		w = new(watching)
+	}
+	w.queue = wq
+	w.entry.Init((*listener)(e), everything)
+	wq.EventRegister(&w.entry)
+	e.watching = w
+}
+
+// listener is an endpoint as its queue has it.
+type listener endpoint
+
+// NotifyEvent implements waiter.EventListener.
+func (e *listener) NotifyEvent(mask waiter.EventMask) {
+	if mask&waiter.EventErr != 0 {
+		e.failed.Store(true)
+	}
+	if c := e.closing.Load(); c != nil && mask&(waiter.EventHUp|waiter.EventErr) != 0 {
+		select {
+		case *c <- struct{}{}:
+		default:
 		}
-		if c := e.closing.Load(); c != nil && mask&(waiter.EventHUp|waiter.EventErr) != 0 {
-			select {
-			case *c <- struct{}{}:
-			default:
-			}
-		}
-		e.wake(uint32(mask))
-	})
-	wq.EventRegister(&entry)
-	e.watching = watching{wq, &entry}
+	}
+	e.wake(uint32(mask))
 }
 
 // unwatch ends that: netstack keeps an endpoint for a minute after its connection has
 // ended, and the collector would have the socket to look at, too.
-func (e *endpoint) unwatch() { e.watching.queue.EventUnregister(e.watching.entry) }
+func (e *endpoint) unwatch() { e.watching.queue.EventUnregister(&e.watching.entry) }
 
 // fetchError takes note of an error that netstack has for the socket.
 func (e *endpoint) fetchError() {
@@ -259,7 +272,8 @@ func (e *endpoint) Accept(ino uint64, wake func(events uint32)) (linux.Endpoint,
 		return nil, errnoOf(err)
 	}
 	n := &endpoint{net: e.net, ino: ino, wake: wake, family: e.family, kind: e.kind, protocol: e.protocol, isTCP: true}
-	n.current.Store(&ep)
+	n.first = ep
+	n.current.Store(&n.first)
 	n.net.known(ep, ino)
 	n.inherit(e)
 	n.watch(wq)

@@ -388,18 +388,37 @@ func (e *endpoint) SetOption(level, name int32, b []byte) errno.Errno {
 	err := e.apply(level, name, b)
 	if err == 0 && e.isTCP {
 		e.mu.Lock()
-		e.set = slices.DeleteFunc(e.set, func(s setting) bool { return s.level == level && s.name == name })
-		e.set = append(e.set, setting{level, name, b})
+		e.note(setting{level, name, b})
 		e.mu.Unlock()
 	}
 	return err
 }
 
+// note keeps an option that has been set; e.mu is held.
+func (e *endpoint) note(s setting) {
+	for i := range e.set {
+		if e.set[i].level == s.level && e.set[i].name == s.name {
+			e.set = slices.Delete(e.set, i, i+1) // the order is that in which they were set last
+			break
+		}
+	}
+	if e.set == nil {
+		e.set = make([]setting, 0, usualSettings)
+	}
+	e.set = append(e.set, s)
+}
+
+// usualSettings is how many options a server sets of each connection: TCP_NODELAY, and
+// SO_KEEPALIVE with its times.
+const usualSettings = 5
+
 // inherit gives a connection the options of the socket that it was accepted from.
 func (e *endpoint) inherit(from *endpoint) {
 	e.opts.inherit(&from.opts)
 	from.mu.Lock()
-	e.set = slices.Clone(from.set)
+	if n := len(from.set); n > 0 {
+		e.set = append(make([]setting, 0, n+usualSettings), from.set...)
+	}
 	from.mu.Unlock()
 	for _, s := range e.set {
 		if s.level == unix.SOL_SOCKET || s.level == unix.SOL_TCP {

@@ -2,21 +2,9 @@
 
 package stack
 
-// Again returns another route like r, or nil if that is not one any more.
-func (r *Route) Again() *Route {
+// TryAcquire is Acquire, but returns false if the route is none any more.
+func (r *Route) TryAcquire() bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if !r.isValidForOutgoingRLocked() || !r.localAddressEndpoint.TryIncRef() {
-		return nil
-	}
-	return &Route{
-		routeInfo:            r.routeInfo,
-		localAddressNIC:      r.localAddressNIC,
-		localAddressEndpoint: r.localAddressEndpoint,
-		remoteLinkAddress:    r.remoteLinkAddress,
-		outgoingNIC:          r.outgoingNIC,
-		linkRes:              r.linkRes,
-		neighborEntry:        r.neighborEntry,
-		mtu:                  r.mtu,
-	}
+	return r.isValidForOutgoingRLocked() && r.localAddressEndpoint.TryIncRef()
 }

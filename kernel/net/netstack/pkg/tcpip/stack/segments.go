@@ -102,11 +102,12 @@ func (eps *transportEndpoints) lookUp(addresses uint64, ports uint32) *knownEndp
 	if e := at.Load(); e != nil && e.addresses == addresses && e.ports == ports {
 		return e
 	}
-	var a [8]byte
-	binary.BigEndian.PutUint64(a[:], addresses)
+	var local, remote [4]byte
+	binary.BigEndian.PutUint32(local[:], uint32(addresses))
+	binary.BigEndian.PutUint32(remote[:], uint32(addresses>>32))
 	id := TransportEndpointID{
-		LocalPort: uint16(ports), LocalAddress: tcpip.AddrFrom4Slice(a[4:]),
-		RemotePort: uint16(ports >> 16), RemoteAddress: tcpip.AddrFrom4Slice(a[:4]),
+		LocalPort: uint16(ports), LocalAddress: tcpip.AddrFrom4(local),
+		RemotePort: uint16(ports >> 16), RemoteAddress: tcpip.AddrFrom4(remote),
 	}
 	eps.mu.RLock()
 	defer eps.mu.RUnlock()

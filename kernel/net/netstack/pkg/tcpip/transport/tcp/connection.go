@@ -14,6 +14,7 @@ import (
 	tcptime "gvisor.dev/gvisor/pkg/tcpip/internal/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/seqnum"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/waiter"
 
 	"gosv/kernel/net/siphash"
 )
@@ -27,12 +28,18 @@ type parts struct {
 	sender   sender
 	receiver receiver
 	cubic    cubicState
+	recovery sackRecovery
+	sacked   SACKScoreboard
+	queue    waiter.Queue
 	limited  io.LimitedReader
 }
 
 // takeDefaults sets what a new endpoint has of the protocol's options.
 func (e *Endpoint) takeDefaults() {
 	e.limRdr = &e.parts.limited
+	if e.waiterQueue == nil {
+		e.waiterQueue = &e.parts.queue
+	}
 	p := e.protocol
 	p.mu.RLock()
 	e.ops.SetSendBufferSize(int64(p.sendBufferSize.Default), false)
@@ -103,9 +110,14 @@ func only(p tcpip.NetworkProtocolNumber) []tcpip.NetworkProtocolNumber {
 	return []tcpip.NetworkProtocolNumber{p}
 }
 
-// sackNodes are spare nodes of all connections' trees of SACK blocks, which hardly ever
-// have any.
-var sackNodes = btree.NewFreeListG[header.SACKBlock](btree.DefaultFreeListSize)
+// noBlocks is the tree of SACK blocks of all connections that have none.
+var noBlocks = btree.NewG(defaultBtreeDegree, sackBlockLess)
+
+// initScoreboard makes e's scoreboard, of SACK blocks that come.
+func (e *Endpoint) initScoreboard(mss uint16, iss seqnum.Value) {
+	e.parts.sacked = SACKScoreboard{smss: mss, maxSACKED: iss, ranges: noBlocks}
+	e.scoreboard = &e.parts.sacked
+}
 
 // Netstack's own list of what is to be sent has a map besides, to find mistakes. The list
 // tells as well what is in it.
@@ -142,6 +154,16 @@ func (e *Endpoint) reorderExpired() tcpip.Error { return e.snd.rc.reorderTimerEx
 func (e *Endpoint) probeExpired() tcpip.Error   { return e.snd.probeTimerExpired() }
 func (e *Endpoint) corkExpired() tcpip.Error    { return e.snd.corkTimerExpired() }
 
+// handshakeExpired is called when a SYN is to be sent again.
+func (e *Endpoint) handshakeExpired() {
+	timerHandler(e, func() tcpip.Error {
+		if e.h == nil { // established meanwhile
+			return nil
+		}
+		return e.h.retransmitHandlerLocked()
+	})()
+}
+
 // secret is a number that nobody shall guess who does not know the seed.
 func secret(seed [16]byte, a, b tcpip.Address, ports ...uint16) uint32 {
 	var room [16 + 16 + 16 + 4]byte
@@ -170,28 +192,44 @@ func (p *protocol) tsOffset(src, dst tcpip.Address) tcptime.TSOffset {
 // peer, and to find it costs more than to answer. It is looked for again after a second,
 // since there may be another one.
 type lastRoute struct {
-	mu    sync.Mutex
-	route *stack.Route
-	nic   tcpip.NICID
-	found tcpip.MonotonicTime
+	mu        sync.Mutex
+	route     *stack.Route
+	nic       tcpip.NICID
+	found     tcpip.MonotonicTime
+	confirmed tcpip.MonotonicTime
 }
 
-func (l *lastRoute) find(s *stack.Stack, nic tcpip.NICID, local, remote tcpip.Address, proto tcpip.NetworkProtocolNumber) (*stack.Route, tcpip.Error) {
+func (l *lastRoute) find(s *stack.Stack, nic tcpip.NICID, local, remote tcpip.Address, network tcpip.NetworkProtocolNumber) (*stack.Route, tcpip.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := s.Clock().NowMonotonic()
-	if r := l.route; r != nil && l.nic == nic && r.RemoteAddress() == remote && r.LocalAddress() == local && r.NetProto() == proto && now.Sub(l.found) < time.Second {
-		if r := r.Again(); r != nil {
-			return r, nil
-		}
+	if r := l.route; r != nil && l.nic == nic && r.RemoteAddress() == remote && r.LocalAddress() == local && r.NetProto() == network &&
+		now.Sub(l.found) < time.Second && r.TryAcquire() {
+		return r, nil
 	}
-	r, err := s.FindRoute(nic, local, remote, proto, false)
+	r, err := s.FindRoute(nic, local, remote, network, false)
 	if err != nil {
 		return nil, err
 	}
 	if l.route != nil {
 		l.route.Release()
+		l.route = nil
 	}
-	l.route, l.nic, l.found = r.Again(), nic, now
+	if r.TryAcquire() {
+		l.route, l.nic, l.found, l.confirmed = r, nic, now, tcpip.MonotonicTime{}
+	}
 	return r, nil
+}
+
+// confirm notes that who the route leads to answers, once a second.
+func (l *lastRoute) confirm(r *stack.Route, now tcpip.MonotonicTime) {
+	l.mu.Lock()
+	known := l.route == r && now.Sub(l.confirmed) < time.Second
+	if l.route == r && !known {
+		l.confirmed = now
+	}
+	l.mu.Unlock()
+	if !known {
+		r.ConfirmReachable()
+	}
 }

@@ -11,6 +11,6 @@ import "time"
 func (e *Endpoint) confirmReachable() {
 	if now := e.rcv.lastRcvdAckTime; now.Sub(e.confirmed) >= time.Second {
 		e.confirmed = now
-		e.route.ConfirmReachable()
+		e.protocol.routes.confirm(e.route, now)
 	}
 }
