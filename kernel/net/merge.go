@@ -31,10 +31,11 @@ type flow struct {
 
 // segment is a TCP segment in a frame.
 type segment struct {
-	head []byte // headers
-	tcp  int    // where TCP's begins
-	size int    // of the data
-	key  uint64 // of addresses and ports: that of others is nearly always another
+	head  []byte // headers
+	tcp   int    // where TCP's begins
+	size  int    // of the data
+	key   uint64 // of addresses and ports: that of others is nearly always another
+	alone bool   // no part of another: it has flags besides ACK and PSH
 }
 
 const mostMerged = 65535 + header.EthernetMinimumSize // bytes of a frame
@@ -52,6 +53,15 @@ func (in *incoming) add(f *nic.Frame) {
 		at++
 	}
 	fl := &in.flows[at%len(in.flows)]
+	if s.alone {
+		if at < in.n { // which comes before it
+			in.put(fl)
+			in.n--
+			in.flows[at], in.flows[in.n] = in.flows[in.n], in.flows[at]
+		}
+		in.pass(whole(f), len(s.head), s.tcp)
+		return
+	}
 	switch {
 	case at < in.n && fl.follows(&s):
 		fl.join(&s, f.Parts)
@@ -89,6 +99,11 @@ func (in *incoming) put(fl *flow) {
 	headers, tcp := len(fl.head), fl.tcp
 	clear(fl.parts)
 	*fl = flow{parts: fl.parts[:0]}
+	in.pass(v, headers, tcp)
+}
+
+// pass delivers a frame with a segment whose headers are so long.
+func (in *incoming) pass(v *buffer.View, headers, tcp int) {
 	if in.segment == nil || tcp != header.EthernetMinimumSize+header.IPv4MinimumSize || !in.segment(v, headers) {
 		in.deliver(v)
 	}
@@ -103,8 +118,7 @@ func whole(f *nic.Frame) *buffer.View {
 	return v
 }
 
-// parse finds the segment in a frame; ok says whether it is one that can become a part
-// of another.
+// parse finds the segment in a frame; ok says whether there is one.
 func (s *segment) parse(f *nic.Frame) (ok bool) {
 	b := f.Parts[0]
 	if len(b) < header.EthernetMinimumSize+header.IPv6MinimumSize { // which is IPv4's and TCP's, too
@@ -134,10 +148,10 @@ func (s *segment) parse(f *nic.Frame) (ok bool) {
 	}
 	t := header.TCP(b[s.tcp:])
 	data := s.tcp + int(t.DataOffset())
-	if data < s.tcp+header.TCPMinimumSize || data > len(b) || data > end || end > f.Size() ||
-		t.Flags()&^header.TCPFlagPsh != header.TCPFlagAck {
+	if data < s.tcp+header.TCPMinimumSize || data > len(b) || data > end || end > f.Size() {
 		return false
 	}
+	s.alone = t.Flags()&^header.TCPFlagPsh != header.TCPFlagAck
 	s.head, s.size = b[:data:data], end-data
 	s.key = le.Uint64(b[s.tcp-8:]) ^ uint64(le.Uint32(t))<<32
 	return true
