@@ -4,7 +4,6 @@ package tcp
 
 import (
 	"encoding/binary"
-	"io"
 	"time"
 
 	"github.com/google/btree"
@@ -31,12 +30,10 @@ type parts struct {
 	recovery sackRecovery
 	sacked   SACKScoreboard
 	queue    waiter.Queue
-	limited  io.LimitedReader
 }
 
 // takeDefaults sets what a new endpoint has of the protocol's options.
 func (e *Endpoint) takeDefaults() {
-	e.limRdr = &e.parts.limited
 	if e.waiterQueue == nil {
 		e.waiterQueue = &e.parts.queue
 	}
@@ -146,13 +143,6 @@ func (l *protectedWriteList) InsertAfter(before, s *segment) {
 	}
 	l.writeList.InsertAfter(before, s)
 }
-
-// What timers do when they expire.
-
-func (e *Endpoint) resendExpired() tcpip.Error  { return e.snd.retransmitTimerExpired() }
-func (e *Endpoint) reorderExpired() tcpip.Error { return e.snd.rc.reorderTimerExpired() }
-func (e *Endpoint) probeExpired() tcpip.Error   { return e.snd.probeTimerExpired() }
-func (e *Endpoint) corkExpired() tcpip.Error    { return e.snd.corkTimerExpired() }
 
 // handshakeExpired is called when a SYN is to be sent again.
 func (e *Endpoint) handshakeExpired() {

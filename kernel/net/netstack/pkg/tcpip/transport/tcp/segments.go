@@ -102,7 +102,7 @@ func (e *Endpoint) sendRaw(pkt *stack.PacketBuffer, flags header.TCPFlags, seq, 
 // +checklocks:e.mu
 func (e *Endpoint) sendQuick(pkt *stack.PacketBuffer, flags header.TCPFlags, seq, ack seqnum.Value, window seqnum.Size) (tcpip.Error, bool) {
 	w, link := e.route.SegmentWriter()
-	if w == nil || e.EndpointState() != StateEstablished || e.rcv.pendingRcvdSegments.Len() > 0 ||
+	if w == nil || !e.EndpointState().connected() || e.rcv.pendingRcvdSegments.Len() > 0 ||
 		e.gso.Type != stack.GSOTCPv4 || !e.gso.NeedsCsum || e.pmtud == tcpip.PMTUDiscoveryDont || pkt.HeaderSize() != 0 {
 		return nil, false
 	}
@@ -162,6 +162,9 @@ func address4(a *tcpip.Address) uint32 {
 func (e *Endpoint) readFromPayloader(p tcpip.Payloader, opts tcpip.WriteOptions, room int) (buffer.Buffer, tcpip.Error) {
 	n := min(p.Len(), room)
 	if n == 0 || n > buffer.MaxChunkSize || opts.Atomic {
+		if e.limRdr == nil {
+			e.limRdr = new(io.LimitedReader)
+		}
 		return e.readFromAny(p, opts, room)
 	}
 	e.sndQueueInfo.sndQueueMu.Unlock() // the copy may take a page fault

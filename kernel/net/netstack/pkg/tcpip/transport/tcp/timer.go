@@ -13,14 +13,17 @@ import (
 // before it is first set, since most of a connection's never are.
 type timer struct {
 	state       timerState
+	kind        timerKind
 	target      tcpip.MonotonicTime // when it expires, if it is enabled
 	clockTarget tcpip.MonotonicTime // when the clock's timer fires
 	timer       tcpip.Timer
 	ep          *Endpoint
-	expired     func(*Endpoint) tcpip.Error // called with ep.mu held
 }
 
-type timerState int
+type (
+	timerState uint8
+	timerKind  uint8
+)
 
 const (
 	timerUninitialized timerState = iota // or cleaned up
@@ -29,9 +32,17 @@ const (
 	timerStateOrphaned // disabled, but the clock's timer runs
 )
 
+const (
+	onKeepalive timerKind = iota
+	onResend
+	onReorder
+	onProbe
+	onCork
+)
+
 // init makes it a disabled timer of e's.
-func (t *timer) init(_ tcpip.Clock, e *Endpoint, expired func(*Endpoint) tcpip.Error) {
-	t.state, t.ep, t.expired = timerStateDisabled, e, expired
+func (t *timer) init(_ tcpip.Clock, e *Endpoint, kind timerKind) {
+	t.state, t.ep, t.kind = timerStateDisabled, e, kind
 }
 
 // cleanup ends it. It may be about to fire.
@@ -81,6 +92,18 @@ func (t *timer) enable(d time.Duration) {
 }
 
 func (t *timer) fire() {
-	e, expired := t.ep, t.expired
-	timerHandler(e, func() tcpip.Error { return expired(e) })()
+	timerHandler(t.ep, func() tcpip.Error {
+		s := t.ep.snd // there is none yet if it is keepalive's
+		switch t.kind {
+		case onResend:
+			return s.retransmitTimerExpired()
+		case onReorder:
+			return s.rc.reorderTimerExpired()
+		case onProbe:
+			return s.probeTimerExpired()
+		case onCork:
+			return s.corkTimerExpired()
+		}
+		return t.ep.keepaliveTimerExpired()
+	})()
 }
