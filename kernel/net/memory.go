@@ -37,8 +37,10 @@ func (n *Network) supply() supply {
 	free, kernel, total := n.memory()
 	switch {
 	case free < total/32:
+		n.collector.hurry()
 		return none
 	case free < total/16 || kernel > total/8*3:
+		n.collector.hurry()
 		return scarce
 	}
 	return enough
@@ -136,6 +138,9 @@ func (n *Network) timeWait() {
 	const sample = 128
 	if n.closes.count.Add(1)%sample != 0 {
 		return
+	}
+	if n.collector.sooner.Load() && n.supply() == enough {
+		go n.collector.relax()
 	}
 	_, _, total := n.memory()
 	now := nanotime()

@@ -45,7 +45,8 @@ type Network struct {
 	domain  string
 	inodes  map[tcpip.Endpoint]uint64 // of sockets
 
-	closes closes
+	closes    closes
+	collector collector
 }
 
 // New makes a network with the loopback device, which is set up when somebody needs
@@ -95,7 +96,7 @@ func (n *Network) start() {
 		SecureRNG:                n.random,
 	})
 	n.tune()
-	collectLater()
+	n.collector.relax()
 	n.addLink(&link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback | iffRunning | iffLowerUp}, loopback.New(), nil)
 	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: loopback4, PrefixLen: 8})
 	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128})
