@@ -203,15 +203,10 @@ func (s *netSocket) Send(c socket.Caller, m *socket.Envelope) (done int, err Err
 	}
 	for {
 		var sent int
-		var failed Errno
-		err = s.Await(c, &s.queue, m.Flags, socket.SoSndtimeo, func() bool {
-			sent, failed = s.end.Send(&m.Message)
-			return failed != EAGAIN
-		})
-		done += sent
-		if err == 0 {
-			err = failed
+		if sent, err = s.end.Send(&m.Message); err == EAGAIN {
+			sent, err = s.await(c, m, m.Flags, socket.SoSndtimeo, Endpoint.Send)
 		}
+		done += sent
 		if err != 0 || s.Kind != socket.Stream || m.Len() == 0 || m.Fault() {
 			break
 		}
@@ -233,15 +228,10 @@ func (s *netSocket) Receive(c socket.Caller, m *socket.Envelope) (done int, err 
 	}
 	for {
 		var got int
-		var failed Errno
-		err = s.Await(c, &s.queue, flags, socket.SoRcvtimeo, func() bool {
-			got, failed = s.end.Receive(&m.Message)
-			return failed != EAGAIN
-		})
-		done += got
-		if err == 0 {
-			err = failed
+		if got, err = s.end.Receive(&m.Message); err == EAGAIN {
+			got, err = s.await(c, m, flags, socket.SoRcvtimeo, Endpoint.Receive)
 		}
+		done += got
 		if err != 0 || got == 0 || s.Kind != socket.Stream || m.Len() == 0 || m.Fault() || flags&(socket.MsgWaitall|socket.MsgPeek) != socket.MsgWaitall {
 			break
 		}
@@ -250,6 +240,23 @@ func (s *netSocket) Receive(c socket.Caller, m *socket.Envelope) (done int, err 
 		err = 0
 	}
 	return done, err
+}
+
+// await does what was EAGAIN until it is not, as long as a call with these flags waits. It is
+// not where that is done first, since what it needs is on the heap.
+func (s *netSocket) await(c socket.Caller, m *socket.Envelope, flags, timeout uintptr, do func(Endpoint, *Message) (int, Errno)) (int, Errno) {
+	if flags&socket.MsgDontwait != 0 {
+		return 0, EAGAIN
+	}
+	var n int
+	var failed Errno
+	if err := s.Await(c, &s.queue, flags, timeout, func() bool {
+		n, failed = do(s.end, &m.Message)
+		return failed != EAGAIN
+	}); err != 0 {
+		return n, err
+	}
+	return n, failed
 }
 
 // Requests of ioctl(2) about network devices (netdevice(7)): those between read or

@@ -440,7 +440,7 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 	if segment > 0 && m.Data.Len() > segment && e.protocol == protoUDP && e.kind == sockDgram {
 		return e.sendSegments(m.Data, segment, opts)
 	}
-	n, failed := e.ep().Write(m.Data, opts)
+	n, failed := e.ep().Write(data{m}, opts)
 	switch failed.(type) {
 	case *tcpip.ErrHostUnreachable:
 		return int(n), errno.ENETUNREACH
@@ -451,6 +451,14 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 	}
 	return int(n), errnoOf(failed)
 }
+
+// data are a message's. To make another kind of interface of them would cost a search for
+// its methods.
+type data struct{ *linux.Message }
+
+func (d data) Len() int                    { return d.Data.Len() }
+func (d data) Read(p []byte) (int, error)  { return d.Data.Read(p) }
+func (d data) Write(p []byte) (int, error) { return d.Data.Write(p) }
 
 // sendSegments sends data in datagrams of so many bytes, the last of which may be smaller
 // (udp(7), UDP_SEGMENT).
@@ -574,7 +582,7 @@ func (e *endpoint) receiveStream(m *linux.Message) (int, errno.Errno) {
 	}
 	e.reading.Lock()
 	defer e.reading.Unlock()
-	w := io.Writer(m.Data)
+	w := io.Writer(data{m})
 	if m.Flags&msgTrunc != 0 { // what is read is thrown away (tcp(7))
 		w = &tcpip.LimitedWriter{W: io.Discard, N: int64(room)}
 	}

@@ -170,7 +170,12 @@ func (e *Endpoint) readFromPayloader(p tcpip.Payloader, opts tcpip.WriteOptions,
 	e.sndQueueInfo.sndQueueMu.Unlock() // the copy may take a page fault
 	e.UnlockUser()
 	v := buffer.NewViewSize(n)
-	_, err := io.ReadFull(p, v.AsSlice())
+	var err error
+	for b := v.AsSlice(); len(b) > 0 && err == nil; {
+		var k int
+		k, err = p.Read(b)
+		b = b[k:]
+	}
 	e.LockUser()
 	e.sndQueueInfo.sndQueueMu.Lock()
 	if err != nil {
