@@ -28,6 +28,7 @@ type bench struct {
 	kernel, netKernel   string
 	micros, linuxMicros map[int]*micros // by number of CPUs
 	disks, vsocks, webs rates           // on Firecracker
+	qemuWebs            rates           // on QEMU
 	speedups            rates           // on QEMU
 }
 

@@ -131,19 +131,18 @@ func webRows() (list []row) {
 	}
 	for _, n := range []struct{ name, of, unit string }{
 		{"requests, 64 connections that are kept", webRequests, unitPerSecond}, {"connections with a request", webConnections, unitPerSecond},
-		{"download", webDownload, unitMBs}, {"upload", webUpload, unitMBs},
+		{"download", webDownload, unitMBs}, {"upload", webUpload, unitMBs}, {"starts, to the first answer", webFirst, unitPerSecond},
 	} {
 		list = append(list, row{
+			name: "web server on QEMU: " + n.name, unit: n.unit,
+			measure: func(b *bench) (float64, string, error) { return b.webRate(n.of, false) },
+			linux:   func(b *bench) (float64, string, error) { return b.webRate(n.of, true) },
+		}, row{
 			name: "web server on Firecracker: " + n.name, unit: n.unit,
 			measure: func(b *bench) (float64, string, error) { return b.boxRate(n.of, false) },
 			linux:   func(b *bench) (float64, string, error) { return b.boxRate(n.of, true) },
 		})
 	}
-	list = append(list, row{
-		name: "web server on Firecracker: starts, to the first answer", unit: unitPerSecond,
-		measure: func(b *bench) (float64, string, error) { return b.boxRate(webFirst, false) },
-		linux:   func(b *bench) (float64, string, error) { return b.boxRate(webFirst, true) },
-	})
 	for _, n := range []struct {
 		name, of  string
 		few, many int

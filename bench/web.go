@@ -230,7 +230,7 @@ func (b *bench) boxRate(thing string, linux bool) (float64, string, error) {
 
 func (b *bench) measureBoxWeb() (gosv, linux map[string][]float64, err error) {
 	const turns = 3
-	const things = "first 1 requests 256 connections 128 download 32 upload 32 end 1"
+	const things = "first 1 requests 1024 connections 512 download 64 upload 64 end 1"
 	us, path, err := b.boxWeb(false, "0", things)
 	if err != nil {
 		return nil, nil, err
@@ -245,6 +245,34 @@ func (b *bench) measureBoxWeb() (gosv, linux map[string][]float64, err error) {
 		return nil, nil, err
 	}
 	return parseRates(out, webResult, 5, turns)
+}
+
+// webRate is boxRate on QEMU, whose user network is on the host's side.
+func (b *bench) webRate(thing string, linux bool) (float64, string, error) {
+	return b.qemuWebs.get(thing, linux, b.measureWeb)
+}
+
+func (b *bench) measureWeb() (gosv, linux map[string][]float64, err error) {
+	const turns = 5
+	things := []string{webFirst, "1", webRequests, "6400", webConnections, "1600", webDownload, "128", webUpload, "128", "end", "1"}
+	var out strings.Builder
+	for range turns {
+		for _, k := range []struct {
+			name  string
+			linux bool
+		}{{"gosv", false}, {"linux", true}} {
+			m, err := b.webMachine(k.linux, "0")
+			if err != nil {
+				return nil, nil, err
+			}
+			rates, err := b.serve(m, func(argv []string) []string { return append([]string{"timeout", "300"}, argv...) }, things...)
+			if err != nil {
+				return nil, nil, err
+			}
+			fmt.Fprintf(&out, "%s\n%s", k.name, rates)
+		}
+	}
+	return parseRates(out.String(), webResult, 5, turns)
 }
 
 // webExits counts the VM exits of one of many things: those that more of them cause.

@@ -21,7 +21,7 @@ func (t *Thread) pause(deadline uint64) Errno {
 		}
 		t.reportWaiting()
 	}
-	runTimers() // which are late where all CPUs are busy
+	runTimers() // an alarm comes a little late, and then need not come
 	if deadline == never {
 		t.park()
 		return 0

@@ -55,7 +55,6 @@ var (
 	runTail        *thread
 	userDeadline   uint64 // see Deadline; others than NoDeadline hold the lock
 	userDeadlineAt *CPU   // armed there
-	alarmed        uint64 // when a busy CPU was last interrupted for it
 
 	runnables  atomic.Int32 // threads of the application that run or could (see Runnable)
 	turnEnd    uint64       // when the next tick is and they shall change, 0 if there are none; atomic
@@ -94,10 +93,6 @@ const (
 	turnSlack  = 9 * turn   // if nobody waits for its end,
 	turnExact  = 1e9        // and only until then
 	timerSlack = 50_000
-
-	// While all CPUs are busy one is interrupted for the Deadline no more often than so, in ns: that
-	// is three VM exits each time, and whoever enters or leaves the kernel meanwhile looks, too.
-	alarmPause = turn / 4
 )
 
 func threadAt(i uintptr) *thread { return (*thread)(unsafe.Pointer(threads[i])) }
@@ -260,9 +255,6 @@ func schedule(c *CPU) {
 	c.cur = c.idle
 	progress(c)
 	c.idling = true
-	if d := userDeadlineAt; d != nil && !d.idling {
-		userDeadlineAt = c // which interrupts nobody for it
-	}
 	setWant(c)
 	atomic.StoreUint32(&c.lazy, 1)
 	stopPIT(c)
@@ -310,8 +302,8 @@ func setWant(c *CPU) {
 			next = s
 		}
 	}
-	if d := alarmAt(c); d != 0 && (next == 0 || d < next) {
-		next = d
+	if d := atomic.LoadUint64(&userDeadline); d != 0 && userDeadlineAt == c && (next == 0 || d+timerSlack < next) {
+		next = d + timerSlack
 	}
 	if turnEnd != 0 && turnEndAt == c {
 		end := turnEnd
@@ -329,18 +321,6 @@ func setWant(c *CPU) {
 		next = w
 	}
 	c.want = next
-}
-
-// alarmAt is when c's timer must fire for userDeadline, 0 for never.
-func alarmAt(c *CPU) uint64 {
-	d := atomic.LoadUint64(&userDeadline)
-	switch {
-	case d == 0 || userDeadlineAt != c:
-		return 0
-	case c.cur != c.idle && !someIdle():
-		return max(d+timerSlack, alarmed+alarmPause)
-	}
-	return d + timerSlack
 }
 
 // allBusy says whether each CPU runs a thread: none will come for one in the queue
@@ -404,26 +384,15 @@ func tell(c *CPU) (left bool) {
 	return false
 }
 
-// deadlineDue handles userDeadline when it is past, like an interrupt of a device, the timer having
-// fired at time n. That may be early, by a hundredth of what it was set to (see calibration): who
-// looks then would find nothing due, and the deadline be lost.
-func deadlineDue(c *CPU, n uint64) (left bool) {
+// deadlineDue handles userDeadline when it is past, like an interrupt of a device. The timer
+// may fire early, by a hundredth of what it was set to (see calibration): who looks then would find
+// nothing due, and the deadline be lost.
+func deadlineDue(c *CPU) (left bool) {
 	if d := atomic.LoadUint64(&userDeadline); d == 0 || d > now() {
 		return false
 	}
 	atomic.StoreUint64(&userDeadline, 0)
-	if c.cur != c.idle {
-		alarmed = n
-	}
 	return !fromUser(c) && tell(c)
-}
-
-// expectAlarm has c's timer, which is to be set anew at time n, fire in time for the next Deadline
-// if it did so for one now: they come in rows, and then it is not set twice.
-func expectAlarm(c *CPU, n uint64) {
-	if alarmed == n {
-		c.want = min(c.want, n+alarmPause)
-	}
 }
 
 // startTurn begins a turn of the application's threads if there are any. Turns end at

@@ -81,16 +81,16 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 		catchUp(c)
 	}
 	lock(c)
-	left, due := false, uint64(0)
+	left := false
 	switch {
 	case vec == vecTimer:
-		due = max(now(), c.armed) // the host's clock and the TSC may differ a little
+		due := max(now(), c.armed) // the host's clock and the TSC may differ a little
 		c.armed, c.want = 0, 0
 		if profile.period != 0 {
 			sampleDue(c, due)
 		}
 		watch(c, due)
-		left = deadlineDue(c, due)
+		left = deadlineDue(c)
 		turnDue(c)
 		left = wakeTimers(c, due) || left || runHead != nil && t.cpu == c && allBusy()
 	case vec >= vecDevice:
@@ -106,9 +106,6 @@ func interrupt(c *CPU, t *thread, vec uintptr) {
 		schedule(c)
 	case vec == vecTimer || vec == vecWake && profile.period != 0:
 		setWant(c)
-	}
-	if vec == vecTimer {
-		expectAlarm(c, due)
 	}
 	if onEntry.wake != 0 {
 		wakeIdle(c)
