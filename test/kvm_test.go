@@ -187,11 +187,11 @@ func TestPick(t *testing.T) {
 	out := b.run(t, 60, strings.Join([]string{
 		"/box/gosv run --verbose --firecracker-cpu-config /box/cpu.json " + hello + " 2>&1 </dev/null",
 		// An old one is told by its version, when it does not know its arguments.
-		"mkdir /old; cat >/old/firecracker <<'END'",
+		"mkdir /old /left; cat >/old/firecracker <<'END'",
 		"#!/bin/sh",
 		`[ "$1" = --version ] && echo Firecracker v0.20.1 || { echo "error: Found argument '--no-api' which wasn't expected" >&2; exit 1; }`,
 		"END",
-		"chmod 755 /old/firecracker; PATH=/old:$PATH /box/gosv run --vmm firecracker " + hello + " 2>&1 </dev/null; echo $?; ls /tmp",
+		"chmod 755 /old/firecracker; TMPDIR=/left PATH=/old:$PATH /box/gosv run --vmm firecracker " + hello + " 2>&1 </dev/null; echo $?; ls /left",
 	}, "\n"))
 	if !strings.Contains(out, "running on Firecracker (kvm)\n") || !strings.Contains(out, "hello, world\n") {
 		t.Errorf("gosv says:\n%s", out)
