@@ -28,7 +28,6 @@ type bench struct {
 	kernel, netKernel   string
 	micros, linuxMicros map[int]*micros // by number of CPUs
 	disks, vsocks, webs rates           // on Firecracker
-	qemuWebs            rates           // on QEMU
 	speedups            rates           // on QEMU
 }
 

@@ -134,10 +134,6 @@ func webRows() (list []row) {
 		{"download", webDownload, unitMBs}, {"upload", webUpload, unitMBs}, {"starts, to the first answer", webFirst, unitPerSecond},
 	} {
 		list = append(list, row{
-			name: "web server on QEMU: " + n.name, unit: n.unit,
-			measure: func(b *bench) (float64, string, error) { return b.webRate(n.of, false) },
-			linux:   func(b *bench) (float64, string, error) { return b.webRate(n.of, true) },
-		}, row{
 			name: "web server on Firecracker: " + n.name, unit: n.unit,
 			measure: func(b *bench) (float64, string, error) { return b.boxRate(n.of, false) },
 			linux:   func(b *bench) (float64, string, error) { return b.boxRate(n.of, true) },

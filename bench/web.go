@@ -247,34 +247,6 @@ func (b *bench) measureBoxWeb() (gosv, linux map[string][]float64, err error) {
 	return parseRates(out, webResult, 5, turns)
 }
 
-// webRate is boxRate on QEMU, whose user network is on the host's side.
-func (b *bench) webRate(thing string, linux bool) (float64, string, error) {
-	return b.qemuWebs.get(thing, linux, b.measureWeb)
-}
-
-func (b *bench) measureWeb() (gosv, linux map[string][]float64, err error) {
-	const turns = 5
-	things := []string{webFirst, "1", webRequests, "6400", webConnections, "1600", webDownload, "128", webUpload, "128", "end", "1"}
-	var out strings.Builder
-	for range turns {
-		for _, k := range []struct {
-			name  string
-			linux bool
-		}{{"gosv", false}, {"linux", true}} {
-			m, err := b.webMachine(k.linux, "0")
-			if err != nil {
-				return nil, nil, err
-			}
-			rates, err := b.serve(m, func(argv []string) []string { return append([]string{"timeout", "300"}, argv...) }, things...)
-			if err != nil {
-				return nil, nil, err
-			}
-			fmt.Fprintf(&out, "%s\n%s", k.name, rates)
-		}
-	}
-	return parseRates(out.String(), webResult, 5, turns)
-}
-
 // webExits counts the VM exits of one of many things: those that more of them cause.
 func (b *bench) webExits(linux bool, thing string, few, many int) (float64, string, error) {
 	var total [2]float64
