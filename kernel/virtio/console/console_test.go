@@ -60,6 +60,27 @@ func open(t *testing.T, features uint64, config []byte) (*host, *console.Device,
 	return h, c, u
 }
 
+// writeAll writes p, and waits where there is no room.
+func writeAll(c *console.Device, u *user, p []byte) {
+	for len(p) > 0 {
+		n := c.Write(p)
+		if p = p[n:]; n == 0 {
+			<-u.writable
+		}
+	}
+}
+
+// checkSent waits until all that was written is sent, and compares it.
+func checkSent(t *testing.T, h *host, c *console.Device, want []byte) {
+	t.Helper()
+	for !c.Sent() {
+		time.Sleep(time.Millisecond)
+	}
+	if !bytes.Equal(h.out.Bytes(), want) {
+		t.Errorf("%d bytes come out of %d, or others", h.out.Len(), len(want))
+	}
+}
+
 func TestOutput(t *testing.T) {
 	for _, features := range []uint64{0, virtio.FeatureEventIndex} {
 		h, c, u := open(t, features, nil)
@@ -67,19 +88,9 @@ func TestOutput(t *testing.T) {
 		for i := range 3000 {
 			p := bytes.Repeat([]byte{byte(i)}, i*7%10000)
 			want = append(want, p...)
-			for len(p) > 0 {
-				n := c.Write(p)
-				if p = p[n:]; n == 0 {
-					<-u.writable
-				}
-			}
+			writeAll(c, u, p)
 		}
-		for !c.Sent() {
-			time.Sleep(time.Millisecond)
-		}
-		if !bytes.Equal(h.out.Bytes(), want) {
-			t.Errorf("%d bytes come out of %d, or others", h.out.Len(), len(want))
-		}
+		checkSent(t, h, c, want)
 	}
 }
 
@@ -171,19 +182,9 @@ func TestReset(t *testing.T) {
 		for i := range 2000 {
 			p := bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 1+i*7%3000)
 			want = append(want, p...)
-			for len(p) > 0 {
-				n := c.Write(p)
-				if p = p[n:]; n == 0 {
-					<-u.writable
-				}
-			}
+			writeAll(c, u, p)
 		}
-		for !c.Sent() {
-			time.Sleep(time.Millisecond)
-		}
-		if !bytes.Equal(h.out.Bytes(), want) {
-			t.Errorf("%d bytes come out of %d, or others", h.out.Len(), len(want))
-		}
+		checkSent(t, h, c, want)
 		if h.Resets() < 10 {
 			t.Errorf("%d resets", h.Resets())
 		}
