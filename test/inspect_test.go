@@ -163,20 +163,26 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// TestInspectForeground: so does one that runs in the foreground and has a name.
+// TestInspectForeground: so does one that runs in the foreground, by the name that it gets.
 func TestInspectForeground(t *testing.T) {
 	t.Parallel()
-	vm := &backgroundVM{t, "front", append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())}
-	w := vm.watch(append(append([]string{"run", "--name", vm.name, "--timeout", bound.String()}, microvm...), busybox(t), "sh", "-c", "trap 'exit 0' TERM; echo up; while :; do umask 022; done")...)
+	vm := &backgroundVM{t: t, env: append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())}
+	w := vm.watch(append(append([]string{"run", "--timeout", bound.String()}, microvm...), busybox(t), "sh", "-c", "trap 'exit 0' TERM; echo up; while :; do umask 022; done")...)
 	w.until("up")
-	expect(t, vm.call("cat", vm.name, "/etc/hostname"), vm.name+"\n")
-	if r := vm.call("ps"); !regexp.MustCompile(`(?m)^front +\S*busybox .* QEMU .* up \d+ s`).MatchString(r.stdout) {
-		t.Errorf("%+v", r)
-	}
+	listed := regexp.MustCompile(`(?m)^(busybox-\w{4}) +\S*busybox .* QEMU .* up \d+ s`)
+	eventually(t, func() error {
+		r := vm.call("ps")
+		if m := listed.FindStringSubmatch(r.stdout); m != nil {
+			vm.name = m[1]
+			return nil
+		}
+		return fmt.Errorf("%+v", r)
+	})
+	expect(t, vm.call("cat", vm.name, "/etc/hostname"), "gosv\n")
 	s := vm.watch("strace", vm.name)
 	s.until(`umask\(022\)`)
 	expect(t, vm.call("stop", vm.name), vm.name+"\n")
-	if out := s.wait(); !strings.Contains(out, "gosv: front has ended") {
+	if out := s.wait(); !strings.Contains(out, "gosv: "+vm.name+" has ended") {
 		t.Errorf("%s", abbreviate(out))
 	}
 	w.wait()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -21,24 +20,17 @@ import (
 	"gosv/internal/vmm"
 )
 
-// backgroundName is the variable that tells a gosv in the background its VM's
-// name; descriptor startedFD is where it says that it runs, or why it does not.
+// backgroundVar is the variable that tells a gosv that it is to run in the background;
+// descriptor startedFD is where it says that its VM runs, and by what name, or why it does not.
 const (
-	backgroundName = "GOSV_BACKGROUND"
-	startedFD      = 3
-	startedOK      = "ok"
+	backgroundVar = "GOSV_BACKGROUND"
+	startedFD     = 3
+	startedOK     = "ok "
 )
 
 // inBackground starts this command once more, without a terminal, and waits
 // until its VM has started.
 func (f *runFlags) inBackground(args []string) error {
-	name := f.name
-	if name == "" {
-		name = defaultName(args[0])
-	}
-	if err := state.CheckName(name); err != nil {
-		return err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -49,7 +41,7 @@ func (f *runFlags) inBackground(args []string) error {
 	}
 	defer r.Close()
 	cmd := exec.Command(self, os.Args[1:]...)
-	cmd.Env = append(os.Environ(), backgroundName+"="+name)
+	cmd.Env = append(os.Environ(), backgroundVar+"=1")
 	cmd.ExtraFiles = []*os.File{w} // startedFD
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -61,7 +53,7 @@ func (f *runFlags) inBackground(args []string) error {
 	if err != nil {
 		return err
 	}
-	if string(said) == startedOK {
+	if name, ok := strings.CutPrefix(string(said), startedOK); ok {
 		fmt.Println(name)
 		return nil
 	}
@@ -73,27 +65,18 @@ func (f *runFlags) inBackground(args []string) error {
 	return &exitError{code, errors.New(strings.TrimSpace(string(said)))}
 }
 
-// defaultName makes a name of a program's.
-func defaultName(program string) string {
+// baseName is what the name of a program's VM begins with.
+func baseName(program string) string {
 	abs, err := filepath.Abs(program)
 	if err != nil {
 		abs = program
 	}
-	base := strings.TrimSuffix(filepath.Base(abs), ".img")
-	base = strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r) {
-			return r
-		}
-		return -1
-	}, base)
-	const most = 40
-	base = strings.TrimLeft(base[:min(len(base), most)], "_.-")
-	return strings.TrimPrefix(base+"-"+strings.ToLower(rand.Text()[:4]), "-")
+	return strings.TrimSuffix(filepath.Base(abs), ".img")
 }
 
 // supervise runs a VM in the background: its output goes to the VM's log.
-func (f *runFlags) supervise(name string, args []string) error {
-	os.Unsetenv(backgroundName)
+func (f *runFlags) supervise(args []string) error {
+	os.Unsetenv(backgroundVar)
 	said := os.NewFile(startedFD, "started")
 	unix.CloseOnExec(startedFD)
 	fail := func(err error) error {
@@ -101,11 +84,11 @@ func (f *runFlags) supervise(name string, args []string) error {
 		said.Close()
 		return err
 	}
-	f.name = name
-	r, err := f.register(args)
+	r, err := f.register(args, "")
 	if err != nil {
 		return fail(err)
 	}
+	f.name = r.Name
 	defer r.server.Close()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -120,7 +103,7 @@ func (f *runFlags) supervise(name string, args []string) error {
 	f.started = func(v vmm.VMM, vm *inspect.VM) {
 		r.show(f, v, vm)
 		if !running { // and no second attempt
-			fmt.Fprint(said, startedOK)
+			fmt.Fprint(said, startedOK+r.Name)
 			said.Close()
 		}
 		running = true
@@ -136,15 +119,34 @@ func (f *runFlags) supervise(name string, args []string) error {
 	return err
 }
 
-// inForeground runs a VM that has a name.
+// inForeground runs a VM that others can ask about. If there is no place for what they need
+// for that, one without a name runs nevertheless.
 func (f *runFlags) inForeground(args []string) error {
-	r, err := f.register(args)
-	if err != nil {
-		return err
+	var r *registered
+	if f.name != "" {
+		var err error
+		if r, err = f.register(args, ""); err != nil {
+			return err
+		}
 	}
-	defer r.Discard()
-	defer r.server.Close()
-	f.started = func(v vmm.VMM, vm *inspect.VM) { r.show(f, v, vm) }
+	f.started = func(v vmm.VMM, vm *inspect.VM) {
+		if r == nil { // beside the VM's boot
+			var err error
+			if r, err = f.register(args, v.String()); err != nil {
+				if f.verbose {
+					f.note("gosv ps will not list this VM: %v", err)
+				}
+				return
+			}
+		}
+		r.show(f, v, vm)
+	}
+	defer func() {
+		if r != nil {
+			r.server.Close()
+			r.Discard()
+		}
+	}()
 	return f.run(args)
 }
 
@@ -154,12 +156,19 @@ type registered struct {
 	server *inspect.Server
 }
 
-func (f *runFlags) register(args []string) (*registered, error) {
+// register lists this process's VM. Which VMM runs it may not be known yet.
+func (f *runFlags) register(args []string, on string) (*registered, error) {
 	store, err := state.Open()
 	if err != nil {
 		return nil, err
 	}
-	r, err := store.Create(state.VM{Name: f.name, Command: args, Ports: f.devices.ports, Started: time.Now(), Foreground: !f.detach})
+	vm := state.VM{Name: f.name, Command: args, VMM: on, Ports: f.devices.ports, Started: time.Now(), Foreground: !f.detach}
+	var r *state.Running
+	if vm.Name != "" {
+		r, err = store.Create(vm)
+	} else {
+		r, err = store.CreateUnnamed(baseName(args[0]), vm)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +194,7 @@ func psCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "ps",
-		Short: "List the VMs that run in the background or have a name",
+		Short: "List the VMs that run",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store, err := state.Open()

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,6 +48,52 @@ func TestBackground(t *testing.T) {
 	}
 	if o := gosv(t, dir, "", "rm", "box", "nobody"); o.code != vmm.ExitGosv || o.stdout != "box\n" || !strings.Contains(o.stderr, "nobody: there is no VM of that name") {
 		t.Errorf("%+v", o)
+	}
+}
+
+// One that nobody has named has a name nevertheless, in the foreground too; without a place
+// for what is to be known of it, it runs unlisted.
+func TestUnnamed(t *testing.T) {
+	dir := fakeQEMU(t, obedient)
+	home := t.TempDir()
+	t.Setenv("XDG_STATE_HOME", home)
+	image := filepath.Join(t.TempDir(), "box.img")
+	if o := gosv(t, dir, "", "build", "-o", image, program(t)); o.code != 0 {
+		t.Fatalf("%+v", o)
+	}
+	argv := []string{"run", "--vmm", "qemu", "--accel", "tcg", image}
+	const vms = 3
+	ended := make(chan outcome, vms)
+	for range vms {
+		go func() { ended <- gosv(t, dir, "", argv...) }()
+	}
+	var names []string
+	for end := time.Now().Add(time.Minute); len(names) < vms; time.Sleep(10 * time.Millisecond) {
+		names = regexp.MustCompile(`(?m)^box-\w{4} .* QEMU`).FindAllString(gosv(t, dir, "", "ps").stdout, -1)
+		if time.Now().After(end) {
+			t.Fatalf("%v are listed", names)
+		}
+	}
+	for _, name := range names {
+		if o := gosv(t, dir, "", "stop", strings.Fields(name)[0]); o.code != 0 || o.stderr != "" {
+			t.Errorf("%+v", o)
+		}
+		if o := <-ended; o.code != 3 || o.stdout != "up\nbye\n" || o.stderr != "" {
+			t.Errorf("%+v", o)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(home, "gosv", "vms")); err != nil || len(left) > 0 {
+		t.Errorf("%v is left (%v)", left, err)
+	}
+	full := fakeQEMU(t, "say x3")
+	for _, nowhere := range []string{"/dev/null", "/proc/1"} {
+		t.Setenv("XDG_STATE_HOME", nowhere)
+		if o := gosv(t, full, "", argv...); o.code != 3 || o.stderr != "" {
+			t.Errorf("%+v", o)
+		}
+		if o := gosv(t, full, "", append(argv[:len(argv)-1:len(argv)-1], "--name", "box", image)...); o.code != vmm.ExitGosv || !strings.Contains(o.stderr, "no place for what is to be known of VMs: ") {
+			t.Errorf("%+v", o)
+		}
 	}
 }
 
@@ -107,9 +154,9 @@ func TestBackgroundFails(t *testing.T) {
 	}
 }
 
-func TestDefaultName(t *testing.T) {
-	for program, want := range map[string]string{"./examples/hello": "hello-", "app.img": "app-", "docker://x/y:z": "yz-", "/bin/[": "", ".": "gosv-"} {
-		if got := defaultName(program); !strings.HasPrefix(got, want) || strings.HasPrefix(got, "-") {
+func TestBaseName(t *testing.T) {
+	for program, want := range map[string]string{"./examples/hello": "hello", "app.img": "app", "docker://x/y:z": "y:z", ".": "gosv", "/": "/"} {
+		if got := baseName(program); got != want {
 			t.Errorf("%s: %s", program, got)
 		}
 	}

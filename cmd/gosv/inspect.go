@@ -25,7 +25,7 @@ type looker interface {
 	Read(path string) ([]byte, error)
 }
 
-// lookInto makes a command that looks into a VM that has a name.
+// lookInto makes a command that looks into a VM.
 func lookInto(use, short string, args cobra.PositionalArgs, f func(vm looker, args []string) error) *cobra.Command {
 	return onVM(use, short, args, func(vm *inspect.Client, args []string) error { return f(vm, args[1:]) })
 }

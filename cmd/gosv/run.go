@@ -72,15 +72,15 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
   go test -exec 'gosv run --cwd --' ./...       any package's tests, in microVMs`,
 		Args: needProgram,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch name, supervised := os.LookupEnv(backgroundName); {
+			switch _, supervised := os.LookupEnv(backgroundVar); {
+			case f.dryRun:
+				return f.run(args)
 			case f.detach && supervised:
-				return f.supervise(name, args)
+				return f.supervise(args)
 			case f.detach:
 				return f.inBackground(args)
-			case f.name != "" && !f.dryRun:
-				return f.inForeground(args)
 			}
-			return f.run(args)
+			return f.inForeground(args)
 		},
 	}
 	f.image.add(cmd)
@@ -91,7 +91,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 	fl.StringVarP(&f.memory, "memory", "m", "128", "memory in MiB, or with a suffix K, M or G")
 	fl.IntVarP(&f.cpus, "cpus", "c", 1, "number of CPUs")
 	fl.BoolVarP(&f.detach, "detach", "d", false, "run it in the background: see gosv ps, logs, stop, rm")
-	fl.StringVar(&f.name, "name", "", "name of the VM, for gosv ps, stop, top and others, and its host name unless --hostname says otherwise")
+	fl.StringVar(&f.name, "name", "", "name of the VM, for gosv ps, stop, top and others (default: one of the program's), and its host name unless --hostname says otherwise")
 	fl.DurationVar(&f.timeout, "timeout", 0, "end the VM after this time, with exit code 124")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the VMM's command line, and leave the files it needs, instead of running it")
 	fl.StringVar(&f.kernel, "kernel", "", "another kernel than the one in gosv")

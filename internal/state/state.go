@@ -1,10 +1,11 @@
-// Package state keeps what gosv knows of VMs that have a name: a directory for
+// Package state keeps what gosv knows of a user's VMs: a directory for
 // each, with a description and, of one in the background, its output and how it
 // ended. That a VM runs is never written down: its gosv holds a lock, which ends
 // with the process, however that ends.
 package state
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,22 +104,64 @@ func (s *Store) Create(vm VM) (*Running, error) {
 	if err := CheckName(vm.Name); err != nil {
 		return nil, err
 	}
-	r := &Running{VM: vm, store: s}
-	var err error
-	if r.lock, err = s.acquire(vm.Name); err != nil {
+	lock, err := s.acquire(vm.Name)
+	if err != nil {
 		if errors.Is(err, errHeld) {
 			err = fmt.Errorf("a VM named %s runs already: gosv stop %s ends it", vm.Name, vm.Name)
 		}
 		return nil, err
 	}
-	if err := r.write(); err != nil {
+	return s.begin(vm, lock)
+}
+
+// CreateUnnamed is Create for a VM that nobody has named: it gets a name that begins as base
+// does, as far as that can be in one, and that no other has, running or not.
+func (s *Store) CreateUnnamed(base string, vm VM) (*Running, error) {
+	for {
+		vm.Name = newName(base)
+		if err := os.Mkdir(s.path(vm.Name), 0o700); errors.Is(err, fs.ErrExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		switch lock, err := s.acquire(vm.Name); {
+		case err == nil:
+			return s.begin(vm, lock)
+		case !errors.Is(err, errHeld):
+			return nil, err
+		}
+	}
+}
+
+// newName makes a name of base.
+func newName(base string) string {
+	base = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r) {
+			return r
+		}
+		return -1
+	}, base)
+	const most = 40
+	base = strings.TrimLeft(base[:min(len(base), most)], "_.-")
+	return strings.TrimPrefix(base+"-"+strings.ToLower(rand.Text()[:4]), "-")
+}
+
+// begin describes a VM whose lock this process has.
+func (s *Store) begin(vm VM, lock *os.File) (*Running, error) {
+	r := &Running{VM: vm, store: s, lock: lock}
+	err := r.write()
+	if err == nil {
+		if vm.Foreground {
+			err = os.RemoveAll(s.path(vm.Name, output)) // of an earlier one
+		} else {
+			r.Log, err = os.OpenFile(s.path(vm.Name, output), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+		}
+	}
+	if err != nil {
+		r.Discard()
 		return nil, err
 	}
-	if vm.Foreground {
-		return r, os.RemoveAll(s.path(vm.Name, output)) // of an earlier one
-	}
-	r.Log, err = os.OpenFile(s.path(vm.Name, output), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
-	return r, err
+	return r, nil
 }
 
 var errHeld = errors.New("another process holds the lock")
@@ -127,37 +170,52 @@ var errHeld = errors.New("another process holds the lock")
 // process (man 2 fcntl), for the sake of who asks whose it is. Who holds it may be about to
 // remove the VM: that is waited for.
 func (s *Store) acquire(name string) (*os.File, error) {
-	const patience, again = 100 * time.Millisecond, 5 * time.Millisecond
-	for begin := time.Now(); ; {
+	const patience, again, tries = 100 * time.Millisecond, 5 * time.Millisecond, 1000
+	begin := time.Now()
+	for removed := 0; ; {
 		if err := os.MkdirAll(s.path(name), 0o700); err != nil {
 			return nil, err
 		}
 		f, err := os.OpenFile(s.path(name, lock), os.O_RDWR|os.O_CREATE, 0o600)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // just removed
+		if err == nil {
+			if err = s.take(f, name); err == nil {
+				return f, nil
+			}
+			f.Close()
 		}
-		if err != nil {
+		switch {
+		case err == errHeld && time.Since(begin) < patience:
+			time.Sleep(again)
+		case errors.Is(err, fs.ErrNotExist) && removed < tries: // just now
+			removed++
+		default:
 			return nil, err
 		}
-		whole := unix.Flock_t{Type: unix.F_WRLCK}
-		if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &whole); err != nil {
-			f.Close()
-			if err != unix.EAGAIN && err != unix.EACCES {
-				return nil, err
-			}
-			if time.Since(begin) > patience {
-				return nil, errHeld
-			}
-			time.Sleep(again)
-			continue
-		}
-		ours, err1 := f.Stat()
-		there, err2 := os.Stat(s.path(name, lock))
-		if err1 == nil && err2 == nil && os.SameFile(ours, there) {
-			return f, nil
-		}
-		f.Close() // of a VM that was removed meanwhile
 	}
+}
+
+// take takes the lock that f is, if it is a VM's still.
+func (s *Store) take(f *os.File, name string) error {
+	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	switch err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &whole); err {
+	case nil:
+	case unix.EAGAIN, unix.EACCES:
+		return errHeld
+	default:
+		return err
+	}
+	ours, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(s.path(name, lock))
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(ours, there) { // of a VM that was removed meanwhile
+		return fs.ErrNotExist
+	}
+	return nil
 }
 
 // write replaces the description.
@@ -219,12 +277,15 @@ func shorten(path string) (short string, done func(), err error) {
 
 // RunsOn notes which VMM runs it.
 func (r *Running) RunsOn(vmm string) error {
+	if r.VMM == vmm {
+		return nil
+	}
 	r.VMM = vmm
 	return r.write()
 }
 
 // Discard forgets a VM that did not start, or ran in the foreground.
-func (r *Running) Discard() error { return os.RemoveAll(r.store.path(r.Name)) }
+func (r *Running) Discard() error { return r.store.remove(r.Name) }
 
 // End notes that the VM has ended with an exit code.
 func (r *Running) End(code int) error {
@@ -272,6 +333,11 @@ func (s *Store) holder(name string) (pid int, err error) {
 		return 0, err
 	}
 	defer f.Close()
+	return lockHolder(f)
+}
+
+// lockHolder returns the process that holds the lock f, 0 if none does.
+func lockHolder(f *os.File) (pid int, err error) {
 	whole := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &whole); err != nil {
 		return 0, err
@@ -319,7 +385,29 @@ func (s *Store) Remove(name string) error {
 		return err
 	}
 	defer f.Close()
-	return os.RemoveAll(s.path(name))
+	return s.remove(name)
+}
+
+// remove removes a VM whose lock this process holds. Another may make one of that name
+// at any time: the lock goes last, and the directory only if it is empty then.
+func (s *Store) remove(name string) error {
+	entries, err := os.ReadDir(s.path(name))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != lock {
+			err = errors.Join(err, os.RemoveAll(s.path(name, e.Name())))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(s.path(name, lock)); err != nil {
+		return err
+	}
+	os.Remove(s.path(name))
+	return nil
 }
 
 // CopyLog copies a VM's output to w, with follow until the VM ends.
@@ -395,15 +483,18 @@ func (s *Store) sweep() {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if pid, err := s.holder(name); !forgotten(name) || err != nil || pid != 0 {
+		f, err := os.OpenFile(s.path(name, lock), os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			os.Remove(s.path(name)) // if it is empty; who is about to fill it makes it again
 			continue
 		}
-		if f, err := s.acquire(name); err == nil {
-			if forgotten(name) { // and not another one by now
-				os.RemoveAll(s.path(name))
-			}
-			f.Close()
+		if err != nil {
+			continue
 		}
+		if pid, err := lockHolder(f); err == nil && pid == 0 && forgotten(name) && s.take(f, name) == nil && forgotten(name) {
+			s.remove(name)
+		}
+		f.Close()
 	}
 }
 
@@ -413,8 +504,11 @@ func sweepTemp() {
 		return
 	}
 	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), tempPrefix) {
+			continue // nearly all of them
+		}
 		info, err := e.Info()
-		if err != nil || !info.IsDir() || !strings.HasPrefix(e.Name(), tempPrefix) {
+		if err != nil {
 			continue
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {

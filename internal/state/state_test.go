@@ -7,14 +7,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // This test binary plays a gosv that runs a VM until its input ends.
 func TestMain(m *testing.M) {
-	if name := os.Getenv("GOSV_TEST_VM"); name != "" {
+	if name := os.Getenv("GOSV_TEST_VM"); name == "sweep" {
+		Sweep()
+		os.Exit(0)
+	} else if name != "" {
 		s, err := Open()
 		if err != nil {
 			panic(err)
@@ -197,6 +202,53 @@ func TestNames(t *testing.T) {
 	}
 	if err := s.CopyLog(nil, "none", false); !errors.Is(err, ErrNoVM) {
 		t.Error(err)
+	}
+}
+
+// Many VMs that nobody has named begin and end at once, while others look and sweep: each gets a name
+// that no other has, running or not, and in the end nothing is left.
+func TestUnnamed(t *testing.T) {
+	s := open(t)
+	ended, err := s.CreateUnnamed("a b/ä:", VM{})
+	if err != nil || !regexp.MustCompile(`^ab-[a-z2-7]{4}$`).MatchString(ended.Name) {
+		t.Fatalf("%+v, %v", ended, err)
+	}
+	var names sync.Map
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 100 {
+				r, err := s.CreateUnnamed("", VM{Foreground: true})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, other := names.LoadOrStore(r.Name, true); other {
+					t.Errorf("a second %s", r.Name)
+				}
+				names.Delete(r.Name)
+				if err := r.RunsOn("x"); err != nil {
+					t.Error(err)
+				}
+				if err := r.Discard(); err != nil {
+					t.Error(err)
+				}
+				r.lock.Close()
+			}
+		})
+		wg.Go(func() {
+			for range 20 {
+				v := exec.Command(os.Args[0])
+				v.Env = append(os.Environ(), "GOSV_TEST_VM=sweep")
+				if out, err := v.CombinedOutput(); err != nil {
+					t.Errorf("%s %v", out, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if all, err := s.List(); err != nil || len(all) != 1 || all[0].Name != ended.Name {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 
