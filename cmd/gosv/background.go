@@ -49,6 +49,7 @@ func (f *runFlags) inBackground(args []string) error {
 		return err
 	}
 	w.Close()
+	defer onSignal(func() { cmd.Process.Signal(syscall.SIGTERM) })()
 	said, err := io.ReadAll(r)
 	if err != nil {
 		return err
@@ -89,6 +90,7 @@ func (f *runFlags) supervise(args []string) error {
 		return fail(err)
 	}
 	f.name = r.Name
+	f.discard = func() { r.Discard() }
 	defer r.server.Close()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -128,6 +130,7 @@ func (f *runFlags) inForeground(args []string) error {
 		if r, err = f.register(args, ""); err != nil {
 			return err
 		}
+		f.discard = func() { r.Discard() }
 	}
 	f.started = func(v vmm.VMM, vm *inspect.VM) {
 		if r == nil { // beside the VM's boot

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -151,6 +152,73 @@ func TestBackgroundFails(t *testing.T) {
 	}
 	if o := gosv(t, dir, "", "ps", "-a"); strings.Contains(o.stdout, "box") {
 		t.Errorf("%+v", o)
+	}
+}
+
+// A signal while the program is being built leaves nothing behind, in the background neither.
+func TestInterrupted(t *testing.T) {
+	dir, pkg, home := fakeQEMU(t, "say x0"), t.TempDir(), t.TempDir()
+	building := filepath.Join(dir, "building")
+	for name, text := range map[string]string{
+		filepath.Join(dir, "go"):      "#!/bin/sh\n[ $1 = env ] || { echo >" + building + "; exec sleep 60; }\n",
+		filepath.Join(pkg, "main.go"): "package main\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"build", "-t", "box"}, {"run", "--vmm", "qemu"}, {"run", "--vmm", "qemu", "--name", "box"}, {"run", "--vmm", "qemu", "-d"}} {
+		tmp := t.TempDir()
+		cmd := exec.Command(os.Args[0], append(args, pkg)...)
+		cmd.Env = append(os.Environ(), "GOSV_TEST_MAIN=1", "PATH="+dir+":/bin:/usr/bin", "TMPDIR="+tmp, "XDG_STATE_HOME="+home)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		wait := func(what string, done func() bool) {
+			t.Helper()
+			for end := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("%v: %s", args, what)
+				}
+			}
+		}
+		wait("nothing is built", func() bool { return os.Remove(building) == nil })
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Wait()
+		if s := cmd.ProcessState.Sys().(syscall.WaitStatus); !s.Signaled() || s.Signal() != syscall.SIGINT {
+			t.Errorf("%v: %v", args, cmd.ProcessState)
+		}
+		wait("something is left", func() bool { // the other process of one in the background takes a while
+			left, _ := filepath.Glob(filepath.Join(home, "gosv", "*", "*"))
+			temps, _ := filepath.Glob(filepath.Join(tmp, "*"))
+			return len(left)+len(temps) == 0
+		})
+	}
+}
+
+// Signals that are to be ignored, as nohup has it, end nothing.
+func TestIgnoredSignal(t *testing.T) {
+	dir := fakeQEMU(t, `echo up >$UP; printf "<%s>" "$(timeout 1 dd bs=1 count=9 2>/dev/null)"; say x3`)
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	up := filepath.Join(dir, "up")
+	var out strings.Builder
+	cmd := exec.Command("sh", "-c", `trap "" HUP; exec "$0" "$@"`, os.Args[0], "run", "--vmm", "qemu", "--accel", "tcg", program(t))
+	cmd.Env = append(os.Environ(), "GOSV_TEST_MAIN=1", "PATH="+dir+":/bin:/usr/bin", "UP="+up)
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(up); err == nil {
+			break
+		}
+	}
+	cmd.Process.Signal(syscall.SIGHUP)
+	cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != 3 || strings.Contains(out.String(), "t") {
+		t.Errorf("exit code %d, the guest was sent %q", got, out.String())
 	}
 }
 

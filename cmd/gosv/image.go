@@ -437,11 +437,13 @@ a container image, with its arguments and files.`,
   gosv run app.img`,
 		Args: needProgram,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := os.MkdirTemp("", "gosv")
+			dir, err := state.TempDir()
 			if err != nil {
 				return err
 			}
 			defer os.RemoveAll(dir)
+			noLonger := onSignal(func() { os.RemoveAll(dir) })
+			defer func() { noLonger() }()
 			name := f.hostname
 			if name == "" {
 				name = "gosv"
@@ -462,6 +464,8 @@ a container image, with its arguments and files.`,
 				out = filepath.Base(a.spec.Config.Exe) + ".img"
 			}
 			half := fmt.Sprintf("%s.%d.tmp", out, os.Getpid())
+			noLonger()
+			noLonger = onSignal(func() { os.RemoveAll(dir); os.Remove(half) })
 			if err := a.write(half); err != nil {
 				return err
 			}

@@ -40,6 +40,7 @@ type runFlags struct {
 	devices   deviceFlags
 	detach    bool
 	started   func(vmm.VMM, *inspect.VM) // called when the VM runs; may be nil
+	discard   func()                     // forgets a VM that is known before it runs; may be nil
 	diag      diagFlags
 	gdb       bool
 	timing    bool
@@ -172,6 +173,13 @@ func (f *runFlags) run(args []string) error {
 	if !f.dryRun {
 		defer os.RemoveAll(dir)
 	}
+	noLonger := onSignal(func() {
+		os.RemoveAll(dir)
+		if f.discard != nil {
+			f.discard()
+		}
+	})
+	defer noLonger()
 	name := f.name
 	if f.image.hostname != "" {
 		name = f.image.hostname
@@ -235,6 +243,7 @@ func (f *runFlags) run(args []string) error {
 		return err
 	}
 	defer unlock()
+	noLonger() // from here on they are for the VM
 	res, err := f.start(v, m, dir, token, tty, watch)
 	if err == nil && !res.Report && !res.Output && res.Code == vmm.ExitKernel && fallback != nil {
 		f.note("%s ended at once (%s); trying %s", v, firstLine(res.VMM), fallback)

@@ -97,7 +97,8 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		defer term.Restore(int(r.Stdin.Fd()), state)
 	}
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGWINCH)
+	signal.Notify(signals, syscall.SIGWINCH)
+	NotifyEnd(signals)
 	if r.Dumps {
 		signal.Notify(signals, syscall.SIGQUIT)
 	}
@@ -212,6 +213,16 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		res.Code = ExitKernel
 	}
 	return res, nil
+}
+
+// NotifyEnd has c told of the signals that end a program, but for those that whoever started
+// us wants to be ignored (nohup, or a shell's background).
+func NotifyEnd(c chan<- os.Signal) {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(c, s)
+		}
+	}
 }
 
 // Keep runs argv as a child, and returns its exit code. It is called in the first process
