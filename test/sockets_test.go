@@ -25,6 +25,12 @@ func TestInet(t *testing.T) {
 	same(t, options{flags: []string{"--net", "lo", "-c", "2"}}, cProgram(t, glibc, "inet"))
 }
 
+// TestFastOpen: TCP Fast Open's calls, where no server takes data early.
+func TestFastOpen(t *testing.T) {
+	t.Parallel()
+	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "fastopen"))
+}
+
 // TestUDPSegment: datagrams that the kernel cuts, as QUIC has it do.
 func TestUDPSegment(t *testing.T) {
 	t.Parallel()

@@ -173,6 +173,20 @@ func (s *netSocket) Connect(c socket.Caller, addr []byte, flags uintptr) Errno {
 	return err
 }
 
+// connectFirst is MSG_FASTOPEN (tcp(7)) where no server is known that takes data with the
+// first segment: the data follow when there is a connection.
+func (s *netSocket) connectFirst(c socket.Caller, m *socket.Envelope) Errno {
+	if len(m.Addr) >= 2 && m.Addr[0]|m.Addr[1] == 0 { // AF_UNSPEC
+		return EOPNOTSUPP
+	}
+	if len(m.Addr) == 0 {
+		if _, err := s.Address(true); err == 0 {
+			return EISCONN
+		}
+	}
+	return s.Connect(c, m.Addr, m.Flags)
+}
+
 // takeError returns SO_ERROR, and clears it.
 func (s *netSocket) takeError() Errno {
 	v, err := s.end.Option(socket.SolSocket, socket.SoError, 4)
@@ -200,6 +214,11 @@ func (s *netSocket) Send(c socket.Caller, m *socket.Envelope) (done int, err Err
 	m.Data = m.Buffer
 	if len(m.Files) > 0 {
 		return 0, EINVAL
+	}
+	if m.Flags&socket.MsgFastopen != 0 && s.Kind == socket.Stream {
+		if err := s.connectFirst(c, m); err != 0 {
+			return 0, err
+		}
 	}
 	for {
 		var sent int

@@ -22,6 +22,7 @@ var sysctlIPv4 = [...]procFile{
 	{name: "ip_unprivileged_port_start", mode: procRead, text: "1024\n"},
 	{name: "tcp_available_congestion_control", mode: procRead, text: "reno cubic\n"},
 	{name: "tcp_congestion_control", mode: procRead, text: "cubic\n"},
+	{name: "tcp_fastopen", mode: procRead, text: "1\n"},
 	{name: "tcp_fin_timeout", mode: procRead, text: "60\n"},
 	{name: "tcp_keepalive_intvl", mode: procRead, text: "75\n"},
 	{name: "tcp_keepalive_probes", mode: procRead, text: "9\n"},

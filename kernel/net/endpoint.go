@@ -39,7 +39,6 @@ const (
 	msgTrunc    = 0x20
 	msgErrqueue = 0x2000
 	msgMore     = 0x8000
-	msgFastopen = 0x20000000
 )
 
 // Events of poll(2), which netstack has the same numbers for.
@@ -405,7 +404,7 @@ func (e *endpoint) Address(peer bool) ([]byte, errno.Errno) {
 
 // Send implements linux.Endpoint.
 func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
-	if m.Flags&(msgOOB|msgFastopen) != 0 {
+	if m.Flags&msgOOB != 0 {
 		return 0, errno.EOPNOTSUPP
 	}
 	opts := tcpip.WriteOptions{More: m.Flags&msgMore != 0, Atomic: !e.isTCP}

@@ -33,6 +33,7 @@ const (
 	soTimestamp = 1 << iota
 	ipFreebind
 	udpGRO
+	tcpFastopen // TCP_FASTOPEN_CONNECT
 )
 
 // options are those that netstack does not keep.
@@ -331,7 +332,9 @@ func (e *endpoint) tcpOption(name, room int) ([]byte, errno.Errno) {
 		return int32Of(int(e.opts.fastopen.Load())), 0
 	case unix.TCP_NOTSENT_LOWAT:
 		return int32Of(int(e.opts.lowat.Load())), 0
-	case unix.TCP_FASTOPEN_CONNECT, unix.TCP_FASTOPEN_NO_COOKIE, unix.TCP_THIN_LINEAR_TIMEOUTS, unix.TCP_REPAIR, unix.TCP_SAVE_SYN,
+	case unix.TCP_FASTOPEN_CONNECT:
+		return boolOf(e.opts.is(tcpFastopen)), 0
+	case unix.TCP_FASTOPEN_NO_COOKIE, unix.TCP_THIN_LINEAR_TIMEOUTS, unix.TCP_REPAIR, unix.TCP_SAVE_SYN,
 		unix.TCP_INQ, unix.TCP_TIMESTAMP:
 		return int32Of(0), 0
 	case unix.TCP_INFO:
@@ -348,7 +351,7 @@ func (e *endpoint) tcpInfo() ([]byte, errno.Errno) {
 	}
 	mss, _ := e.ep().GetSockOptInt(tcpip.MaxSegOption)
 	b := make([]byte, 232)
-	b[0] = byte(tcpStates[min(int(v.State), len(tcpStates)-1)])
+	b[0] = e.state()
 	b[1] = byte(v.CcState)
 	const timestamps, sack, wscale = 1, 2, 4
 	b[5] = timestamps | sack | wscale
@@ -362,6 +365,15 @@ func (e *endpoint) tcpInfo() ([]byte, errno.Errno) {
 	le.PutUint32(b[84:], uint32(mss))
 	return b, 0
 }
+
+// state is e's, of TCP.
+func (e *endpoint) state() uint8 { return tcpStates[e.ep().State()] }
+
+// States that options ask for.
+const (
+	tcpClose  = 7
+	tcpListen = 10
+)
 
 // tcpStates are the numbers of the states in /proc/net/tcp and TCP_INFO
 // (net/tcp_states.h), by netstack's.
@@ -655,17 +667,24 @@ func (e *endpoint) setTCPOption(name, v int) errno.Errno {
 		o := tcpip.TCPLingerTimeoutOption(v) * 1e9
 		opt = &o
 	case unix.TCP_FASTOPEN:
-		if v < 0 {
+		if s := e.state(); v < 0 || s != tcpClose && s != tcpListen {
 			return errno.EINVAL
 		}
-		e.opts.fastopen.Store(int32(v))
+		const somaxconn = 4096
+		e.opts.fastopen.Store(int32(min(v, somaxconn)))
+		return 0
+	case unix.TCP_FASTOPEN_CONNECT: // connect(2) does not wait for data while no server is known that takes them early
+		if v != v&1 || e.state() != tcpClose {
+			return errno.EINVAL
+		}
+		e.opts.turn(tcpFastopen, v != 0)
 		return 0
 	case unix.TCP_NOTSENT_LOWAT:
 		e.opts.lowat.Store(int32(v))
 		return 0
 	case unix.TCP_THIN_LINEAR_TIMEOUTS, unix.TCP_SAVE_SYN:
 		return 0
-	case unix.TCP_FASTOPEN_CONNECT, unix.TCP_REPAIR, unix.TCP_INQ:
+	case unix.TCP_REPAIR, unix.TCP_INQ:
 		if v == 0 {
 			return 0
 		}

@@ -167,6 +167,7 @@ const (
 	MsgWaitall  = 0x100
 	MsgErrqueue = 0x2000
 	MsgNosignal = 0x4000
+	MsgFastopen = 0x20000000
 
 	ShutRead  = 1
 	ShutWrite = 2
