@@ -23,7 +23,7 @@ import (
 // Find finds the machine's devices and adds them to k; network devices by nic, nil in a
 // kernel that has no use for them. log gets a line for each, and is nil if nobody
 // wants to know; message what a user should know in any case.
-func Find(k *linux.Kernel, nic func(k *linux.Kernel, d *virtio.Device) error, log, message func(string)) {
+func Find(k *linux.Kernel, nic func(d *virtio.Device) error, log, message func(string)) {
 	m := platform.Discover(metal.BootData())
 	for _, w := range m.Warnings {
 		message(w)
@@ -49,7 +49,7 @@ func Find(k *linux.Kernel, nic func(k *linux.Kernel, d *virtio.Device) error, lo
 
 type finder struct {
 	k            *linux.Kernel
-	nic          func(k *linux.Kernel, d *virtio.Device) error
+	nic          func(d *virtio.Device) error
 	log, message func(string)
 }
 
@@ -104,7 +104,7 @@ func (f *finder) virtio(d *virtio.Device) {
 		if f.nic == nil {
 			return
 		}
-		if err := f.nic(f.k, d); err != nil {
+		if err := f.nic(d); err != nil {
 			d.Refuse(err)
 		}
 	case virtio.TypeSCSI:

@@ -39,7 +39,7 @@ type Network struct {
 	Start func(k *linux.Kernel, log func(string))
 
 	// Attach adds a network device to it.
-	Attach func(k *linux.Kernel, d *virtio.Device) error
+	Attach func(d *virtio.Device) error
 }
 
 // Main starts the program, and does not return. A kernel without a network has nil.

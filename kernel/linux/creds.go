@@ -13,9 +13,7 @@ const (
 	capSetGID      = 6
 	capSetUID      = 7
 	capSetPCap     = 8
-	capNetBind     = 10
 	capNetAdmin    = 12
-	capNetRaw      = 13
 	capIPCLock     = 14
 	capSysChroot   = 18
 	capSysAdmin    = 21

@@ -307,7 +307,7 @@ func sysSendmsg(t *Thread, a *Args) (uintptr, Errno) {
 }
 
 func (t *Thread) sendMessage(f *File, s socket.Socket, addr, flags uintptr) (int, Errno) {
-	m := &socket.Envelope{Message: Message{Flags: flags | f.dontWait()}, From: t.Cred()}
+	m := &socket.Envelope{Message: socket.Message{Flags: flags | f.dontWait()}, From: t.Cred()}
 	h, u, err := t.copyInMsg(addr, &m.Addr)
 	if err != 0 {
 		return 0, err
@@ -466,7 +466,7 @@ func (t *Thread) readControl(m *socket.Envelope, addr, n uintptr) Errno {
 		data, size := addr+cmsgHdrSize, h.len-cmsgHdrSize
 		switch {
 		case h.level != socket.SolSocket:
-			c := Control{Level: h.level, Kind: h.kind, Data: make([]byte, size)}
+			c := socket.Control{Level: h.level, Kind: h.kind, Data: make([]byte, size)}
 			if err := t.CopyIn(c.Data, data); err != 0 {
 				return err
 			}

@@ -26,12 +26,15 @@ func (t *Thread) newSocket(family, kind, protocol int32) (socket.Socket, Errno) 
 		}
 		return s, 0
 	}
-	return t.netSocket(family, kind, protocol)
+	if n := t.proc.kernel.Network; n != nil {
+		return n.Socket(t, family, kind, protocol)
+	}
+	return nil, EAFNOSUPPORT
 }
 
 // message is what the call that t is in sends or receives.
 func (t *Thread) message(u *userIO, flags uintptr) *socket.Envelope {
-	t.msg = socket.Envelope{Buffer: u, Message: Message{Flags: flags}}
+	t.msg = socket.Envelope{Buffer: u, Message: socket.Message{Flags: flags}}
 	return &t.msg
 }
 

@@ -15,11 +15,12 @@ import (
 
 // Config is what the network is told when it starts.
 type Config struct {
-	FindDevices func()       // calls Attach for each
-	HostName    string       // to tell DHCP servers
-	Static      string       // addresses of the first device instead of DHCP: see static
-	Log         func(string) // takes lines that a user should know
-	Busy        func() bool  // says whether a thread of the program runs on each CPU, or could: it will call Flush
+	FindDevices func()        // calls Attach for each
+	HostName    string        // to tell DHCP servers
+	Static      string        // addresses of the first device instead of DHCP: see static
+	Log         func(string)  // takes lines that a user should know
+	NewIno      func() uint64 // returns the inode number of a new socket
+	Busy        func() bool   // says whether a thread of the program runs on each CPU, or could: it will call Flush
 }
 
 // patience is how long a connection to elsewhere waits for a DHCP server at most.
@@ -92,7 +93,7 @@ func (n *Network) configure() {
 	close(n.isConfigured)
 }
 
-// Attach implements linux.Network.
+// Attach adds a device. It is called while the machine's devices are looked for.
 func (n *Network) Attach(d nic.Device) {
 	n.mu.Lock()
 	n.devices = append(n.devices, d)

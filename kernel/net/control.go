@@ -8,12 +8,12 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"gosv/kernel/errno"
-	"gosv/kernel/linux"
+	"gosv/kernel/socket"
 )
 
 // sendControl reads control messages (ip(7), ipv6(7), udp(7)) that go along with a packet.
 // Segment is the size of the datagrams that it is to be cut into.
-func sendControl(list []linux.Control, to *tcpip.SendableControlMessages, segment *int) errno.Errno {
+func sendControl(list []socket.Control, to *tcpip.SendableControlMessages, segment *int) errno.Errno {
 	for _, c := range list {
 		v := 0
 		if len(c.Data) >= 4 {
@@ -55,9 +55,9 @@ func sendControl(list []linux.Control, to *tcpip.SendableControlMessages, segmen
 }
 
 // receivedControl makes control messages of what netstack tells of a packet.
-func (e *endpoint) receivedControl(list []linux.Control, from *tcpip.ReceivableControlMessages) []linux.Control {
+func (e *endpoint) receivedControl(list []socket.Control, from *tcpip.ReceivableControlMessages) []socket.Control {
 	put := func(level, kind int32, data []byte) {
-		list = append(list, linux.Control{Level: level, Kind: kind, Data: data})
+		list = append(list, socket.Control{Level: level, Kind: kind, Data: data})
 	}
 	if e.opts.is(soTimestamp) {
 		us := from.Timestamp.UnixMicro()
@@ -107,7 +107,7 @@ func addr4(a tcpip.Address) []byte {
 
 // receiveError is recvmsg(2) with MSG_ERRQUEUE: a packet that came to nothing, and a
 // struct sock_extended_err that says why (ip(7), IP_RECVERR).
-func (e *endpoint) receiveError(m *linux.Message) (int, errno.Errno) {
+func (e *endpoint) receiveError(m *socket.Message) (int, errno.Errno) {
 	q := e.ep().SocketOptions().DequeueErr()
 	if q == nil {
 		return 0, errno.EAGAIN
@@ -131,6 +131,6 @@ func (e *endpoint) receiveError(m *linux.Message) (int, errno.Errno) {
 	if e.family == afInet6 && q.NetProto == header.IPv6ProtocolNumber {
 		level, kind = unix.SOL_IPV6, unix.IPV6_RECVERR
 	}
-	m.Control = append(m.Control, linux.Control{Level: level, Kind: kind, Data: append(b, formatAddr(e.family, q.Offender)...)})
+	m.Control = append(m.Control, socket.Control{Level: level, Kind: kind, Data: append(b, formatAddr(e.family, q.Offender)...)})
 	return n, 0
 }

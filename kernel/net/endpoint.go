@@ -17,7 +17,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"gosv/kernel/errno"
-	"gosv/kernel/linux"
+	"gosv/kernel/socket"
 )
 
 // Kinds, protocols and flags of sockets (socket(2), ip(7), recv(2)).
@@ -87,8 +87,9 @@ type setting struct {
 
 func (e *endpoint) ep() tcpip.Endpoint { return *e.current.Load() }
 
-// Socket implements linux.Network.
-func (n *Network) Socket(family, kind, protocol int32, ino uint64, wake func(events uint32)) (linux.Endpoint, errno.Errno) {
+// newEndpoint makes an endpoint for a socket with that inode number. wake is called
+// when the events of poll(2) that it is given may have come; it does not block.
+func (n *Network) newEndpoint(family, kind, protocol int32, ino uint64, wake func(events uint32)) (Endpoint, errno.Errno) {
 	switch family {
 	case afInet, afInet6:
 	case afPacket:
@@ -210,7 +211,7 @@ func (e *endpoint) takeError() errno.Errno {
 	return errno.Errno(e.err.Swap(0))
 }
 
-// Ready implements linux.Endpoint.
+// Ready implements Endpoint.
 func (e *endpoint) Ready() uint32 {
 	e.fetchError()
 	mask := waiter.EventIn | waiter.EventOut | waiter.EventHUp | waiter.EventRdHUp
@@ -227,7 +228,7 @@ func (e *endpoint) Ready() uint32 {
 	return ready
 }
 
-// Bind implements linux.Endpoint.
+// Bind implements Endpoint.
 func (e *endpoint) Bind(addr []byte) errno.Errno {
 	if e.family == afInet && len(addr) >= sizeofInet && le.Uint32(addr[4:]) == 0 && le.Uint16(addr) == afUnspec {
 		addr = append([]byte{afInet, 0}, addr[2:]...) // as old programs do
@@ -251,7 +252,7 @@ func (e *endpoint) Bind(addr []byte) errno.Errno {
 	return errnoOf(failed)
 }
 
-// Listen implements linux.Endpoint.
+// Listen implements Endpoint.
 func (e *endpoint) Listen(backlog int) errno.Errno {
 	if !e.isTCP {
 		return errno.EOPNOTSUPP
@@ -261,8 +262,8 @@ func (e *endpoint) Listen(backlog int) errno.Errno {
 	return errnoOf(err)
 }
 
-// Accept implements linux.Endpoint.
-func (e *endpoint) Accept(ino uint64, wake func(events uint32)) (linux.Endpoint, errno.Errno) {
+// Accept implements Endpoint.
+func (e *endpoint) Accept(ino uint64, wake func(events uint32)) (Endpoint, errno.Errno) {
 	if !e.isTCP {
 		return nil, errno.EOPNOTSUPP
 	}
@@ -279,7 +280,7 @@ func (e *endpoint) Accept(ino uint64, wake func(events uint32)) (linux.Endpoint,
 	return n, 0
 }
 
-// Connect implements linux.Endpoint.
+// Connect implements Endpoint.
 func (e *endpoint) Connect(addr []byte) errno.Errno {
 	if len(addr) < 2 {
 		return errno.EINVAL
@@ -374,7 +375,7 @@ func isMulticast(a tcpip.Address) bool {
 	return header.IsV4MulticastAddress(a) || header.IsV6MulticastAddress(a)
 }
 
-// Address implements linux.Endpoint.
+// Address implements Endpoint.
 func (e *endpoint) Address(peer bool) ([]byte, errno.Errno) {
 	get := e.ep().GetLocalAddress
 	if peer {
@@ -402,8 +403,8 @@ func (e *endpoint) Address(peer bool) ([]byte, errno.Errno) {
 	return formatAddr(e.family, a), 0
 }
 
-// Send implements linux.Endpoint.
-func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
+// Send implements Endpoint.
+func (e *endpoint) Send(m *socket.Message) (int, errno.Errno) {
 	if m.Flags&msgOOB != 0 {
 		return 0, errno.EOPNOTSUPP
 	}
@@ -453,7 +454,7 @@ func (e *endpoint) Send(m *linux.Message) (int, errno.Errno) {
 
 // data are a message's. To make another kind of interface of them would cost a search for
 // its methods.
-type data struct{ *linux.Message }
+type data struct{ *socket.Message }
 
 func (d data) Len() int                    { return d.Data.Len() }
 func (d data) Read(p []byte) (int, error)  { return d.Data.Read(p) }
@@ -510,8 +511,8 @@ func (b *beginning) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Receive implements linux.Endpoint.
-func (e *endpoint) Receive(m *linux.Message) (int, errno.Errno) {
+// Receive implements Endpoint.
+func (e *endpoint) Receive(m *socket.Message) (int, errno.Errno) {
 	if m.Flags&msgErrqueue != 0 {
 		return e.receiveError(m)
 	}
@@ -560,7 +561,7 @@ func (e *endpoint) Receive(m *linux.Message) (int, errno.Errno) {
 
 // packetWriter takes a packet, and what there is no room for, too.
 type packetWriter struct {
-	m     *linux.Message
+	m     *socket.Message
 	total int
 }
 
@@ -574,7 +575,7 @@ func (w *packetWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (e *endpoint) receiveStream(m *linux.Message) (int, errno.Errno) {
+func (e *endpoint) receiveStream(m *socket.Message) (int, errno.Errno) {
 	room := m.Data.Len()
 	if room == 0 {
 		return 0, 0
@@ -616,7 +617,7 @@ func (e *endpoint) receiveStream(m *linux.Message) (int, errno.Errno) {
 	return 0, errnoOf(failed)
 }
 
-// Shutdown implements linux.Endpoint.
+// Shutdown implements Endpoint.
 func (e *endpoint) Shutdown(read, write bool) errno.Errno {
 	if e.family == afPacket {
 		return errno.EOPNOTSUPP
@@ -631,7 +632,7 @@ func (e *endpoint) Shutdown(read, write bool) errno.Errno {
 	return errnoOf(e.ep().Shutdown(how))
 }
 
-// Queued implements linux.Endpoint.
+// Queued implements Endpoint.
 func (e *endpoint) Queued(sent bool) (int, errno.Errno) {
 	if e.isTCP && tcp.EndpointState(e.ep().State()) == tcp.StateListen {
 		return 0, errno.EINVAL
@@ -654,7 +655,7 @@ func unacknowledged(ep tcpip.Endpoint) int {
 	return max(0, int(used.Int()))
 }
 
-// Close implements linux.Endpoint.
+// Close implements Endpoint.
 func (e *endpoint) Close() {
 	ep := e.ep()
 	e.net.known(ep, 0)

@@ -16,8 +16,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"gosv/kernel/errno"
-	"gosv/kernel/linux"
 	"gosv/kernel/nic"
+	"gosv/kernel/socket"
 )
 
 // Addresses on the cables of these tests.
@@ -42,7 +42,7 @@ func pair(t *testing.T, memory func() (free, kernel, total uint64)) (server, cli
 }
 
 // listen opens a port of the server's.
-func listen(t *testing.T, n *Network, port uint16, backlog int) *socket {
+func listen(t *testing.T, n *Network, port uint16, backlog int) *user {
 	l := open(t, n, afInet, sockStream)
 	if err := l.Bind(addr4Of(0, 0, 0, 0, port)); err != 0 {
 		t.Fatal(err)
@@ -54,12 +54,12 @@ func listen(t *testing.T, n *Network, port uint16, backlog int) *socket {
 }
 
 // dial connects to the server, and returns both ends.
-func dial(t *testing.T, client *Network, l *socket, port uint16) (c, s *socket) {
+func dial(t *testing.T, client *Network, l *user, port uint16) (c, s *user) {
 	c = open(t, client, afInet, sockStream)
 	if err := c.Connect(addr4Of(10, 0, 0, 1, port)); err != errno.EINPROGRESS {
 		t.Fatal(err)
 	}
-	s = &socket{t: t, woken: make(chan bool, 1)}
+	s = &user{t: t, woken: make(chan bool, 1)}
 	if err := l.await(func() (err errno.Errno) {
 		s.Endpoint, err = l.Accept(2, s.wake)
 		return err
@@ -148,7 +148,7 @@ func TestScarce(t *testing.T) {
 	}
 	n := 0 // which a peer does not read
 	for {
-		k, err := s2.Send(&linux.Message{Data: &memory{make([]byte, 1<<20)}})
+		k, err := s2.Send(&socket.Message{Data: &memory{make([]byte, 1<<20)}})
 		if err != 0 {
 			break
 		}
@@ -194,7 +194,7 @@ func TestTimeWait(t *testing.T) {
 		c, s := dial(t, client, l, 80)
 		s.Close() // who closes first has to wait
 		c.await(func() errno.Errno {
-			_, err := c.Receive(&linux.Message{Data: &memory{make([]byte, 1)}})
+			_, err := c.Receive(&socket.Message{Data: &memory{make([]byte, 1)}})
 			return err
 		})
 		c.Close()

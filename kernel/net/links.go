@@ -11,8 +11,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"gosv/kernel/errno"
-	"gosv/kernel/linux"
 	"gosv/kernel/nic"
+	"gosv/kernel/socket"
 )
 
 // link is a network device as Linux has it.
@@ -158,7 +158,7 @@ func (n *Network) Links() (names []string) {
 const ifreqUnion = unix.IFNAMSIZ
 
 // Interface implements linux.Network.
-func (n *Network) Interface(req uint32, r *[linux.IfreqSize]byte) errno.Errno {
+func (n *Network) Interface(req uint32, r *[socket.IfreqSize]byte) errno.Errno {
 	n.attached()
 	u := r[ifreqUnion:]
 	if req == unix.SIOCGIFNAME {
@@ -238,7 +238,7 @@ func (n *Network) Interfaces() (list []byte) {
 	for _, l := range n.all() {
 		for _, a := range n.addresses(l.index) {
 			if a.Address.Len() == header.IPv4AddressSize {
-				var r [linux.IfreqSize]byte
+				var r [socket.IfreqSize]byte
 				copy(r[:ifreqUnion], l.name)
 				copy(r[ifreqUnion:], formatAddr(afInet, tcpip.FullAddress{Addr: a.Address}))
 				list = append(list, r[:]...)

@@ -16,8 +16,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"gosv/kernel/errno"
-	"gosv/kernel/linux"
 	"gosv/kernel/nic"
+	"gosv/kernel/socket"
 )
 
 // cable is one end of a cable: a device whose frames go to a function.
@@ -114,23 +114,23 @@ func start(t testing.TB, static string, devices ...nic.Device) *Network {
 	return n
 }
 
-// socket is an endpoint, and what wakes its user.
-type socket struct {
+// user is who uses an endpoint, and is woken.
+type user struct {
 	t testing.TB
-	linux.Endpoint
+	Endpoint
 	woken chan bool
 }
 
-func (s *socket) wake(uint32) {
+func (s *user) wake(uint32) {
 	select {
 	case s.woken <- true:
 	default:
 	}
 }
 
-func open(t testing.TB, n *Network, family, kind int32) *socket {
-	s := &socket{t: t, woken: make(chan bool, 1)}
-	e, err := n.Socket(family, kind, 0, 1, s.wake)
+func open(t testing.TB, n *Network, family, kind int32) *user {
+	s := &user{t: t, woken: make(chan bool, 1)}
+	e, err := n.newEndpoint(family, kind, 0, 1, s.wake)
 	if err != 0 {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func open(t testing.TB, n *Network, family, kind int32) *socket {
 }
 
 // await calls f until it returns something else than EAGAIN.
-func (s *socket) await(f func() errno.Errno) errno.Errno {
+func (s *user) await(f func() errno.Errno) errno.Errno {
 	for {
 		err := f()
 		if err != errno.EAGAIN {
@@ -171,11 +171,11 @@ func (m *memory) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *socket) sendAll(b []byte) {
+func (s *user) sendAll(b []byte) {
 	for len(b) > 0 {
 		n := 0
 		if err := s.await(func() (err errno.Errno) {
-			n, err = s.Send(&linux.Message{Data: &memory{b}})
+			n, err = s.Send(&socket.Message{Data: &memory{b}})
 			return err
 		}); err != 0 {
 			s.t.Fatal(err)
@@ -184,13 +184,13 @@ func (s *socket) sendAll(b []byte) {
 	}
 }
 
-func (s *socket) receiveAll(want int) []byte {
+func (s *user) receiveAll(want int) []byte {
 	var all []byte
 	buf := make([]byte, 16<<10)
 	for len(all) < want {
 		n := 0
 		if err := s.await(func() (err errno.Errno) {
-			n, err = s.Receive(&linux.Message{Data: &memory{buf}})
+			n, err = s.Receive(&socket.Message{Data: &memory{buf}})
 			return err
 		}); err != 0 || n == 0 {
 			s.t.Fatalf("after %d bytes: %v", len(all), err)
@@ -225,7 +225,7 @@ func TestCable(t *testing.T) {
 		if err := c.Connect(addr4Of(10, 0, 0, 1, 80)); err != errno.EINPROGRESS {
 			t.Fatal(err)
 		}
-		s := &socket{t: t, woken: make(chan bool, 1)}
+		s := &user{t: t, woken: make(chan bool, 1)}
 		if err := l.await(func() (err errno.Errno) {
 			s.Endpoint, err = l.Accept(2, s.wake)
 			return err
@@ -260,7 +260,7 @@ func TestCable(t *testing.T) {
 		}
 		s.Close()
 		if err := c.await(func() (err errno.Errno) {
-			_, err = c.Receive(&linux.Message{Data: &memory{make([]byte, 1)}})
+			_, err = c.Receive(&socket.Message{Data: &memory{make([]byte, 1)}})
 			return err
 		}); err != 0 {
 			t.Error(err)
@@ -306,7 +306,7 @@ func TestBurst(t *testing.T) {
 		wg.Go(func() { c.sendAll(bytes.Repeat([]byte{byte(i)}, 100_000)) })
 	}
 	for range many {
-		s := &socket{t: t, woken: make(chan bool, 1)}
+		s := &user{t: t, woken: make(chan bool, 1)}
 		if err := l.await(func() (err errno.Errno) {
 			s.Endpoint, err = l.Accept(2, s.wake)
 			return err
@@ -428,7 +428,7 @@ func TestDHCP(t *testing.T) {
 	if got := n.Attribute("eth0", "mtu"); got != "1280\n" {
 		t.Errorf("MTU %s", got)
 	}
-	var r [linux.IfreqSize]byte
+	var r [socket.IfreqSize]byte
 	copy(r[:], "eth0")
 	const siocGIFAddr = 0x8915
 	if err := n.Interface(siocGIFAddr, &r); err != 0 || [4]byte(r[20:]) != [4]byte{192, 168, 7, 9} {
@@ -511,7 +511,7 @@ func TestMalformed(t *testing.T) {
 		s.Listen(4)
 		d := open(t, n, afInet, kind)
 		d.Connect(addr4Of(10, 0, 0, 9, 80))
-		d.Send(&linux.Message{Data: &memory{[]byte("data")}})
+		d.Send(&socket.Message{Data: &memory{[]byte("data")}})
 	}
 	r := mathrand.New(mathrand.NewPCG(1, 2))
 	mu.Lock()
@@ -541,7 +541,7 @@ func TestMalformed(t *testing.T) {
 	c.receive(nic.Frame{Parts: [][]byte{to(datagram(1, 81, []byte("still")), [4]byte{10, 0, 0, 1})}, ChecksumValid: true})
 	buf := make([]byte, 10)
 	if err := s.await(func() (err errno.Errno) {
-		_, err = s.Receive(&linux.Message{Data: &memory{buf}})
+		_, err = s.Receive(&socket.Message{Data: &memory{buf}})
 		return err
 	}); err != 0 || string(buf[:5]) != "still" {
 		t.Errorf("%q, %v", buf, err)

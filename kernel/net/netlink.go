@@ -9,7 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"gosv/kernel/errno"
-	"gosv/kernel/linux"
+	"gosv/kernel/socket"
 )
 
 // netlinkSocket is a socket of NETLINK_ROUTE (netlink(7), rtnetlink(7)), which tells of
@@ -31,7 +31,7 @@ const (
 	dumpDatagram      = 8192 // bytes of replies that go together
 )
 
-func (n *Network) netlinkSocket(kind, protocol int32, wake func(events uint32)) (linux.Endpoint, errno.Errno) {
+func (n *Network) netlinkSocket(kind, protocol int32, wake func(events uint32)) (Endpoint, errno.Errno) {
 	switch {
 	case kind != sockRaw && kind != sockDgram:
 		return nil, errno.ESOCKTNOSUPPORT
@@ -71,7 +71,7 @@ func (s *netlinkSocket) named() {
 	}
 }
 
-// Bind implements linux.Endpoint.
+// Bind implements Endpoint.
 func (s *netlinkSocket) Bind(addr []byte) errno.Errno {
 	port, groups, err := s.parse(addr)
 	if err != 0 {
@@ -90,7 +90,7 @@ func (s *netlinkSocket) Bind(addr []byte) errno.Errno {
 	return 0
 }
 
-// Connect implements linux.Endpoint.
+// Connect implements Endpoint.
 func (s *netlinkSocket) Connect(addr []byte) errno.Errno {
 	if len(addr) >= 2 && le.Uint16(addr) == afUnspec {
 		return 0
@@ -105,7 +105,7 @@ func (s *netlinkSocket) Connect(addr []byte) errno.Errno {
 	return err
 }
 
-// Address implements linux.Endpoint.
+// Address implements Endpoint.
 func (s *netlinkSocket) Address(peer bool) ([]byte, errno.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,14 +116,14 @@ func (s *netlinkSocket) Address(peer bool) ([]byte, errno.Errno) {
 }
 
 func (s *netlinkSocket) Listen(int) errno.Errno { return errno.EOPNOTSUPP }
-func (s *netlinkSocket) Accept(uint64, func(uint32)) (linux.Endpoint, errno.Errno) {
+func (s *netlinkSocket) Accept(uint64, func(uint32)) (Endpoint, errno.Errno) {
 	return nil, errno.EOPNOTSUPP
 }
 func (s *netlinkSocket) Shutdown(read, write bool) errno.Errno { return errno.EOPNOTSUPP }
 func (s *netlinkSocket) Close()                                {}
 func (s *netlinkSocket) Queued(bool) (int, errno.Errno)        { return 0, errno.ENOTTY }
 
-// Ready implements linux.Endpoint.
+// Ready implements Endpoint.
 func (s *netlinkSocket) Ready() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +133,7 @@ func (s *netlinkSocket) Ready() uint32 {
 	return pollOut
 }
 
-// Option implements linux.Endpoint.
+// Option implements Endpoint.
 func (s *netlinkSocket) Option(level, name int32, room int) ([]byte, errno.Errno) {
 	switch level {
 	case unix.SOL_SOCKET:
@@ -149,7 +149,7 @@ func (s *netlinkSocket) Option(level, name int32, room int) ([]byte, errno.Errno
 	return nil, errno.ENOPROTOOPT
 }
 
-// SetOption implements linux.Endpoint.
+// SetOption implements Endpoint.
 func (s *netlinkSocket) SetOption(level, name int32, value []byte) errno.Errno {
 	if level != unix.SOL_SOCKET && level != unix.SOL_NETLINK {
 		return errno.ENOPROTOOPT
@@ -157,8 +157,8 @@ func (s *netlinkSocket) SetOption(level, name int32, value []byte) errno.Errno {
 	return 0
 }
 
-// Send implements linux.Endpoint: it answers the requests at once.
-func (s *netlinkSocket) Send(m *linux.Message) (int, errno.Errno) {
+// Send implements Endpoint: it answers the requests at once.
+func (s *netlinkSocket) Send(m *socket.Message) (int, errno.Errno) {
 	if m.Flags&msgOOB != 0 {
 		return 0, errno.EOPNOTSUPP
 	}
@@ -195,8 +195,8 @@ func (s *netlinkSocket) Send(m *linux.Message) (int, errno.Errno) {
 	return len(b), 0
 }
 
-// Receive implements linux.Endpoint.
-func (s *netlinkSocket) Receive(m *linux.Message) (int, errno.Errno) {
+// Receive implements Endpoint.
+func (s *netlinkSocket) Receive(m *socket.Message) (int, errno.Errno) {
 	if m.Flags&msgOOB != 0 {
 		return 0, errno.EOPNOTSUPP
 	}

@@ -158,7 +158,7 @@ func boolOf(on bool) []byte {
 	return int32Of(0)
 }
 
-// Option implements linux.Endpoint.
+// Option implements Endpoint.
 func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno) {
 	level, name := int(level32), int(name32)
 	if !e.knows(level) {
@@ -395,7 +395,7 @@ var tcpStates = [...]uint8{
 	tcp.StateClosing:     11,
 }
 
-// SetOption implements linux.Endpoint.
+// SetOption implements Endpoint.
 func (e *endpoint) SetOption(level, name int32, b []byte) errno.Errno {
 	err := e.apply(level, name, b)
 	if err == 0 && e.isTCP {

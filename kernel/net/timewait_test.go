@@ -56,7 +56,7 @@ func TestTimeWaitAnswers(t *testing.T) {
 		}
 		first := s.SequenceNumber()
 		send(ack, seq+1, first+1)
-		c := &socket{t: t, woken: make(chan bool, 1)}
+		c := &user{t: t, woken: make(chan bool, 1)}
 		if err := l.await(func() (err errno.Errno) {
 			c.Endpoint, err = l.Accept(2, c.wake)
 			return err

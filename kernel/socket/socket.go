@@ -54,7 +54,13 @@ type Caller interface {
 	Umask() uint32
 }
 
-// Cred is struct Cred (unix(7)).
+// What Caller.Can is asked for.
+const (
+	CapNetBind = 10 // CAP_NET_BIND_SERVICE
+	CapNetRaw  = 13
+)
+
+// Cred is struct ucred (unix(7)).
 type Cred struct {
 	PID      int32
 	UID, GID uint32
@@ -173,6 +179,8 @@ const (
 	ShutWrite = 2
 
 	DefaultBuffer = 212992 // net.core.wmem_default
+
+	IfreqSize = 40 // sizeof(struct ifreq) (netdevice(7))
 
 	Inq  = 0x541b // SIOCINQ
 	Outq = 0x5411 // SIOCOUTQ

@@ -12,10 +12,7 @@ import (
 	"gosv/kernel/socket"
 )
 
-const (
-	second     = 1_000_000_000 // ns
-	capNetBind = 10            // CAP_NET_BIND_SERVICE (capabilities(7))
-)
+const second = 1_000_000_000 // ns
 
 // System is what sockets need of the kernel around them.
 type System interface {
@@ -169,7 +166,7 @@ func (v *Sockets) bind(c socket.Caller, s *Socket, a address) errno.Errno {
 	case s.local.port != portAny:
 		return errno.EINVAL
 	case a.port != portAny:
-		if a.port <= lastReserved && !c.Can(capNetBind) {
+		if a.port <= lastReserved && !c.Can(socket.CapNetBind) {
 			return errno.EACCES
 		}
 		if v.taken(a) {

@@ -13,14 +13,19 @@ import (
 	driver "gosv/kernel/virtio/net"
 )
 
-func main() { guest.Main(&guest.Network{Start: start, Attach: attach}) }
-
-// start gives k a network, which configures itself while the program runs.
-func start(k *linux.Kernel, log func(string)) {
-	static, _ := boot.Option(metal.CmdLine(), "gosv.ip")
+func main() {
 	n := net.New(linux.FillRandom, memory)
+	guest.Main(&guest.Network{
+		Start:  func(k *linux.Kernel, log func(string)) { start(n, k, log) },
+		Attach: func(d *virtio.Device) error { return attach(n, d) },
+	})
+}
+
+// start gives k the network, which configures itself while the program runs.
+func start(n *net.Network, k *linux.Kernel, log func(string)) {
+	static, _ := boot.Option(metal.CmdLine(), "gosv.ip")
 	k.Network = n
-	n.Start(net.Config{FindDevices: k.NeedDevices, HostName: k.HostName, Static: static, Log: log, Busy: metal.Busy})
+	n.Start(net.Config{FindDevices: k.NeedDevices, HostName: k.HostName, Static: static, Log: log, NewIno: k.NewSocketIno, Busy: metal.Busy})
 	nameFiles(k)
 }
 
@@ -30,10 +35,10 @@ func memory() (free, kernel, total uint64) {
 }
 
 // attach adds a device to the network.
-func attach(k *linux.Kernel, d *virtio.Device) error {
-	n, err := driver.New(d, linux.FillRandom)
+func attach(n *net.Network, d *virtio.Device) error {
+	dev, err := driver.New(d, linux.FillRandom)
 	if err == nil {
-		k.Network.Attach(n)
+		n.Attach(dev)
 	}
 	return err
 }
