@@ -182,6 +182,15 @@ func TestNetLink(t *testing.T) {
 	}
 }
 
+// TestNetAdmin: a program changes addresses, routes, neighbors and devices, and hears of it.
+func TestNetAdmin(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: only root can make a TAP device and become somebody else")
+	}
+	same(t, options{flags: []string{"--net", "user"}}, cProgram(t, glibc, "netadmin"))
+}
+
 // TestNetFirecracker: a TAP device, by MMIO and by PCI.
 func TestNetFirecracker(t *testing.T) {
 	t.Parallel()

@@ -71,8 +71,8 @@ func (s *socketFile) poll(*File) (uint32, *wait.Queue) { return s.socket.Poll() 
 
 func (s *socketFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
 	n, err := s.socket.Ioctl(t, req, arg)
-	if err == ENOTTY {
-		return t.deviceIoctl(req, arg)
+	if net := t.proc.kernel.Network; err == ENOTTY && net != nil {
+		return 0, net.Ioctl(t, s.socket.Common().Family, req, arg)
 	}
 	return n, err
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
@@ -50,20 +51,20 @@ func (n *Network) configure() {
 	waiting := 0
 	for i, d := range devices {
 		e := newDevice(n, d)
-		e.link = &link{
+		l := &link{
 			name:  fmt.Sprintf("eth%d", i),
 			kind:  arphrdEther,
-			flags: iffUp | iffBroadcast | iffRunning | iffMulticast | iffLowerUp,
+			flags: iffUp | iffBroadcast | iffMulticast,
 			mtu:   d.MTU(),
-			mac:   e.mac,
-			dev:   d,
+			mac:   e.mac(),
+			dev:   e,
 		}
 		if err := d.Start(e); err != nil {
-			n.config.Log("network: " + e.link.name + ": " + err.Error())
+			n.config.Log("network: " + l.name + ": " + err.Error())
 			continue
 		}
-		if err := n.addLink(e.link, e, e); err != nil {
-			n.config.Log("network: " + e.link.name + ": " + err.String())
+		if err := n.addLink(l, e, e); err != nil {
+			n.config.Log("network: " + l.name + ": " + err.String())
 		} else if i == 0 && n.config.Static != "" {
 			if err := e.static(n.config.Static); err != nil {
 				n.config.Log("network: gosv.ip=" + n.config.Static + ": " + err.Error())
@@ -117,8 +118,8 @@ func (e *device) static(s string) error {
 			}
 			n.addDNS(a.String())
 		} else if a, ok := parsePrefix(word); ok {
-			if err := n.addAddress(e.link.index, a); err != nil {
-				return fmt.Errorf("%s: %s", word, err)
+			if err := e.assign(a).errno; err != 0 {
+				return fmt.Errorf("%s: %v", word, err)
 			}
 			if a.Address.Len() == header.IPv4AddressSize {
 				e.announce(a.Address)
@@ -134,60 +135,85 @@ func (e *device) static(s string) error {
 
 // route makes gateway the way to all that there is no other one to.
 func (e *device) route(gateway tcpip.Address) {
-	to := header.IPv4EmptySubnet
+	r := route{link: e.index, gateway: gateway, table: unix.RT_TABLE_MAIN, protocol: unix.RTPROT_BOOT, kind: unix.RTN_UNICAST}
+	r.to.Address = header.IPv4Any
 	if gateway.Len() == header.IPv6AddressSize {
-		to = header.IPv6EmptySubnet
+		r.to.Address, r.metric = header.IPv6Any, metricUser
 	}
-	e.net.stack.AddRoute(tcpip.Route{Destination: to, Gateway: gateway, NIC: e.link.index})
+	e.net.addRoute(r, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
+	e.net.installAll()
+}
+
+// assign gives the device an address, with the one of all in its network.
+func (e *device) assign(p tcpip.AddressWithPrefix) refusal {
+	a := newAddress(e.net.link(e.index), p)
+	if a.v4() {
+		a.broadcast = broadcastOf(a)
+	}
+	return e.net.addAddress(a)
 }
 
 // use configures the device as a DHCP server says.
 func (e *device) use(m *dhcpMessage) {
 	mask := tcpip.MaskFromBytes(m.mask[:])
-	a := tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4(m.addr), PrefixLen: mask.Prefix()}
-	if e.lease == a {
+	p := tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4(m.addr), PrefixLen: mask.Prefix()}
+	n := e.net
+	n.rtnl.Lock()
+	defer n.rtnl.Unlock()
+	if e.lease != nil && e.lease.AddressWithPrefix == p {
 		return
 	}
-	if e.lease.Address.BitLen() != 0 {
-		e.drop()
+	e.drop()
+	l := n.link(e.index)
+	if m.mtu >= header.IPv4MinimumMTU && m.mtu < l.mtu {
+		n.setMTU(l, uint32(m.mtu))
 	}
-	e.lease = a
-	if m.mtu >= header.IPv4MinimumMTU && m.mtu < e.link.mtu {
-		e.SetMTU(uint32(m.mtu))
-		e.link.mtu = m.mtu
-	}
-	if err := e.net.addAddress(e.link.index, a); err != nil {
-		e.net.config.Log("network: " + a.String() + ": " + err.String())
+	if err := e.assign(p).errno; err != 0 {
+		n.config.Log("network: " + p.String() + ": " + err.Error())
 		return
 	}
-	e.announce(a.Address)
+	e.lease = n.findAddress(e.index, p.Address)
+	e.announce(p.Address)
 	if len(m.routers) > 0 {
 		e.route(tcpip.AddrFrom4(m.routers[0]))
 	}
 	for _, dns := range m.dns {
-		e.net.addDNS(tcpip.AddrFrom4(dns).String())
+		n.addDNS(tcpip.AddrFrom4(dns).String())
 	}
 	if m.domain != "" {
-		e.net.mu.Lock()
-		e.net.domain = m.domain
-		e.net.mu.Unlock()
+		n.mu.Lock()
+		n.domain = m.domain
+		n.mu.Unlock()
 	}
 }
 
 // unuse ends a lease.
 func (e *device) unuse() {
-	if e.lease.Address.BitLen() != 0 {
-		e.drop()
-		e.lease = tcpip.AddressWithPrefix{}
-	}
+	e.net.rtnl.Lock()
+	defer e.net.rtnl.Unlock()
+	e.drop()
 }
 
+// drop removes what a lease has brought.
 func (e *device) drop() {
-	e.net.stack.RemoveAddress(e.link.index, e.lease.Address)
-	e.net.stack.RemoveRoutes(func(r tcpip.Route) bool {
-		to := r.Destination.ID()
-		return r.NIC == e.link.index && to.Len() == header.IPv4AddressSize
-	})
+	if e.lease != nil {
+		if a := e.net.findAddress(e.index, e.lease.Address); a != nil {
+			e.net.removeAddress(a)
+		}
+	}
+	e.lease = nil
+}
+
+// others says whether the program configures IPv4 of the device itself: it has removed the lease's address, or brought
+// one before there was a lease.
+func (e *device) others() bool {
+	e.net.rtnl.Lock()
+	defer e.net.rtnl.Unlock()
+	if e.lease != nil {
+		return e.net.findAddress(e.index, e.lease.Address) == nil
+	}
+	list := e.net.addresses(e.index)
+	return len(list) > 0 && list[0].v4()
 }
 
 func (n *Network) addDNS(server string) {
@@ -223,20 +249,35 @@ func (n *Network) resolver() string {
 type ndp struct{ net *Network }
 
 func (d ndp) OnOffLinkRouteUpdated(id tcpip.NICID, to tcpip.Subnet, router tcpip.Address, _ header.NDPRoutePreference) {
-	d.OnOffLinkRouteInvalidated(id, to, router) // it may be the same with another preference
-	d.net.stack.AddRoute(tcpip.Route{Destination: to, Gateway: router, NIC: id})
+	d.route(id, to, router, true)
 }
 
 func (d ndp) OnOffLinkRouteInvalidated(id tcpip.NICID, to tcpip.Subnet, router tcpip.Address) {
-	d.net.stack.RemoveRoutes(func(r tcpip.Route) bool { return r.NIC == id && r.Destination.Equal(to) && r.Gateway == router })
+	d.route(id, to, router, false)
 }
 
 func (d ndp) OnOnLinkPrefixDiscovered(id tcpip.NICID, prefix tcpip.Subnet) {
-	d.net.stack.AddRoute(tcpip.Route{Destination: prefix, NIC: id})
+	d.route(id, prefix, tcpip.Address{}, true)
 }
 
 func (d ndp) OnOnLinkPrefixInvalidated(id tcpip.NICID, prefix tcpip.Subnet) {
-	d.net.stack.RemoveRoutes(func(r tcpip.Route) bool { return r.NIC == id && r.Destination.Equal(prefix) && r.Gateway.Len() == 0 })
+	d.route(id, prefix, tcpip.Address{}, false)
+}
+
+// route adds or removes a route that a router has announced: it may be there with another
+// preference. Netstack's locks are held.
+func (d ndp) route(id tcpip.NICID, to tcpip.Subnet, router tcpip.Address, add bool) {
+	r := route{to: tcpip.AddressWithPrefix{Address: to.ID(), PrefixLen: to.Prefix()}, link: id, gateway: router, metric: metricKernel,
+		table: unix.RT_TABLE_MAIN, protocol: unix.RTPROT_KERNEL, kind: unix.RTN_UNICAST}
+	if router.Len() != 0 {
+		r.metric, r.protocol = metricUser, unix.RTPROT_RA
+	}
+	if add {
+		d.net.addRoute(r, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
+	} else {
+		d.net.removeRoutes(true, func(o *route) bool { return *o == r })
+	}
+	d.net.installLater()
 }
 
 func (d ndp) OnRecursiveDNSServerOption(id tcpip.NICID, servers []tcpip.Address, lifetime time.Duration) {
@@ -247,7 +288,6 @@ func (d ndp) OnRecursiveDNSServerOption(id tcpip.NICID, servers []tcpip.Address,
 	}
 }
 
-func (ndp) OnAutoGenAddress(tcpip.NICID, tcpip.AddressWithPrefix) stack.AddressDispatcher { return nil }
 func (ndp) OnAutoGenAddressDeprecated(tcpip.NICID, tcpip.AddressWithPrefix)               {}
 func (ndp) OnAutoGenAddressInvalidated(tcpip.NICID, tcpip.AddressWithPrefix)              {}
 func (ndp) OnDuplicateAddressDetectionResult(tcpip.NICID, tcpip.Address, stack.DADResult) {}

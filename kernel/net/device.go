@@ -17,12 +17,13 @@ import (
 type device struct {
 	net *Network
 	dev nic.Device
-	mac tcpip.LinkAddress
+	hw  atomic.Pointer[tcpip.LinkAddress]
 	mtu atomic.Uint32
 
-	link  *link
-	v4    *ipv4Endpoint           // nil if it has no short way
-	lease tcpip.AddressWithPrefix // from a DHCP server; its client's business
+	index    tcpip.NICID
+	disabled atomic.Bool   // the program has taken it out of use
+	v4       *ipv4Endpoint // nil if it has no short way
+	lease    *address      // from a DHCP server; its client's business
 
 	begun      chan struct{} // closed when there is somebody for what is received
 	dispatcher atomic.Pointer[stack.NetworkDispatcher]
@@ -37,19 +38,23 @@ type device struct {
 
 func newDevice(n *Network, d nic.Device) *device {
 	mac := d.MAC()
-	e := &device{net: n, dev: d, mac: tcpip.LinkAddress(mac[:]), begun: make(chan struct{})}
+	e := &device{net: n, dev: d, begun: make(chan struct{})}
+	e.SetLinkAddress(tcpip.LinkAddress(mac[:]))
 	e.mtu.Store(uint32(d.MTU()))
 	e.in.deliver, e.in.segment = e.received, e.segment
 	e.out.can = d.Offloads()
 	return e
 }
 
+// mac is the device's address, as it is now.
+func (e *device) mac() tcpip.LinkAddress { return *e.hw.Load() }
+
 // What netstack asks (stack.LinkEndpoint).
 func (e *device) MTU() uint32                             { return e.mtu.Load() }
 func (e *device) SetMTU(mtu uint32)                       { e.mtu.Store(min(mtu, uint32(e.dev.MTU()))) }
 func (e *device) MaxHeaderLength() uint16                 { return header.EthernetMinimumSize }
-func (e *device) LinkAddress() tcpip.LinkAddress          { return e.mac }
-func (e *device) SetLinkAddress(tcpip.LinkAddress)        {}
+func (e *device) LinkAddress() tcpip.LinkAddress          { return e.mac() }
+func (e *device) SetLinkAddress(a tcpip.LinkAddress)      { e.hw.Store(&a) }
 func (e *device) IsAttached() bool                        { return e.dispatcher.Load() != nil }
 func (e *device) Wait()                                   {}
 func (e *device) Close()                                  {}
@@ -84,7 +89,7 @@ func (e *device) Attach(d stack.NetworkDispatcher) {
 // AddHeader implements stack.LinkEndpoint.
 func (e *device) AddHeader(p *stack.PacketBuffer) {
 	header.Ethernet(p.LinkHeader().Push(header.EthernetMinimumSize)).Encode(&header.EthernetFields{
-		SrcAddr: e.mac,
+		SrcAddr: e.mac(),
 		DstAddr: p.EgressRoute.RemoteLinkAddress,
 		Type:    p.NetworkProtocolNumber,
 	})
@@ -129,6 +134,10 @@ func (e *device) add(p *stack.PacketBuffer) {
 
 // send sends the frames; e.sending is held.
 func (e *device) send() tcpip.Error {
+	if e.disabled.Load() {
+		e.out.reset()
+		return &tcpip.ErrNetworkUnreachable{}
+	}
 	size := 0
 	for i := range e.out.frames {
 		size += e.out.frames[i].Size()
@@ -147,11 +156,11 @@ func (e *device) send() tcpip.Error {
 // ask again, which it would after seconds.
 func (e *device) announce(a tcpip.Address) {
 	b := make([]byte, header.EthernetMinimumSize+header.ARPSize)
-	header.Ethernet(b).Encode(&header.EthernetFields{SrcAddr: e.mac, DstAddr: header.EthernetBroadcastAddress, Type: header.ARPProtocolNumber})
+	header.Ethernet(b).Encode(&header.EthernetFields{SrcAddr: e.mac(), DstAddr: header.EthernetBroadcastAddress, Type: header.ARPProtocolNumber})
 	h := header.ARP(b[header.EthernetMinimumSize:])
 	h.SetIPv4OverEthernet()
 	h.SetOp(header.ARPRequest)
-	copy(h.HardwareAddressSender(), e.mac)
+	copy(h.HardwareAddressSender(), e.mac())
 	copy(h.ProtocolAddressSender(), a.AsSlice())
 	copy(h.ProtocolAddressTarget(), a.AsSlice())
 	e.dev.Send([]nic.Frame{{Parts: [][]byte{b}}}, false)
@@ -162,12 +171,15 @@ func (e *device) announce(a tcpip.Address) {
 // only after seconds.
 func (e *device) Receive(frames []nic.Frame) {
 	<-e.begun
+	if e.disabled.Load() {
+		return
+	}
 	e.receiving.Lock()
 	defer e.receiving.Unlock()
 	supply := e.net.supply()
 	for i := range frames {
 		f := &frames[i]
-		if (f.ChecksumValid || f.NeedsChecksum || checksumsRight(f)) && (supply == enough || e.net.admits(f, e.link.index, supply)) &&
+		if (f.ChecksumValid || f.NeedsChecksum || checksumsRight(f)) && (supply == enough || e.net.admits(f, e.index, supply)) &&
 			!e.net.callers.keeps(e, f) {
 			e.in.add(f)
 		}
@@ -193,7 +205,7 @@ func (e *device) received(v *buffer.View) {
 
 // shorten finds the short way of segments.
 func (e *device) shorten() {
-	ep, err := e.net.stack.GetNetworkEndpoint(e.link.index, header.IPv4ProtocolNumber)
+	ep, err := e.net.stack.GetNetworkEndpoint(e.index, header.IPv4ProtocolNumber)
 	if v4, ok := ep.(*ipv4Endpoint); err == nil && ok && v4.segments != nil {
 		e.v4 = v4
 		v4.device.Store(e)
@@ -203,7 +215,7 @@ func (e *device) shorten() {
 // segment takes a frame with a whole TCP segment over IPv4 the short way, if it is for this
 // machine and nobody else looks at it.
 func (e *device) segment(v *buffer.View, headers int) bool {
-	return e.v4 != nil && string(v.AsSlice()[:len(e.mac)]) == string(e.mac) && !e.net.watched.Load() && e.v4.take(v, headers)
+	return e.v4 != nil && string(v.AsSlice()[:header.EthernetAddressSize]) == string(e.mac()) && !e.net.watched.Load() && e.v4.take(v, headers)
 }
 
 // linkHeader takes the Ethernet header off a packet and notes what is in it.
@@ -218,7 +230,7 @@ func (e *device) linkHeader(p *stack.PacketBuffer) bool {
 		p.PktType = tcpip.PacketBroadcast
 	case header.IsMulticastEthernetAddress(to):
 		p.PktType = tcpip.PacketMulticast
-	case to == e.mac:
+	case to == e.mac():
 		p.PktType = tcpip.PacketHost
 	default:
 		p.PktType = tcpip.PacketOtherHost
@@ -229,4 +241,8 @@ func (e *device) linkHeader(p *stack.PacketBuffer) bool {
 }
 
 // LinkChanged implements nic.Handler.
-func (e *device) LinkChanged() {}
+func (e *device) LinkChanged() {
+	if l := e.net.link(e.index); l != nil && l.up() {
+		go e.net.tellLink(l, iffRunning|iffLowerUp)
+	}
+}

@@ -67,12 +67,12 @@ type dhcpMessage struct {
 	renewal time.Duration
 }
 
-// run configures the device and keeps the lease, for ever. configured is called when there
-// is a first one.
+// run configures the device and keeps the lease, until the program configures it itself. configured
+// is called when there is a first one.
 func (c *dhcpClient) run(configured func()) {
 	const first, longest = 250 * time.Millisecond, 16 * time.Second
 	c.id = uint32(c.dev.net.random.Uint64())
-	for wait := time.Duration(first); ; wait = min(2*wait, longest) {
+	for wait := time.Duration(first); !c.dev.others(); wait = min(2*wait, longest) {
 		offer, ok := c.ask(dhcpDiscover, nil, wait)
 		if !ok {
 			continue
@@ -99,6 +99,9 @@ func (c *dhcpClient) keep(lease *dhcpMessage) {
 		}
 		time.Sleep(max(renewal, least))
 		for {
+			if c.dev.others() {
+				return
+			}
 			l, ok := c.ask(dhcpAsk, lease, 4*time.Second)
 			if ok {
 				lease = &l
@@ -141,11 +144,11 @@ func (c *dhcpClient) ask(kind byte, about *dhcpMessage, wait time.Duration) (dhc
 func (c *dhcpClient) frame(kind byte, about *dhcpMessage) []byte {
 	b := make([]byte, dhcpFixed)
 	b[0] = dhcpRequest
-	b[1], b[2] = arphrdEther, byte(len(c.dev.mac))
+	b[1], b[2] = arphrdEther, header.EthernetAddressSize
 	binary.BigEndian.PutUint32(b[4:], c.id)
 	const broadcast = 0x8000
 	binary.BigEndian.PutUint16(b[10:], broadcast)
-	copy(b[28:], c.dev.mac)
+	copy(b[28:], c.dev.mac())
 	binary.BigEndian.PutUint32(b[236:], dhcpCookie)
 	b = append(b, optType, 1, kind)
 	if about != nil {
@@ -159,7 +162,7 @@ func (c *dhcpClient) frame(kind byte, about *dhcpMessage) []byte {
 	b = append(b, make([]byte, max(0, dhcpSmallest-len(b)))...)
 
 	head := make([]byte, header.EthernetMinimumSize+header.IPv4MinimumSize+header.UDPMinimumSize)
-	header.Ethernet(head).Encode(&header.EthernetFields{SrcAddr: c.dev.mac, DstAddr: header.EthernetBroadcastAddress, Type: header.IPv4ProtocolNumber})
+	header.Ethernet(head).Encode(&header.EthernetFields{SrcAddr: c.dev.mac(), DstAddr: header.EthernetBroadcastAddress, Type: header.IPv4ProtocolNumber})
 	ip := header.IPv4(head[header.EthernetMinimumSize:])
 	size := header.UDPMinimumSize + len(b)
 	none, all := tcpip.AddrFrom4([4]byte{}), header.IPv4Broadcast
@@ -197,7 +200,7 @@ func (c *dhcpClient) take(frame []byte) bool {
 // parse reads a message. What is malformed or for others is none.
 func (c *dhcpClient) parse(b []byte) (m dhcpMessage, ok bool) {
 	if len(b) < dhcpFixed || b[0] != dhcpReply || binary.BigEndian.Uint32(b[4:]) != c.id ||
-		string(b[28:28+len(c.dev.mac)]) != string(c.dev.mac) || binary.BigEndian.Uint32(b[236:]) != dhcpCookie {
+		string(b[28:28+header.EthernetAddressSize]) != string(c.dev.mac()) || binary.BigEndian.Uint32(b[236:]) != dhcpCookie {
 		return m, false
 	}
 	m.addr = [4]byte(b[16:])

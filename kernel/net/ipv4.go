@@ -202,7 +202,7 @@ func (e *ipv4Endpoint) WriteSegment(from, to uint32, ttl, tos uint8, link tcpip.
 	d.sending.Lock()
 	h := d.out.head[:tcp+4*words]
 	copy(h, link)
-	copy(h[len(link):], d.mac)
+	copy(h[len(link):], d.mac())
 	binary.BigEndian.PutUint16(h[ip-2:], uint16(header.IPv4ProtocolNumber))
 	putIPv4(h[ip:tcp], len(h)-ip+p.Size(), from, to, ttl, tos)
 	for i, w := range head[:words] {

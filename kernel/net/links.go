@@ -9,31 +9,66 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
-
-	"gosv/kernel/errno"
-	"gosv/kernel/nic"
-	"gosv/kernel/socket"
 )
 
-// link is a network device as Linux has it.
+// link is a network device as Linux has it. It is never changed: a device that something changes of
+// is another one then.
 type link struct {
 	index tcpip.NICID
 	name  string
 	kind  uint16 // ARPHRD_ ...
 	flags uint32 // IFF_ ...
 	mtu   int
-	mac   tcpip.LinkAddress // none of lo
-	dev   nic.Device        // nil of lo
+	queue int               // how many packets it may have: SIOCGIFTXQLEN
+	mac   tcpip.LinkAddress // of lo, too
+	dev   *device           // nil of lo
 }
 
-// up says whether the cable is plugged in, and state the flags that go with it.
-func (l *link) up() bool { return l.dev == nil || l.dev.LinkUp() }
+// lo says whether l is the loopback device.
+func (l *link) lo() bool { return l.dev == nil }
 
+// up says whether the device may be used, as the program has it; plugged, whether its cable is
+// plugged in.
+func (l *link) up() bool      { return l.flags&iffUp != 0 }
+func (l *link) plugged() bool { return l.dev == nil || l.dev.dev.LinkUp() }
+
+// state is the flags with those that depend on the cable.
 func (l *link) state() uint32 {
-	if l.up() {
-		return l.flags
+	if l.up() && l.plugged() {
+		return l.flags | iffRunning | iffLowerUp
 	}
-	return l.flags &^ (iffRunning | iffLowerUp)
+	return l.flags
+}
+
+// operState is the state that RFC 2863 speaks of, as a number and a word.
+func (l *link) operState() (byte, string) {
+	const unknown, down, up = 0, 2, 6 // IF_OPER_UNKNOWN ...
+	switch {
+	case !l.up() || !l.plugged():
+		return down, "down"
+	case l.lo():
+		return unknown, "unknown"
+	}
+	return up, "up"
+}
+
+// broadcastMAC is to whom a frame is for all; lo has nobody.
+func (l *link) broadcastMAC() tcpip.LinkAddress {
+	if l.lo() {
+		return noMAC
+	}
+	return header.EthernetBroadcastAddress
+}
+
+// qdisc is the name of the queue that packets go through on their way to the device.
+func (l *link) qdisc() string {
+	switch {
+	case !l.up():
+		return "noop"
+	case l.lo():
+		return "noqueue"
+	}
+	return "pfifo_fast"
 }
 
 const (
@@ -47,20 +82,30 @@ const (
 	iffBroadcast = unix.IFF_BROADCAST
 	iffMulticast = unix.IFF_MULTICAST
 
+	// What a program may set and clear besides.
+	iffSettable = unix.IFF_DEBUG | unix.IFF_NOTRAILERS | unix.IFF_NOARP | unix.IFF_PROMISC | unix.IFF_ALLMULTI |
+		unix.IFF_MULTICAST | unix.IFF_PORTSEL | unix.IFF_AUTOMEDIA | unix.IFF_DYNAMIC
+
 	loopbackMTU = 65536
-	queueLength = 1000 // packets: SIOCGIFTXQLEN
+	leastMTU    = 68   // RFC 791
+	queueLength = 1000 // packets
+	noMAC       = tcpip.LinkAddress("\x00\x00\x00\x00\x00\x00")
 )
 
 // addLink makes a device of what frames go through, by way of q if that is not nil.
 func (n *Network) addLink(l *link, ep stack.LinkEndpoint, q stack.QueueingDiscipline) tcpip.Error {
 	n.mu.Lock()
 	l.index = tcpip.NICID(len(n.links) + 1)
+	l.queue = queueLength
 	n.links = append(n.links, l)
+	if !l.lo() {
+		l.dev.index = l.index
+	}
 	n.mu.Unlock()
 	if err := n.stack.CreateNICWithOptions(l.index, ep, stack.NICOptions{Name: l.name, Disabled: true, QDisc: q}); err != nil {
 		return err
 	}
-	if l.flags&iffLoopback == 0 {
+	if !l.lo() {
 		v6, err := n.stack.GetNetworkEndpoint(l.index, ipv6.ProtocolNumber)
 		if d, ok := v6.(stack.DuplicateAddressDetector); err == nil && ok {
 			d.SetDADConfigurations(stack.DADConfigurations{DupAddrDetectTransmits: 1, RetransmitTimer: time.Second})
@@ -69,25 +114,22 @@ func (n *Network) addLink(l *link, ep stack.LinkEndpoint, q stack.QueueingDiscip
 	return n.stack.EnableNIC(l.index)
 }
 
-// addAddress gives a device an address, and the way to what its prefix has.
-func (n *Network) addAddress(id tcpip.NICID, a tcpip.AddressWithPrefix) tcpip.Error {
-	protocol := ipv4.ProtocolNumber
-	if a.Address.Len() == header.IPv6AddressSize {
-		protocol = ipv6.ProtocolNumber
-	}
-	err := n.stack.AddProtocolAddress(id, tcpip.ProtocolAddress{Protocol: protocol, AddressWithPrefix: a}, stack.AddressProperties{})
-	if err == nil {
-		n.stack.AddRoute(tcpip.Route{Destination: a.Subnet(), NIC: id})
-	}
-	return err
-}
-
 // all returns the devices, by index.
 func (n *Network) all() []*link {
 	n.up()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.links
+}
+
+// link returns the device with that index, nil if there is none.
+func (n *Network) link(id tcpip.NICID) *link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if id > 0 && int64(id) <= int64(len(n.links)) {
+		return n.links[id-1]
+	}
+	return nil
 }
 
 func (n *Network) byName(name string) *link {
@@ -100,8 +142,8 @@ func (n *Network) byName(name string) *link {
 }
 
 func (n *Network) linkName(id tcpip.NICID) string {
-	if links := n.all(); id > 0 && int(id) <= len(links) {
-		return links[id-1].name
+	if l := n.link(id); l != nil {
+		return l.name
 	}
 	return ""
 }
@@ -112,19 +154,6 @@ func (n *Network) linkIndex(name string) tcpip.NICID {
 		return l.index
 	}
 	return 0
-}
-
-// addresses returns those of a device, IPv4's first.
-func (n *Network) addresses(id tcpip.NICID) (list []tcpip.AddressWithPrefix) {
-	all := n.stack.NICInfo()[id].ProtocolAddresses
-	for _, protocol := range [...]tcpip.NetworkProtocolNumber{ipv4.ProtocolNumber, ipv6.ProtocolNumber} {
-		for _, a := range all {
-			if a.Protocol == protocol {
-				list = append(list, a.AddressWithPrefix)
-			}
-		}
-	}
-	return list
 }
 
 // mtuTo is the largest packet that fits on the way from one address to another.
@@ -152,98 +181,4 @@ func (n *Network) Links() (names []string) {
 		names = append(names, l.name)
 	}
 	return names
-}
-
-// ifreqUnion is where the part of struct ifreq is that depends on the request.
-const ifreqUnion = unix.IFNAMSIZ
-
-// Interface implements linux.Network.
-func (n *Network) Interface(req uint32, r *[socket.IfreqSize]byte) errno.Errno {
-	n.attached()
-	u := r[ifreqUnion:]
-	if req == unix.SIOCGIFNAME {
-		name := n.linkName(tcpip.NICID(le.Uint32(u)))
-		if name == "" {
-			return errno.ENODEV
-		}
-		clear(r[:ifreqUnion])
-		copy(r[:ifreqUnion], name)
-		return 0
-	}
-	l := n.byName(cstring(r[:ifreqUnion]))
-	if l == nil {
-		return errno.ENODEV
-	}
-	switch req {
-	case unix.SIOCGIFADDR, unix.SIOCGIFDSTADDR, unix.SIOCGIFBRDADDR, unix.SIOCGIFNETMASK:
-		n.configured()
-	}
-	var first *tcpip.AddressWithPrefix
-	for _, a := range n.addresses(l.index) {
-		if a.Address.Len() == header.IPv4AddressSize {
-			first = &a
-			break
-		}
-	}
-	addr := func(a tcpip.Address) { copy(u[:16], formatAddr(afInet, tcpip.FullAddress{Addr: a})) }
-	switch req {
-	case unix.SIOCGIFFLAGS:
-		le.PutUint16(u, uint16(l.state()))
-	case unix.SIOCGIFINDEX:
-		le.PutUint32(u, uint32(l.index))
-	case unix.SIOCGIFMTU:
-		le.PutUint32(u, uint32(l.mtu))
-	case unix.SIOCGIFMETRIC:
-		le.PutUint32(u, 0)
-	case unix.SIOCGIFTXQLEN:
-		le.PutUint32(u, queueLength)
-	case unix.SIOCGIFHWADDR:
-		clear(u[:16])
-		le.PutUint16(u, l.kind)
-		copy(u[2:], l.mac)
-	case unix.SIOCGIFADDR, unix.SIOCGIFDSTADDR, unix.SIOCGIFBRDADDR, unix.SIOCGIFNETMASK:
-		switch {
-		case first == nil:
-			return errno.EADDRNOTAVAIL
-		case req == unix.SIOCGIFNETMASK:
-			subnet := first.Subnet()
-			mask := subnet.Mask()
-			addr(tcpip.AddrFromSlice(mask.AsSlice()))
-		case req == unix.SIOCGIFBRDADDR:
-			addr(broadcast(l, *first))
-		default:
-			addr(first.Address)
-		}
-	case unix.SIOCSIFFLAGS, unix.SIOCSIFADDR, unix.SIOCSIFMTU, unix.SIOCSIFNETMASK, unix.SIOCSIFHWADDR, unix.SIOCSIFTXQLEN:
-		return errno.EPERM
-	default:
-		return errno.EOPNOTSUPP
-	}
-	return 0
-}
-
-// broadcast is the address of all in a's network; lo has none.
-func broadcast(l *link, a tcpip.AddressWithPrefix) tcpip.Address {
-	if l.flags&iffLoopback != 0 {
-		return tcpip.AddrFrom4([4]byte{})
-	}
-	subnet := a.Subnet()
-	return subnet.Broadcast()
-}
-
-// Interfaces implements linux.Network.
-func (n *Network) Interfaces() (list []byte) {
-	n.up()
-	n.configured()
-	for _, l := range n.all() {
-		for _, a := range n.addresses(l.index) {
-			if a.Address.Len() == header.IPv4AddressSize {
-				var r [socket.IfreqSize]byte
-				copy(r[:ifreqUnion], l.name)
-				copy(r[ifreqUnion:], formatAddr(afInet, tcpip.FullAddress{Addr: a.Address}))
-				list = append(list, r[:]...)
-			}
-		}
-	}
-	return list
 }

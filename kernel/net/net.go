@@ -37,13 +37,19 @@ type Network struct {
 	callers      callers
 	hold         hold
 
-	mu      sync.Mutex // guards what follows
-	links   []*link    // by index, from 1 on
-	ports   uint32     // the last one of netlink given out
-	devices []nic.Device
-	dns     []string // addresses of name servers
-	domain  string
-	inodes  map[tcpip.Endpoint]uint64 // of sockets
+	rtnl       sync.Mutex // held by who changes devices, addresses or routes, but for what netstack does of itself
+	installing sync.Mutex // held while netstack gets the routes
+
+	mu       sync.Mutex // guards what follows; who holds it calls nothing of netstack
+	links    []*link    // by index, from 1 on; like the next two, another list after each change
+	addrs    []*address
+	fib      []*route
+	netlinks map[uint32]*netlinkSocket // those with a port
+	ports    uint32                    // the last one given out
+	devices  []nic.Device
+	dns      []string // addresses of name servers
+	domain   string
+	inodes   map[tcpip.Endpoint]uint64 // of sockets
 
 	closes    closes
 	collector collector
@@ -97,9 +103,10 @@ func (n *Network) start() {
 	})
 	n.tune()
 	n.collector.relax()
-	n.addLink(&link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback | iffRunning | iffLowerUp}, loopback.New(), nil)
-	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: loopback4, PrefixLen: 8})
-	n.addAddress(loopbackNIC, tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128})
+	lo := &link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback, mac: noMAC}
+	n.addLink(lo, loopback.New(), nil)
+	n.addAddress(newAddress(lo, tcpip.AddressWithPrefix{Address: loopback4, PrefixLen: 8}))
+	n.addAddress(newAddress(lo, tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128}))
 }
 
 // newIPv4 makes IPv4, whose table of first identifications is 8 KiB of random numbers. They

@@ -186,6 +186,7 @@ func (s *Socket) Send(c socket.Caller, m *socket.Envelope) (done int, err errno.
 	if len(m.Files) > 0 {
 		return 0, errno.EINVAL
 	}
+	m.Admin = s.Family == socket.AFNetlink && c.Can(socket.CapNetAdmin)
 	if m.Flags&socket.MsgFastopen != 0 && s.Kind == socket.Stream {
 		if err := s.connectFirst(c, m); err != 0 {
 			return 0, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
@@ -52,7 +53,7 @@ func (n *Network) Table(name string) string {
 		n.stack.TransportProtocolOption(tcp.ProtocolNumber, &v)
 		fmt.Fprintf(&b, "%d\t%d\t%d\n", v.Min, v.Default, v.Max)
 	case "arp":
-		fmt.Fprintln(&b, "IP address       HW type     Flags       HW address            Mask     Device")
+		n.neighborTable(&b)
 	}
 	return b.String()
 }
@@ -145,55 +146,46 @@ func (n *Network) deviceTable(b *strings.Builder) {
 	}
 }
 
-// routesOf returns the routes of a version of IP that lead out of the machine, most
-// specific first.
-func (n *Network) routesOf(size int) (list []tcpip.Route) {
-	for _, r := range n.stack.GetRouteTable() {
-		if id := r.Destination.ID(); id.Len() == size {
-			list = append(list, r)
-		}
-	}
-	for i := range list { // there are a few; package slices has 10 KB for them
-		for j := i; j > 0 && list[j].Destination.Prefix() > list[j-1].Destination.Prefix(); j-- {
-			list[j], list[j-1] = list[j-1], list[j]
-		}
-	}
-	return list
-}
-
+// Flags of routes that netlink has no word for (linux/ipv6_route.h).
 const (
-	routeUp      = 1 // RTF_UP
-	routeGateway = 2 // RTF_GATEWAY
+	rtfNonexthop = 0x200000
+	rtfLocal     = 0x80000000
 )
+
+func (r *route) rtf() uint32 {
+	flags := uint32(rtfUp)
+	if r.gateway.Len() != 0 {
+		flags |= rtfGateway
+	}
+	switch {
+	case r.kind == unix.RTN_LOCAL:
+		flags |= rtfNonexthop | rtfLocal
+	case r.v4() && r.to.PrefixLen == 32:
+		flags |= rtfHost
+	}
+	return flags
+}
 
 func (n *Network) routeTable(b *strings.Builder) {
 	const width = 127
 	fmt.Fprintf(b, "%-*s\n", width, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT")
-	routes := n.routesOf(header.IPv4AddressSize)
-	slices.Reverse(routes)
-	for _, r := range routes {
-		if r.NIC == loopbackNIC {
-			continue // Linux has those in another table
+	for _, r := range n.routes() {
+		if !r.v4() || r.table != unix.RT_TABLE_MAIN {
+			continue
 		}
-		flags := routeUp
-		if r.Gateway.Len() != 0 {
-			flags |= routeGateway
-		}
-		mask := r.Destination.Mask()
-		fmt.Fprintf(b, "%-*s\n", width, fmt.Sprintf("%s\t%s\t%s\t%04X\t%d\t%d\t%d\t%08X\t%d\t%d\t%d", n.linkName(r.NIC),
-			words(r.Destination.ID(), 4), words(r.Gateway, 4), flags, 0, 0, 0, le.Uint32(mask.AsSlice()), 0, 0, 0))
+		subnet := r.to.Subnet()
+		mask := subnet.Mask()
+		fmt.Fprintf(b, "%-*s\n", width, fmt.Sprintf("%s\t%s\t%s\t%04X\t%d\t%d\t%d\t%08X\t%d\t%d\t%d", n.linkName(r.link),
+			words(r.to.Address, 4), words(r.gateway, 4), r.rtf(), 0, 0, r.metric, le.Uint32(mask.AsSlice()), 0, 0, 0))
 	}
 }
 
 func (n *Network) routeTable6(b *strings.Builder) {
-	for _, r := range n.routesOf(header.IPv6AddressSize) {
-		flags := routeUp
-		if r.Gateway.Len() != 0 {
-			flags |= routeGateway
+	for _, r := range slices.Concat(n.routes(), n.localRoutes()) {
+		if !r.v4() {
+			fmt.Fprintf(b, "%s %02x %s 00 %s %08x %08x %08x %08x %8s\n", hex6(r.to.Address), r.to.PrefixLen, hex6(tcpip.Address{}),
+				hex6(r.gateway), r.metric, 1, 0, r.rtf(), n.linkName(r.link))
 		}
-		const metric = 256
-		fmt.Fprintf(b, "%s %02x %s 00 %s %08x %08x %08x %08x %8s\n", hex6(r.Destination.ID()), r.Destination.Prefix(), hex6(tcpip.Address{}),
-			hex6(r.Gateway), metric, 1, 0, flags, n.linkName(r.NIC))
 	}
 }
 
@@ -206,11 +198,25 @@ func hex6(a tcpip.Address) string {
 func (n *Network) addressTable6(b *strings.Builder) {
 	for _, l := range n.all() {
 		for _, a := range n.addresses(l.index) {
-			if a.Address.Len() != header.IPv6AddressSize {
+			if !a.v4() {
+				fmt.Fprintf(b, "%s %02x %02x %02x %02x %8s\n", hex6(a.Address), l.index, a.PrefixLen, scope(a.Address), uint8(a.state()), l.name)
+			}
+		}
+	}
+}
+
+func (n *Network) neighborTable(b *strings.Builder) {
+	fmt.Fprintln(b, "IP address       HW type     Flags       HW address            Mask     Device")
+	for _, l := range n.all() {
+		for _, e := range n.neighbors(l) {
+			if e.Addr.Len() != header.IPv4AddressSize {
 				continue
 			}
-			const permanent = 0x80 // IFA_F_PERMANENT
-			fmt.Fprintf(b, "%s %02x %02x %02x %02x %8s\n", hex6(a.Address), l.index, a.PrefixLen, scope(a.Address), permanent, l.name)
+			mac := e.LinkAddr
+			if mac == "" {
+				mac = noMAC
+			}
+			fmt.Fprintf(b, "%-16s 0x%-10x0x%-10x%s     *        %s\n", e.Addr, l.kind, arpFlags(e), mac, l.name)
 		}
 	}
 }
@@ -236,39 +242,28 @@ func (n *Network) Attribute(name, file string) string {
 	s := n.stack.NICInfo()[l.index].Stats
 	switch file {
 	case "address":
-		if l.mac == "" {
-			return "00:00:00:00:00:00\n"
-		}
 		return l.mac.String() + "\n"
 	case "broadcast":
-		if l.mac == "" {
-			return "00:00:00:00:00:00\n"
-		}
-		return "ff:ff:ff:ff:ff:ff\n"
+		return l.broadcastMAC().String() + "\n"
 	case "addr_len":
 		return "6\n"
 	case "carrier":
-		if !l.up() {
+		if !l.plugged() {
 			return "0\n"
 		}
 		return "1\n"
 	case "flags":
-		const sysfs = 0x1 | 0x2 | 0x8 | 0x1000 // those that Linux shows there: IFF_UP, IFF_BROADCAST, IFF_LOOPBACK, IFF_MULTICAST
+		const sysfs = iffUp | iffBroadcast | iffLoopback | iffMulticast | iffSettable // those that Linux shows there
 		return fmt.Sprintf("%#x\n", l.flags&sysfs)
 	case "ifindex", "iflink":
 		return fmt.Sprintln(l.index)
 	case "mtu":
 		return fmt.Sprintln(l.mtu)
 	case "operstate":
-		if l.flags&iffLoopback != 0 {
-			return "unknown\n"
-		}
-		if !l.up() {
-			return "down\n"
-		}
-		return "up\n"
+		_, state := l.operState()
+		return state + "\n"
 	case "tx_queue_len":
-		return fmt.Sprintln(queueLength)
+		return fmt.Sprintln(l.queue)
 	case "type":
 		return fmt.Sprintln(l.kind)
 	case "rx_bytes":

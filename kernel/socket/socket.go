@@ -42,7 +42,8 @@ type Caller interface {
 	// signal came first, errno.ETIMEDOUT when the deadline, of metal.Now, has passed.
 	Wait(q *wait.Queue, deadline uint64, ready func() bool) errno.Errno
 
-	// CopyOut writes its memory: errno.EFAULT if that cannot be.
+	// CopyIn reads its memory and CopyOut writes it: errno.EFAULT if that cannot be.
+	CopyIn(dst []byte, addr uintptr) errno.Errno
 	CopyOut(addr uintptr, src []byte) errno.Errno
 
 	Can(capability uint) bool // capabilities(7)
@@ -56,8 +57,9 @@ type Caller interface {
 
 // What Caller.Can is asked for.
 const (
-	CapNetBind = 10 // CAP_NET_BIND_SERVICE
-	CapNetRaw  = 13
+	CapNetBind  = 10 // CAP_NET_BIND_SERVICE
+	CapNetAdmin = 12
+	CapNetRaw   = 13
 )
 
 // Cred is struct ucred (unix(7)).
@@ -92,6 +94,7 @@ type Message struct {
 	Flags   uintptr   // MSG_PEEK ... of the call, MSG_TRUNC ... of what was received
 	Addr    []byte    // where it goes, nil for the one it is connected to; where it came from
 	Control []Control // what goes along with it
+	Admin   bool      // of AF_NETLINK: who sends it may change the network (CAP_NET_ADMIN)
 }
 
 // Control is a control message (cmsg(3)).
@@ -154,11 +157,12 @@ func (*Base) SetOption(int32, uintptr, []byte) errno.Errno { return errno.EOPNOT
 
 // Families and kinds (socket(2)), flags (send(2), recv(2)), and what shutdown(2) ends.
 const (
-	AFUnix   = 1
-	AFInet   = 2
-	AFInet6  = 10
-	AFPacket = 17
-	AFVsock  = 40
+	AFUnix    = 1
+	AFInet    = 2
+	AFInet6   = 10
+	AFNetlink = 16
+	AFPacket  = 17
+	AFVsock   = 40
 
 	Stream    = 1
 	Dgram     = 2
@@ -179,8 +183,6 @@ const (
 	ShutWrite = 2
 
 	DefaultBuffer = 212992 // net.core.wmem_default
-
-	IfreqSize = 40 // sizeof(struct ifreq) (netdevice(7))
 
 	Inq  = 0x541b // SIOCINQ
 	Outq = 0x5411 // SIOCOUTQ

@@ -122,6 +122,7 @@ func (p *program) Wait(q *wait.Queue, deadline uint64, ready func() bool) errno.
 	return 0
 }
 
+func (*program) CopyIn([]byte, uintptr) errno.Errno    { return 0 }
 func (*program) CopyOut(uintptr, []byte) errno.Errno   { return 0 }
 func (*program) Can(uint) bool                         { return true }
 func (*program) Cred() (c socket.Cred)                 { return c }
