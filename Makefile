@@ -13,7 +13,7 @@ export GOTOOLCHAIN := go1.26.8
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := qemu-system-x86 curl wrk busybox-static musl-tools gcc libc6-dev erofs-utils linux-image-cloud-amd64 cpio lz4 strace gdb zlib1g-dev libsqlite3-dev liblua5.4-dev
 
-.PHONY: all kernels deps hello test std stress bench fuzz docs clean
+.PHONY: all kernels deps hello test testnet std stress bench fuzz docs clean
 
 all: bin/gosv
 
@@ -47,7 +47,13 @@ hello: deps all
 test: deps all
 	$(GO) vet -asmdecl=false -unsafeptr=false ./...
 	$(STATICCHECK) ./...
-	$(GOTEST) -timeout 40m ./...
+	$(MAKE) --no-print-directory testnet
+	$(GOTEST) -timeout 40m $$($(GO) list ./... | grep -vxE 'gosv/(kernel/net|internal/network)')
+
+# The tests of the networks, with netstack as it is in the kernel and in bin/gosv, which is not as in its module.
+testnet:
+	$(GO) run ./cmd/mkkernel -test -- -timeout 10m ./kernel/net
+	$(GO) run ./cmd/mkkernel -host -test -- -timeout 10m ./internal/network
 
 # The Go standard library's own tests, all packages of them: an hour or two.
 std: deps all

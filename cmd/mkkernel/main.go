@@ -7,6 +7,8 @@
 //	mkkernel -entry linux64 -o test.elf   no PVH note: the 64-bit entry only
 //	mkkernel -entry loader -o test.elf    the note leads to a loader that takes the 64-bit entry
 //	mkkernel -host -o gosv                the program on the host, whose netstack has the same faults mended
+//	mkkernel -test -- ./kernel/net        go test, with flags and packages, with netstack as the kernel has it
+//	mkkernel -host -test -- ./internal/network   and as the program on the host has it
 package main
 
 import (
@@ -49,18 +51,22 @@ func main() {
 	symbols := flag.Bool("symbols", false, "keep the symbol table and DWARF, for gdb")
 	network := flag.Bool("net", false, "the kernel with a network")
 	host := flag.Bool("host", false, "no kernel but gosv, the program on the host")
+	tests := flag.Bool("test", false, "make nothing, but run go test with the arguments on what would be made")
 	flag.Parse()
 	pkg := smallKernel
 	if *network {
 		pkg = netKernel
 	}
 	kind, ok := map[string]entries{"both": both, "linux64": linux64, "loader": loader}[*entry]
-	if *out == "" || flag.NArg() != 0 || !ok {
+	if *tests != (*out == "") || *tests != (flag.NArg() != 0) || !ok {
 		flag.Usage()
 		os.Exit(2)
 	}
 	make := func() error { return build(*out, pkg, kind, *symbols) }
-	if *host {
+	switch {
+	case *tests:
+		make = func() error { return test(*host, flag.Args()) }
+	case *host:
 		make = func() error { return buildHost(*out) }
 	}
 	if err := make(); err != nil {
@@ -141,7 +147,7 @@ func link(out, pkg string, symbols bool) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-gcflags=gosv/kernel/metal=-+ -wb=false -B", instructions,
 		fmt.Sprintf("-ldflags=%s -checklinkname=0 -funcalign=16 -T=%d -E kernelentry", strip, text)}
 	if pkg == netKernel {
-		modfile, err := kernelNetstack(dir, files)
+		modfile, err := kernelNetstack(dir, files, netKernel)
 		if err != nil {
 			return err
 		}

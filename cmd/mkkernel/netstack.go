@@ -209,15 +209,16 @@ var mends = []edit{
 
 // kernelNetstack is netstack for the kernel. Of package log nothing remains; of others
 // only files of the same name are replaced.
-func kernelNetstack(dir string, files overlay) (modfile string, err error) {
+func kernelNetstack(dir string, files overlay, roots ...string) (modfile string, err error) {
 	omit := func(pkg, name string) bool { return pkg == "pkg/log" || strings.HasSuffix(name, checkpoints) }
-	return netstack(dir, netKernel, netstackDir, omit, slices.Concat(edits, mends), files)
+	return netstack(dir, netstackDir, omit, slices.Concat(edits, mends), files, roots...)
 }
 
-// netstack adds the module's files that pkg links to an overlay as if they were in place, and
-// returns the name of a go.mod in dir that leads there. What omit is true for is left out.
-func netstack(dir, pkg, place string, omit func(pkg, name string) bool, changes []edit, files overlay) (modfile string, err error) {
-	out, err := goList("-deps", "-json=Dir,GoFiles,SFiles,Module", pkg)
+// netstack adds the module's files that roots (arguments of go list) link to an overlay as if
+// they were in place, and returns the name of a go.mod in dir that leads there. What omit is
+// true for is left out.
+func netstack(dir, place string, omit func(pkg, name string) bool, changes []edit, files overlay, roots ...string) (modfile string, err error) {
+	out, err := goList(append([]string{"-deps", "-json=Dir,GoFiles,SFiles,Module"}, roots...)...)
 	if err != nil {
 		return "", err
 	}
@@ -259,7 +260,7 @@ func netstack(dir, pkg, place string, omit func(pkg, name string) bool, changes 
 		}
 	}
 	if from.Dir == "" || to.Dir == "" {
-		return "", errors.New(pkg + " has no netstack")
+		return "", fmt.Errorf("%v has no netstack", roots)
 	}
 	for _, pkg := range assembled { // the assembler runs in its package's directory
 		if err := os.MkdirAll(filepath.Join(to.Dir, pkg), 0o755); err != nil {

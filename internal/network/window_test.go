@@ -56,7 +56,7 @@ func (p *peer) send(flags header.TCPFlags, options []byte, size int) header.TCP 
 // small to be told.
 func TestLastOfWindow(t *testing.T) {
 	if os.Getenv("GOSV_TEST_NETSTACK") != "mended" {
-		t.Skip("SKIPPED: netstack as it is refuses; cmd/mkkernel runs this with what it mends")
+		t.Skip("SKIPPED: netstack as it is refuses; make testnet runs this with what is mended")
 	}
 	link := channel.New(64, MTU, "")
 	u, err := newUser(noChecksums{link})

@@ -1,22 +1,8 @@
-//go:build !netstack
+//go:build !netstack || host
 
 package net
 
-import (
-	"io"
-	_ "unsafe" // go:linkname
-
-	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
-)
+import _ "unsafe" // go:linkname
 
 //go:linkname nanotime runtime.nanotime
 func nanotime() int64
-
-func readStream(ep *tcp.Endpoint, w io.Writer, peek, moderate bool) (int, tcpip.Error) {
-	res, err := ep.Read(w, tcpip.ReadOptions{Peek: peek})
-	if err == nil && moderate {
-		ep.ModerateRecvBuf(res.Count)
-	}
-	return res.Count, err
-}
