@@ -157,10 +157,14 @@ func TestBadPrograms(t *testing.T) {
 func TestBadFlags(t *testing.T) {
 	t.Parallel()
 	hello := cProgram(t, musl, "hello")
-	nowhere := filepath.Join(t.TempDir(), "nowhere", "x")
+	nowhere, pipe := filepath.Join(t.TempDir(), "nowhere", "x"), filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []refusal{
-		{[]string{"run"}, 125, "--help"},
-		{[]string{"build"}, 125, "--help"},
+		{[]string{"run"}, 125, "usage: gosv run [flags] PROGRAM"},
+		{[]string{"build"}, 125, "usage: gosv build [flags] PROGRAM"},
+		{[]string{"logs", "a", "b"}, 125, "usage: gosv logs [flags] NAME"},
 		{[]string{"walk", hello}, 125, "unknown command"},
 		{inVM("--no-such-flag", hello), 125, "--no-such-flag"},
 		{inVM("-m", "lots", hello), 125, "-m lots"},
@@ -180,6 +184,9 @@ func TestBadFlags(t *testing.T) {
 		{inVM("-e", "=x", hello), 125, "name"},
 		{inVM("--env-file", nowhere, hello), 125, nowhere},
 		{inVM("--timeout", "soon", hello), 125, "soon"},
+		{inVM("--timeout", "-1s", hello), 125, "--timeout -1s"},
+		{inVM("--hostname", strings.Repeat("h", 65), hello), 125, "longer than 64 bytes"},
+		{inVM("--net", "tap=a-name-of-16-let", hello), 125, "15 letters at most"},
 		{inVM("--kernel", nowhere, hello), 125, nowhere},
 		{inVM("--strace=no_such_call", hello), 125, "no_such_call"},
 		{inVM("--debug", "nonsense", hello), 125, "gosv.debug"},
@@ -188,7 +195,8 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"run", "--vmm", "firecracker", "--accel", "tcg", hello}, 125, "KVM"},
 		{[]string{"build", "-o", nowhere, hello}, 125, nowhere},
 		{[]string{"build", "-o", "/dev/null/x", hello}, 125, "/dev/null/x"},
-		{[]string{"build", "-o", os.TempDir(), hello}, 125, os.TempDir()},
+		{[]string{"build", "-o", os.TempDir(), hello}, 125, os.TempDir() + ": a directory"},
+		{[]string{"build", "-o", pipe, hello}, 125, pipe + ": not a regular file"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			t.Parallel()

@@ -201,6 +201,21 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
+// TestInsist: a program that ignores Ctrl-C is ended by many.
+func TestInsist(t *testing.T) {
+	t.Parallel()
+	term := onTerminal(t, busybox(t), "sh", "-c", "trap 'echo no' INT; trap '' TERM; echo ready; while :; do :; done")
+	term.await("ready\n")
+	term.typeIn("\x03")
+	term.await("no\n")
+	term.typeIn("\x03\x03\x03")
+	term.await("\ngosv: SIGTERM to the program; three more Ctrl-C end the VM\n")
+	term.typeIn("\x03\x03\x03")
+	if code := term.end(); code != 128+int(syscall.SIGINT) {
+		t.Errorf("exit code %d, want 130", code)
+	}
+}
+
 // TestKilled: the terminal is as it was when gosv itself is told to end.
 func TestKilled(t *testing.T) {
 	t.Parallel()

@@ -256,7 +256,7 @@ func age(t time.Time) string {
 func logsCommand() *cobra.Command {
 	var follow bool
 	cmd := &cobra.Command{
-		Use:   "logs [-f] NAME",
+		Use:   "logs NAME",
 		Short: "Print what a VM in the background has printed",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -288,7 +288,7 @@ func stopCommand() *cobra.Command {
 func rmCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use:   "rm [-f] NAME...",
+		Use:   "rm NAME...",
 		Short: "Forget VMs that have ended, with what they printed",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -31,13 +31,14 @@ type imageFlags struct {
 	user     string
 }
 
-func (f *imageFlags) add(cmd *cobra.Command) {
+// add adds them to a command; volumesToo is what -v can be besides.
+func (f *imageFlags) add(cmd *cobra.Command, volumesToo string) {
 	fl := cmd.Flags()
 	fl.SetInterspersed(false) // what follows the program is the program's
 	fl.StringArrayVarP(&f.env, "env", "e", nil, "set an environment variable: K=V, or K to take it from here")
 	fl.StringArrayVar(&f.envFile, "env-file", nil, "read environment variables from a file, one K=V a line")
 	fl.StringVarP(&f.workdir, "workdir", "w", "", "working directory in the VM (default /)")
-	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "put a copy of a file or directory into the image: HOST:GUEST; the image of an ext2, ext3, ext4 or EROFS file system is mounted instead, read-only: HOST:GUEST[:ro], or with memory for what is written, which is lost at the end: HOST:GUEST:overlay")
+	fl.StringArrayVarP(&f.volumes, "volume", "v", nil, "put a copy of a file or directory into the image: HOST:GUEST"+volumesToo)
 	fl.BoolVar(&f.cwd, "cwd", false, "put a copy of the current directory at the same path, and start there")
 	fl.StringVar(&f.hostname, "hostname", "", "the VM's host name")
 	fl.StringVar(&f.rootfs, "rootfs", "", "a directory or a tar archive as root file system, PROGRAM being in it")
@@ -55,6 +56,10 @@ type application struct {
 // application resolves the program: an image, a container image, a file of
 // --rootfs, an ELF file, or a Go package, which is built into dir.
 func (f *imageFlags) application(args []string, name, dir string, tty bool) (a *application, err error) {
+	const longestName = 64 // sethostname(2)
+	if len(f.hostname) > longestName {
+		return nil, fmt.Errorf("--hostname %s: longer than %d bytes", f.hostname, longestName)
+	}
 	env, err := f.environment(name, tty)
 	if err != nil {
 		return nil, err
@@ -276,7 +281,7 @@ func resolve(arg, dir string) (string, error) {
 	case err == nil && info.Mode().IsRegular():
 		return arg, nil
 	case err == nil:
-		return "", &exitError{exitCannotExecute, fmt.Errorf("%s: not a program but a %s", arg, info.Mode().Type())}
+		return "", &exitError{exitCannotExecute, fmt.Errorf("%s: not a program but a device, a pipe or a socket", arg)}
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", &exitError{exitCannotExecute, err}
 	}
@@ -416,9 +421,26 @@ func (a *application) write(name string) error {
 // needProgram checks the arguments of run and build.
 func needProgram(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("%s what? Name a program, a Go package or an image; --help says more", cmd.Name())
+		return fmt.Errorf("%s what? Name a program, a Go package or an image", cmd.Name())
 	}
 	return nil
+}
+
+// replaceable returns the name of the file that another one is to be renamed to to take the
+// place of what out names.
+func replaceable(out string) (string, error) {
+	info, err := os.Stat(out)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return out, nil
+	case err != nil:
+		return "", err
+	case info.IsDir():
+		return "", fmt.Errorf("-o %s: a directory", out)
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("-o %s: not a regular file, which is what an image is", out)
+	}
+	return filepath.EvalSymlinks(out)
 }
 
 func buildCommand() *cobra.Command {
@@ -463,6 +485,9 @@ a container image, with its arguments and files.`,
 			} else if out == "" {
 				out = filepath.Base(a.spec.Config.Exe) + ".img"
 			}
+			if out, err = replaceable(out); err != nil {
+				return err
+			}
 			half := fmt.Sprintf("%s.%d.tmp", out, os.Getpid())
 			noLonger()
 			noLonger = onSignal(func() { os.RemoveAll(dir); os.Remove(half) })
@@ -476,7 +501,7 @@ a container image, with its arguments and files.`,
 			return nil
 		},
 	}
-	f.add(cmd)
+	f.add(cmd, "")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the image's file (default PROGRAM.img)")
 	cmd.Flags().StringVarP(&tag, "tag", "t", "", "keep the image by a name instead, which gosv run takes: see gosv images, rmi")
 	cmd.MarkFlagsMutuallyExclusive("output", "tag")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -39,10 +40,19 @@ func main() {
 	if err == nil {
 		return
 	}
-	if msg := err.Error(); msg != "" {
+	complain(err)
+	os.Exit(exitCode(err))
+}
+
+// complain prints an error; of several, each.
+func complain(err error) {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range several.Unwrap() {
+			complain(err)
+		}
+	} else if msg := err.Error(); msg != "" {
 		fmt.Fprintln(os.Stderr, "gosv:", msg)
 	}
-	os.Exit(exitCode(err))
 }
 
 // exitCode is what a command that returned err exits with.
@@ -78,5 +88,24 @@ func command() *cobra.Command {
 			fmt.Println("gosv", version)
 		},
 	})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; %s --help says more", err, cmd.CommandPath())
+	})
+	for _, cmd := range root.Commands() {
+		cmd.DisableFlagsInUseLine = true
+		if !strings.Contains(cmd.Use, "[flags]") && cmd.HasAvailableLocalFlags() {
+			name, args, _ := strings.Cut(cmd.Use, " ")
+			cmd.Use = strings.TrimSpace(name + " [flags] " + args)
+		}
+		if check := cmd.Args; check != nil {
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				err := check(cmd, args)
+				if err != nil {
+					err = fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
+				}
+				return err
+			}
+		}
+	}
 	return root
 }

@@ -60,6 +60,10 @@ func runCommand() *cobra.Command {
 		Long: `Run a Go package, a static Linux program or an application image as a microVM.
 Its output, input and exit code are the program's.
 
+A signal to gosv (Ctrl-C) ends the program by SIGTERM, and the VM after ten seconds
+or by a second one. If the program has the terminal, Ctrl-C is the program's; three
+within a second are such a signal.
+
 Exit codes besides the program's: 128+n it was ended by signal n, 123 the kernel
 failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 127 no such program.`,
@@ -67,6 +71,8 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
   gosv run ./prog a 'b c' ''                    a static program and its arguments
   echo text | gosv run /bin/busybox sha256sum   its input
   gosv run --vmm firecracker -m 64 ./prog
+  gosv run -p 8080:80 ./examples/httpd          a web server: curl localhost:8080
+  gosv run -d --name web -p 8080:80 ./image.tar a container image, in the background: gosv ps, logs, stop
   gosv run --trace trace.json ./prog            what happens when: open it in ui.perfetto.dev
   gosv run --core core ./prog                   should it crash: gdb prog core
   gosv run --strace=%file,mmap -o calls ./prog  what it asks of the kernel
@@ -84,7 +90,7 @@ failed, 124 --timeout, 125 gosv failed, 126 not a program that can be run,
 			return f.inForeground(args)
 		},
 	}
-	f.image.add(cmd)
+	f.image.add(cmd, "; the image of an ext2, ext3, ext4 or EROFS file system is mounted instead, read-only: HOST:GUEST[:ro], or with memory for what is written, which is lost at the end: HOST:GUEST:overlay")
 	fl := cmd.Flags()
 	fl.StringVar(&f.vmm, "vmm", "", "qemu or firecracker (default: firecracker where KVM works and it is installed, else qemu)")
 	fl.StringVar(&f.accel, "accel", "", "kvm or tcg (default: kvm where it works)")
@@ -130,6 +136,9 @@ func (f *runFlags) run(args []string) error {
 	const maxCPUs = 32
 	if f.cpus < 1 || f.cpus > maxCPUs {
 		return fmt.Errorf("-c %d: between 1 and %d CPUs are possible", f.cpus, maxCPUs)
+	}
+	if f.timeout < 0 {
+		return fmt.Errorf("--timeout %v: it would be over before it began", f.timeout)
 	}
 	watch, err := f.diag.watch()
 	if err != nil {

@@ -58,7 +58,7 @@ func Open() (*Store, error) {
 // place is the store, which may not have been made yet.
 func place() (*Store, error) {
 	base := os.Getenv("XDG_STATE_HOME")
-	if base == "" {
+	if !filepath.IsAbs(base) { // the XDG base directory specification: to be ignored
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return nil, err
@@ -303,14 +303,14 @@ func (s *Store) Get(name string) (VM, error) {
 		return VM{}, fmt.Errorf("%s: %w", name, ErrNoVM)
 	}
 	b, err := os.ReadFile(s.path(name, description))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return VM{}, fmt.Errorf("%s: %w", name, ErrNoVM)
 	}
-	if err != nil {
-		return VM{}, err
-	}
 	var vm VM
-	if err := json.Unmarshal(b, &vm); err != nil {
+	if err == nil {
+		err = json.Unmarshal(b, &vm)
+	}
+	if err != nil {
 		return VM{}, fmt.Errorf("%s: %w; gosv rm %s removes it", s.path(name, description), err, name)
 	}
 	vm.Name = name
@@ -374,15 +374,15 @@ func (s *Store) Remove(name string) error {
 	if CheckName(name) != nil {
 		return fmt.Errorf("%s: %w", name, ErrNoVM)
 	}
-	if _, err := os.Stat(s.path(name)); err != nil {
+	if _, err := os.Lstat(s.path(name)); err != nil {
 		return fmt.Errorf("%s: %w", name, ErrNoVM)
 	}
 	f, err := s.acquire(name)
-	if err != nil {
-		if errors.Is(err, errHeld) {
-			err = fmt.Errorf("%s runs: gosv stop %s ends it, gosv rm -f %s does both", name, name, name)
-		}
-		return err
+	if errors.Is(err, errHeld) {
+		return fmt.Errorf("%s runs: gosv stop %s ends it, gosv rm -f %s does both", name, name, name)
+	}
+	if err != nil { // whatever is there, nobody can hold a lock of it
+		return os.RemoveAll(s.path(name))
 	}
 	defer f.Close()
 	return s.remove(name)
@@ -485,7 +485,7 @@ func (s *Store) sweep() {
 		name := e.Name()
 		f, err := os.OpenFile(s.path(name, lock), os.O_RDWR, 0)
 		if errors.Is(err, fs.ErrNotExist) {
-			os.Remove(s.path(name)) // if it is empty; who is about to fill it makes it again
+			syscall.Rmdir(s.path(name)) // if it is empty; who is about to fill it makes it again
 			continue
 		}
 		if err != nil {

@@ -269,3 +269,47 @@ func TestBroken(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whatever else lies among the VMs hides none, and can be removed.
+func TestJunk(t *testing.T) {
+	s := open(t)
+	start(t, "a").end()
+	for _, err := range []error{
+		os.WriteFile(s.path("file"), nil, 0o600),
+		os.MkdirAll(s.path("directory", description), 0o700),
+		os.MkdirAll(s.path("locked", lock), 0o700),
+		os.Symlink("nowhere", s.path("link")),
+		os.MkdirAll(s.path("lost"), 0o700),
+		os.Symlink("/nowhere/lock", s.path("lost", lock)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	Sweep()
+	all, err := s.List()
+	if len(all) != 1 || all[0].Name != "a" || err == nil || !strings.Contains(err.Error(), "gosv rm directory") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%v, %v", all, err)
+	}
+	for _, name := range []string{"file", "directory", "locked", "link", "lost"} {
+		if _, err := s.Get(name); err == nil {
+			t.Errorf("%s is a VM", name)
+		}
+		if err := s.Remove(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(s.path("")); err != nil || len(left) != 1 {
+		t.Errorf("%v is left (%v)", left, err)
+	}
+}
+
+// A relative $XDG_STATE_HOME is none.
+func TestRelativePlace(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_STATE_HOME", "here")
+	if s, err := place(); err != nil || s.dir != filepath.Join(home, ".local", "state", "gosv") {
+		t.Errorf("%+v, %v", s, err)
+	}
+}

@@ -151,10 +151,20 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 			close(ended)
 		}()
 	}
+	insist := func() {}
+	if r.TTY {
+		insist = func() {
+			fmt.Fprint(r.Stderr, "\r\ngosv: SIGTERM to the program; three more Ctrl-C end the VM\r\n")
+			select {
+			case signals <- syscall.SIGINT:
+			default:
+			}
+		}
+	}
 	if hvc == nil {
-		go r.feed(input)
+		go r.feed(input, insist)
 	} else {
-		go r.feed(hvcFile)
+		go r.feed(hvcFile, insist)
 	}
 	if r.Started != nil {
 		r.Started(vm)
@@ -263,12 +273,17 @@ func socketPair() (a, b *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "console"), os.NewFile(uintptr(fds[1]), "console"), nil
 }
 
-// feed sends our standard input to the guest.
-func (r *Run) feed(w io.Writer) {
+// feed sends our standard input to the guest. It calls insist when Ctrl-C was pressed several times in
+// a row.
+func (r *Run) feed(w io.Writer, insist func()) {
 	buf := make([]byte, 4096)
 	var out []byte
+	var keys interrupts
 	for {
 		n, err := r.Stdin.Read(buf)
+		if keys.enough(buf[:n], time.Now()) {
+			insist()
+		}
 		out = console.Escape(out[:0], buf[:n])
 		if _, werr := w.Write(out); werr != nil {
 			return
@@ -278,6 +293,30 @@ func (r *Run) feed(w io.Writer) {
 			return
 		}
 	}
+}
+
+// interrupts counts Ctrl-C in a row. On a terminal they are the program's, which may ignore them.
+type interrupts struct {
+	n     int
+	first time.Time
+}
+
+// enough says whether p, which was typed now, has the last of three within a second.
+func (i *interrupts) enough(p []byte, now time.Time) (enough bool) {
+	const key, many, within = 3, 3, time.Second
+	for _, c := range p {
+		switch {
+		case c != key:
+			i.n = 0
+			continue
+		case i.n == 0 || now.Sub(i.first) > within:
+			i.n, i.first = 0, now
+		}
+		if i.n++; i.n == many {
+			i.n, enough = 0, true
+		}
+	}
+	return enough
 }
 
 // lockedWriter keeps what two goroutines write apart.

@@ -14,6 +14,9 @@ func CheckTAP(name string) error {
 	fail := func(why string, args ...any) error {
 		return fmt.Errorf("--net tap=%s: "+why, append([]any{name}, args...)...)
 	}
+	if len(name) >= unix.IFNAMSIZ {
+		return fail("a name of an interface has %d letters at most", unix.IFNAMSIZ-1)
+	}
 	if _, err := net.InterfaceByName(name); err != nil {
 		return fail("there is no such interface: root makes it by `ip tuntap add dev %s mode tap user %d`", name, os.Getuid())
 	}
