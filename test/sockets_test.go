@@ -31,6 +31,12 @@ func TestFastOpen(t *testing.T) {
 	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "fastopen"))
 }
 
+// TestUrgent: TCP's urgent data, and what sockets' owners are told of them.
+func TestUrgent(t *testing.T) {
+	t.Parallel()
+	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "urgent"))
+}
+
 // TestUDPSegment: datagrams that the kernel cuts, as QUIC has it do.
 func TestUDPSegment(t *testing.T) {
 	t.Parallel()

@@ -90,10 +90,18 @@ var edits = []edit{
 
 	{"pkg/tcpip/stack/packet_buffer.go", `\toffset := d\.pk\.dataOffset\(\)\n\td\.pk\.buf\.SubApply`,
 		"\toffset := d.pk.dataOffset()\n\tif b := d.pk.buf.Front(offset, d.Size()); b != nil {\n\t\tdone, err = dst.Write(b)\n\t\tif !peek {\n\t\t\td.pk.buf.TrimFront(int64(done))\n\t\t}\n\t\treturn done, err\n\t}\n\td.pk.buf.SubApply"},
-	{"pkg/tcpip/transport/tcp/endpoint.go", `\) Read\(dst io\.Writer, opts tcpip\.ReadOptions\) \(tcpip\.ReadResult,`, ") read(dst io.Writer, opts tcpip.ReadOptions) (int,"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `\) Read\(dst io\.Writer, opts tcpip\.ReadOptions\) \(tcpip\.ReadResult, tcpip\.Error\) \{\n\te\.LockUser\(\)\n\tdefer e\.UnlockUser\(\)\n`, ") readLocked(dst io.Writer, opts tcpip.ReadOptions) (int, tcpip.Error) {\n"},
 	{"pkg/tcpip/transport/tcp/endpoint.go", `return tcpip\.ReadResult\{\}, err`, "return 0, err"},
 	{"pkg/tcpip/transport/tcp/endpoint.go", `return tcpip\.ReadResult\{\}, &tcpip`, "return 0, &tcpip"},
 	{"pkg/tcpip/transport/tcp/endpoint.go", `return tcpip\.ReadResult\{\n\t\tCount: done,\n\t\tTotal: done,\n\t\}, nil`, "return done, nil"},
+
+	// Urgent data: see tcp/urgent.go.
+	{"pkg/tcpip/transport/tcp/segment.go", `type segment struct \{`, "type segment struct {\n\turgent header.TCPFlags // URG, or nothing"},
+	{"pkg/tcpip/transport/tcp/rcv.go", `r\.lastRcvdAckTime = s\.rcvdTime\n`, "r.lastRcvdAckTime = s.rcvdTime\n\tif s.flags&header.TCPFlagUrg != 0 || r.ep.urgent.Load() != nil {\n\t\tr.ep.receiveUrgent(s)\n\t}\n"},
+	{"pkg/tcpip/transport/tcp/snd.go", `nSeg != nil && nSeg\.payloadSize\(\) != 0;`, "nSeg != nil && nSeg.payloadSize() != 0 && nSeg.urgent|seg.urgent == 0;"},
+	{"pkg/tcpip/transport/tcp/snd.go", `if !nextTooBig && seg\.payloadSize\(\) < available \{`, "if !nextTooBig && seg.payloadSize() < available && !s.urges() {"},
+	{"pkg/tcpip/transport/tcp/snd.go", `seg\.sequenceNumber = s\.SndNxt\n\t\tseg\.flags = header\.TCPFlagAck \| header\.TCPFlagPsh\n`, "seg.sequenceNumber = s.SndNxt\n\t\tseg.flags = header.TCPFlagAck | header.TCPFlagPsh | seg.urgent\n"},
+	{"pkg/tcpip/transport/tcp/connect.go", `Flags:      tf\.flags,`, "Flags:      tf.flags,\n\t\tUrgentPointer: urgentPointer(tf.flags),"},
 
 	// And so have those that are sent.
 	{"pkg/tcpip/stack/nic.go", `type nic struct \{`, "type nic struct {\n\tsegmentWriter SegmentWriter"},
@@ -102,7 +110,7 @@ var edits = []edit{
 	{"pkg/tcpip/transport/tcp/endpoint.go", `\) readFromPayloader\(p tcpip`, ") readFromAny(p tcpip"},
 
 	// Acknowledgements wait for the answer.
-	{"pkg/tcpip/transport/tcp/endpoint.go", `type Endpoint struct \{`, "type Endpoint struct {\n\tdelayed delayedACK\n\tconfirmed tcpip.MonotonicTime\n\tparts parts"},
+	{"pkg/tcpip/transport/tcp/endpoint.go", `type Endpoint struct \{`, "type Endpoint struct {\n\tdelayed delayedACK\n\turgent outOfBand\n\tconfirmed tcpip.MonotonicTime\n\tparts parts"},
 	{"pkg/tcpip/transport/tcp/protocol.go", `type protocol struct \{`, "type protocol struct {\n\tdelayed delayedACKs"},
 	{"pkg/tcpip/transport/tcp/connect.go", `if e\.rcv\.RcvNxt != e\.snd\.MaxSentAck \{`, "if e.rcv.RcvNxt != e.snd.MaxSentAck && !e.delayACK() {"},
 

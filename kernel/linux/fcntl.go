@@ -58,25 +58,15 @@ func sysFcntl(t *Thread, a *Args) (uintptr, Errno) {
 		}
 		return t.recordLock(f, owner, cmd == getLK, cmd == setLKW, arg)
 	case setOwn:
-		o := fileOwner{ownerProcess, int32(arg)}
-		if o.id < 0 {
-			o = fileOwner{ownerGroup, -o.id}
-		}
-		return 0, t.setOwner(f, o)
+		return 0, t.setOwnerID(f, int32(fd), int32(arg))
 	case getOwn:
-		o := f.owner.Load()
-		if o == nil {
-			return 0, 0
-		} else if o.kind == ownerGroup {
-			return uintptr(-o.id), 0
-		}
-		return uintptr(o.id), 0
+		return uintptr(f.ownerID()), 0
 	case setOwnEx:
 		var o fileOwner
 		if err := copyIn(t, &o, arg); err != 0 {
 			return 0, err
 		}
-		return 0, t.setOwner(f, o)
+		return 0, t.setOwner(f, int32(fd), o)
 	case getOwnEx:
 		o := f.owner.Load()
 		if o == nil {
@@ -123,7 +113,27 @@ const (
 	ownerGroup
 )
 
-func (t *Thread) setOwner(f *File, o fileOwner) Errno {
+// setOwnerID takes the number of a process, or of a group, negated.
+func (t *Thread) setOwnerID(f *File, fd, id int32) Errno {
+	if id < 0 {
+		return t.setOwner(f, fd, fileOwner{ownerGroup, -id})
+	}
+	return t.setOwner(f, fd, fileOwner{ownerProcess, id})
+}
+
+// ownerID is that of f's owner, 0 if it has none.
+func (f *File) ownerID() int32 {
+	o := f.owner.Load()
+	switch {
+	case o == nil:
+		return 0
+	case o.kind == ownerGroup:
+		return -o.id
+	}
+	return o.id
+}
+
+func (t *Thread) setOwner(f *File, fd int32, o fileOwner) Errno {
 	k, id := t.proc.kernel, int(o.id)
 	switch {
 	case o.kind < ownerThread || o.kind > ownerGroup:
@@ -132,6 +142,9 @@ func (t *Thread) setOwner(f *File, o fileOwner) Errno {
 		return ESRCH
 	}
 	f.owner.Store(&o)
+	if f.async.Load() == nil {
+		t.setAsync(f, fd, f.flags.Load()&oAsync != 0)
+	}
 	return 0
 }
 

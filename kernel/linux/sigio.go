@@ -6,7 +6,7 @@ import (
 )
 
 // Signals when a file gets ready (fcntl(2), "Managing signals"): a file with O_ASYNC stands
-// in its own queue.
+// in its own queue, and so does a socket with an owner, who is told of urgent data.
 
 const (
 	siSigIO = -5 // code, with a signal that has codes of its own
@@ -14,9 +14,10 @@ const (
 	// Codes of SIGIO and of F_SETSIG's signal (sigaction(2)).
 	codePollIn  = 1
 	codePollOut = 2
+	codePollPri = 5
 )
 
-// asyncFile is what a file with O_ASYNC has in its queue.
+// asyncFile is what such a file has in its queue.
 type asyncFile struct {
 	file   *File
 	kernel *Kernel
@@ -31,10 +32,10 @@ func (t *Thread) setAsync(f *File, fd int32, on bool) {
 		old.queue.Remove(&old.waiter)
 	}
 	_, q := f.io.poll(f)
-	if !on || q == nil {
+	if _, ok := f.io.(*socketFile); !on && (!ok || f.owner.Load() == nil) || q == nil {
 		return
 	}
-	if f.isTerminal() {
+	if on && f.isTerminal() {
 		f.owner.CompareAndSwap(nil, &fileOwner{ownerProcess, int32(t.proc.pid)})
 	}
 	a := &asyncFile{file: f, kernel: t.proc.kernel, fd: fd, queue: q}
@@ -51,10 +52,18 @@ func (a *asyncFile) ready(_ *wait.Waiter, events uint32) bool {
 	if o == nil || o.id == 0 {
 		return false
 	}
+	if events == pollPri {
+		a.send(o, &sigInfo{signo: SIGURG, code: siKernel})
+	}
+	if f.flags.Load()&oAsync == 0 {
+		return false
+	}
 	info := sigInfo{signo: SIGIO, code: siKernel}
 	if sig := f.signal.Load(); sig != 0 {
 		code, band := int32(codePollIn), uint64(pollIn|pollRdNorm)
-		if !f.canRead() || events&pollIn == 0 {
+		if events == pollPri {
+			code, band = codePollPri, pollPri|pollRdBand
+		} else if !f.canRead() || events&pollIn == 0 {
 			code, band = codePollOut, pollOut|pollWrNorm|pollWrBand
 		}
 		if synchronous.has(int(sig)) || sig == SIGCHLD {
@@ -63,20 +72,22 @@ func (a *asyncFile) ready(_ *wait.Waiter, events uint32) bool {
 		info = sigInfo{signo: int32(sig), code: code}
 		info.field[0], info.field[1] = band, uint64(uint32(a.fd))
 	}
-	send := func(info *sigInfo) Errno {
-		if o.kind == ownerThread {
-			if t := a.kernel.thread(int(o.id)); t != nil {
-				return t.proc.signal(t, info)
-			}
-		} else if p := a.kernel.process(int(o.id)); p != nil {
-			return p.signal(nil, info)
-		}
-		return 0
-	}
-	if send(&info) != 0 { // too many are queued
-		send(&sigInfo{signo: SIGIO, code: siKernel})
+	if a.send(o, &info) != 0 { // too many are queued
+		a.send(o, &sigInfo{signo: SIGIO, code: siKernel})
 	}
 	return true
+}
+
+// send sends a file's owner a signal.
+func (a *asyncFile) send(o *fileOwner, info *sigInfo) Errno {
+	if o.kind == ownerThread {
+		if t := a.kernel.thread(int(o.id)); t != nil {
+			return t.proc.signal(t, info)
+		}
+	} else if p := a.kernel.process(int(o.id)); p != nil {
+		return p.signal(nil, info)
+	}
+	return 0
 }
 
 // canAsync says whether f is of a kind that sends signals when it gets ready.

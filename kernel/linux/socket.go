@@ -355,7 +355,7 @@ func (t *Thread) receiveMessage(f *File, s socket.Socket, addr, flags uintptr) (
 		}
 		h.nameLen = uint32(len(m.Addr))
 	}
-	h.flags = uint32(m.Flags&(socket.MsgTrunc|socket.MsgCtrunc|socket.MsgErrqueue)) | uint32(flags&msgCmsgCloexec)
+	h.flags = uint32(m.Flags&(socket.MsgOOB|socket.MsgTrunc|socket.MsgCtrunc|socket.MsgErrqueue)) | uint32(flags&msgCmsgCloexec)
 	size := unsafe.Offsetof(h.flags) + unsafe.Sizeof(h.flags) // what lies behind need not be writable
 	if t.space.WriteSome(addr, unsafe.Pointer(&h), size) != size {
 		return 0, EFAULT

@@ -70,6 +70,18 @@ func (s *socketFile) write(t *Thread, f *File, u *userIO) (int, Errno) {
 func (s *socketFile) poll(*File) (uint32, *wait.Queue) { return s.socket.Poll() }
 
 func (s *socketFile) ioctl(t *Thread, f *File, req, arg uintptr) (uintptr, Errno) {
+	const setOwn, setGroup, getOwn, getGroup = 0x8901, 0x8902, 0x8903, 0x8904 // FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP
+	switch req {
+	case setOwn, setGroup:
+		var id int32
+		if err := copyIn(t, &id, arg); err != 0 {
+			return 0, err
+		}
+		return 0, t.setOwnerID(f, -1, id)
+	case getOwn, getGroup:
+		id := f.ownerID()
+		return 0, copyOut(t, arg, &id)
+	}
 	n, err := s.socket.Ioctl(t, req, arg)
 	if net := t.proc.kernel.Network; err == ENOTTY && net != nil {
 		return 0, net.Ioctl(t, s.socket.Common().Family, req, arg)

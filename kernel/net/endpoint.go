@@ -215,7 +215,11 @@ func (e *endpoint) takeError() errno.Errno {
 func (e *endpoint) Ready() uint32 {
 	e.fetchError()
 	mask := waiter.EventIn | waiter.EventOut | waiter.EventHUp | waiter.EventRdHUp
-	ready := uint32(e.ep().Readiness(mask))
+	events := e.ep().Readiness(mask)
+	if e.isTCP {
+		events = urges(e.ep().(*tcp.Endpoint), events)
+	}
+	ready := uint32(events)
 	if e.err.Load() != 0 || e.ep().SocketOptions().PeekErr() != nil {
 		ready |= pollErr
 	}
@@ -405,7 +409,8 @@ func (e *endpoint) Address(peer bool) ([]byte, errno.Errno) {
 
 // Send implements Endpoint.
 func (e *endpoint) Send(m *socket.Message) (int, errno.Errno) {
-	if m.Flags&msgOOB != 0 {
+	urgent := m.Flags&msgOOB != 0
+	if urgent && !e.isTCP && e.family != afPacket {
 		return 0, errno.EOPNOTSUPP
 	}
 	opts := tcpip.WriteOptions{More: m.Flags&msgMore != 0, Atomic: !e.isTCP}
@@ -440,16 +445,24 @@ func (e *endpoint) Send(m *socket.Message) (int, errno.Errno) {
 	if segment > 0 && m.Data.Len() > segment && e.protocol == protoUDP && e.kind == sockDgram {
 		return e.sendSegments(m.Data, segment, opts)
 	}
+	if urgent && e.isTCP {
+		return e.sendUrgent(m, opts)
+	}
 	n, failed := e.ep().Write(data{m}, opts)
+	return int(n), e.sendError(failed)
+}
+
+// sendError is why nothing, or not all, was sent.
+func (e *endpoint) sendError(failed tcpip.Error) errno.Errno {
 	switch failed.(type) {
 	case *tcpip.ErrHostUnreachable:
-		return int(n), errno.ENETUNREACH
+		return errno.ENETUNREACH
 	case *tcpip.ErrConnectionReset, *tcpip.ErrConnectionRefused, *tcpip.ErrTimeout, *tcpip.ErrConnectionAborted:
 		if e.isTCP { // it has been reported
-			return 0, errno.EPIPE
+			return errno.EPIPE
 		}
 	}
-	return int(n), errnoOf(failed)
+	return errnoOf(failed)
 }
 
 // data are a message's. To make another kind of interface of them would cost a search for
@@ -517,10 +530,15 @@ func (e *endpoint) Receive(m *socket.Message) (int, errno.Errno) {
 		return e.receiveError(m)
 	}
 	if m.Flags&msgOOB != 0 {
-		if e.isTCP {
+		switch {
+		case e.isTCP:
+			return e.receiveUrgent(m)
+		case e.family == afPacket:
 			return 0, errno.EINVAL
+		case e.protocol != protoUDP:
+			return 0, errno.EOPNOTSUPP
 		}
-		return 0, errno.EOPNOTSUPP
+		m.Flags &^= msgOOB
 	}
 	if e.isTCP {
 		return e.receiveStream(m)
@@ -582,6 +600,9 @@ func (e *endpoint) receiveStream(m *socket.Message) (int, errno.Errno) {
 	}
 	e.reading.Lock()
 	defer e.reading.Unlock()
+	if m.Flags&msgMore != 0 && mark(e.ep().(*tcp.Endpoint)) == 0 {
+		return 0, 0
+	}
 	w := io.Writer(data{m})
 	if m.Flags&msgTrunc != 0 { // what is read is thrown away (tcp(7))
 		w = &tcpip.LimitedWriter{W: io.Discard, N: int64(room)}
@@ -641,6 +662,11 @@ func (e *endpoint) Queued(sent bool) (int, errno.Errno) {
 		return unacknowledged(e.ep()), 0
 	}
 	v, err := e.ep().GetSockOptInt(tcpip.ReceiveQueueSizeOption)
+	if e.isTCP && !e.opts.is(oobInline) {
+		if n := mark(e.ep().(*tcp.Endpoint)); n >= 0 {
+			v = min(v, n)
+		}
+	}
 	return v, errnoOf(err)
 }
 

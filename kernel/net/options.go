@@ -34,6 +34,7 @@ const (
 	ipFreebind
 	udpGRO
 	tcpFastopen // TCP_FASTOPEN_CONNECT
+	oobInline
 )
 
 // options are those that netstack does not keep.
@@ -271,7 +272,7 @@ func (e *endpoint) socketOption(name int, o *tcpip.SocketOptions) ([]byte, errno
 	case unix.SO_TIMESTAMP:
 		return boolOf(e.opts.is(soTimestamp)), 0
 	case unix.SO_OOBINLINE:
-		return boolOf(true), 0 // urgent data is data
+		return boolOf(e.opts.is(oobInline)), 0
 	case unix.SO_PRIORITY:
 		return int32Of(int(e.opts.priority.Load())), 0
 	case unix.SO_MARK:
@@ -629,7 +630,12 @@ func (e *endpoint) setSocketOption(name, v int, b []byte, o *tcpip.SocketOptions
 		o.SetMark(uint32(v))
 	case unix.SO_BINDTOIFINDEX:
 		return errnoOf(o.SetBindToDevice(int32(v)))
-	case unix.SO_OOBINLINE, unix.SO_INCOMING_CPU, unix.SO_BUSY_POLL, unix.SO_RXQ_OVFL, unix.SO_SELECT_ERR_QUEUE:
+	case unix.SO_OOBINLINE:
+		e.opts.turn(oobInline, v != 0)
+		if e.isTCP {
+			setInline(e.ep().(*tcp.Endpoint), v != 0)
+		}
+	case unix.SO_INCOMING_CPU, unix.SO_BUSY_POLL, unix.SO_RXQ_OVFL, unix.SO_SELECT_ERR_QUEUE:
 	case unix.SO_TYPE, unix.SO_ERROR, unix.SO_PROTOCOL, unix.SO_DOMAIN, unix.SO_ACCEPTCONN:
 		return errno.ENOPROTOOPT
 	case unix.SO_ZEROCOPY, unix.SO_TIMESTAMPNS, unix.SO_TIMESTAMPING:

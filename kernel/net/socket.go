@@ -35,6 +35,9 @@ type Endpoint interface {
 	// Queued returns how many bytes can be received, SIOCINQ, or have been sent
 	// and not been acknowledged, SIOCOUTQ.
 	Queued(sent bool) (int, errno.Errno)
+
+	// AtMark says whether urgent data are next, SIOCATMARK.
+	AtMark() (bool, errno.Errno)
 	Option(level, name int32, room int) ([]byte, errno.Errno)
 	SetOption(level, name int32, value []byte) errno.Errno
 	Close() // waits as SO_LINGER says
@@ -214,8 +217,9 @@ func (s *Socket) Send(c socket.Caller, m *socket.Envelope) (done int, err errno.
 // Receive implements socket.Socket.
 func (s *Socket) Receive(c socket.Caller, m *socket.Envelope) (done int, err errno.Errno) {
 	m.Data = m.Buffer
+	m.Flags &^= socket.MsgMore // says below that there is some already, so urgent data are the end
 	flags := m.Flags
-	if flags&socket.MsgErrqueue != 0 {
+	if flags&(socket.MsgErrqueue|socket.MsgOOB) != 0 {
 		flags |= socket.MsgDontwait
 	}
 	for {
@@ -224,6 +228,7 @@ func (s *Socket) Receive(c socket.Caller, m *socket.Envelope) (done int, err err
 			got, err = s.await(c, m, flags, socket.SoRcvtimeo, Endpoint.Receive)
 		}
 		done += got
+		m.Flags |= socket.MsgMore
 		if err != 0 || got == 0 || s.Kind != socket.Stream || m.Len() == 0 || m.Fault() || flags&(socket.MsgWaitall|socket.MsgPeek) != socket.MsgWaitall {
 			break
 		}
@@ -252,7 +257,7 @@ func (s *Socket) await(c socket.Caller, m *socket.Envelope, flags, timeout uintp
 }
 
 // Ioctl tells how many bytes there are to be read, or have been sent and not been
-// acknowledged, and that no urgent data are next.
+// acknowledged, and whether urgent data are next.
 func (s *Socket) Ioctl(c socket.Caller, req, arg uintptr) (uintptr, errno.Errno) {
 	switch {
 	case req == socket.Inq || req == socket.Outq:
@@ -262,7 +267,11 @@ func (s *Socket) Ioctl(c socket.Caller, req, arg uintptr) (uintptr, errno.Errno)
 		}
 		return 0, c.CopyOut(arg, []byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
 	case req == unix.SIOCATMARK:
-		return 0, c.CopyOut(arg, make([]byte, 4))
+		at, err := s.end.AtMark()
+		if err != 0 {
+			return 0, err
+		}
+		return 0, c.CopyOut(arg, boolOf(at))
 	}
 	return 0, errno.ENOTTY
 }

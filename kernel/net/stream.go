@@ -7,6 +7,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // What netstack as it is built for the kernel has a shorter way for.
@@ -16,3 +17,11 @@ import (
 func readStream(ep *tcp.Endpoint, w io.Writer, peek, moderate bool) (int, tcpip.Error) {
 	return ep.ReadStream(w, peek, moderate)
 }
+
+// Urgent data of TCP (netstack/.../tcp/urgent.go).
+
+func writeUrgent(ep *tcp.Endpoint, p tcpip.Payloader) tcpip.Error     { return ep.WriteUrgent(p) }
+func readUrgent(ep *tcp.Endpoint, peek bool) (byte, tcpip.Error)      { return ep.ReadUrgent(peek) }
+func mark(ep *tcp.Endpoint) int                                       { return ep.Mark() }
+func urges(ep *tcp.Endpoint, ready waiter.EventMask) waiter.EventMask { return ep.Urges(ready) }
+func setInline(ep *tcp.Endpoint, on bool)                             { ep.SetOutOfBandInline(on) }

@@ -7,6 +7,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 func readStream(ep *tcp.Endpoint, w io.Writer, peek, moderate bool) (int, tcpip.Error) {
@@ -16,3 +17,11 @@ func readStream(ep *tcp.Endpoint, w io.Writer, peek, moderate bool) (int, tcpip.
 	}
 	return res.Count, err
 }
+
+// There are no urgent data in netstack as it is.
+
+func writeUrgent(*tcp.Endpoint, tcpip.Payloader) tcpip.Error         { return &tcpip.ErrNotSupported{} }
+func readUrgent(*tcp.Endpoint, bool) (byte, tcpip.Error)             { return 0, &tcpip.ErrInvalidEndpointState{} }
+func mark(*tcp.Endpoint) int                                         { return -1 }
+func urges(_ *tcp.Endpoint, ready waiter.EventMask) waiter.EventMask { return ready }
+func setInline(*tcp.Endpoint, bool)                                  {}

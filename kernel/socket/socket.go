@@ -176,6 +176,7 @@ const (
 	MsgDontwait = 0x40
 	MsgWaitall  = 0x100
 	MsgErrqueue = 0x2000
+	MsgMore     = 0x8000
 	MsgNosignal = 0x4000
 	MsgFastopen = 0x20000000
 

@@ -126,7 +126,7 @@ func (e *Endpoint) sendQuick(pkt *stack.PacketBuffer, flags header.TCPFlags, seq
 		uint32(seq),
 		uint32(ack),
 		uint32(size/4)<<28 | uint32(flags)<<16 | uint32(min(window, math.MaxUint16)),
-		uint32(sum) << 16,
+		uint32(sum)<<16 | uint32(urgentPointer(flags)),
 	}
 	if e.SendTSOk {
 		head[5], head[6], head[7] = stamp, e.tsValNow(), e.recentTimestamp()
@@ -199,6 +199,15 @@ func (e *Endpoint) ReadStream(dst io.Writer, peek, moderate bool) (int, tcpip.Er
 		e.ModerateRecvBuf(n)
 	}
 	return n, err
+}
+
+func (e *Endpoint) read(dst io.Writer, opts tcpip.ReadOptions) (int, tcpip.Error) {
+	e.LockUser()
+	defer e.UnlockUser()
+	if u := e.urgent.Load(); u != nil {
+		return e.readUrgent(u, dst, opts)
+	}
+	return e.readLocked(dst, opts)
 }
 
 // Read implements tcpip.Endpoint.
