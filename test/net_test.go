@@ -191,21 +191,23 @@ func TestNetAdmin(t *testing.T) {
 	same(t, options{flags: []string{"--net", "user"}}, cProgram(t, glibc, "netadmin"))
 }
 
-// TestNetFirecracker: a TAP device, by MMIO and by PCI.
+// TestNetFirecracker: a TAP device, by MMIO and by PCI; over IPv6, too.
 func TestNetFirecracker(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, "firecracker")
-	run := vmm.Quote(append([]string{"/box/gosv", "run", "--timeout", "60s", "--net", "tap=tap0,gw=172.16.0.1,ip=172.16.0.2/24"}, firecracker...))
+	run := vmm.Quote(append([]string{"/box/gosv", "run", "--timeout", "60s", "--net", "tap=tap0,gw=172.16.0.1,ip=172.16.0.2/24,ip=fd00::2/64"}, firecracker...))
 	script := `
-tunctl -t tap0 >/dev/null && ip addr add 172.16.0.1/24 dev tap0 && ip link set tap0 up || exit 1
+tunctl -t tap0 >/dev/null && ip addr add 172.16.0.1/24 dev tap0 || exit 1
+echo 0 >/proc/sys/net/ipv6/conf/tap0/accept_dad; ip addr add fd00::1/64 dev tap0 && ip link set tap0 up || exit 1
 mkdir /tmp/www; dd if=/dev/urandom of=/tmp/www/file bs=9k count=1 2>/dev/null; httpd -h /tmp/www
 `
 	want := ""
 	for _, kind := range []string{"-c 1", "-c 4 --vmm-arg=--enable-pci"} {
 		script += "echo " + kind + "\n" +
 			run + " " + kind + " /bin/busybox ping -c 3 172.16.0.1 </dev/null 2>&1 | grep received\n" +
-			run + " " + kind + " /bin/busybox wget -q -O - http://172.16.0.1/file </dev/null >/tmp/got; cmp /tmp/got /tmp/www/file && echo same\n"
-		want += kind + "\n3 packets transmitted, 3 packets received, 0% packet loss\nsame\n"
+			run + " " + kind + " /bin/busybox wget -q -O - http://172.16.0.1/file </dev/null >/tmp/got; cmp /tmp/got /tmp/www/file && echo same\n" +
+			run + " " + kind + " /bin/busybox wget -q -O - http://[fd00::1]/file </dev/null >/tmp/got; cmp /tmp/got /tmp/www/file && echo the same by IPv6\n"
+		want += kind + "\n3 packets transmitted, 3 packets received, 0% packet loss\nsame\nthe same by IPv6\n"
 	}
 	if got := b.run(t, 150, script+"exit 0\n"); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

@@ -81,7 +81,7 @@ var edits = []edit{
 	{"pkg/tcpip/transport/tcp/segment.go", `var segmentPool = sync\.Pool`, "var segmentPool = sync.FreeList"},
 	{"pkg/tcpip/transport/tcp/connect.go", `var optionPool = sync\.Pool`, "var optionPool = sync.FreeList"},
 
-	// TCP segments over IPv4 have a short way from the device to their endpoint.
+	// TCP segments have a short way from the device to their endpoint.
 	{"pkg/tcpip/stack/transport_demuxer.go", `\trawEndpoints \[\]RawTransportEndpoint\n`, "\trawEndpoints []RawTransportEndpoint\n\tknown *known\n"},
 	{"pkg/tcpip/stack/transport_demuxer.go", `\tepsByNIC, ok := eps\.endpoints\[id\]\n\tif !ok \{\n\t\treturn\n`, "\teps.forget(&id)\n\tepsByNIC, ok := eps.endpoints[id]\n\tif !ok {\n\t\treturn\n"},
 	{"pkg/tcpip/stack/transport_demuxer.go", `\tepsByNIC, ok := eps\.endpoints\[id\]\n\tif !ok \{\n\t\tepsByNIC =`, "\teps.forget(&id)\n\tepsByNIC, ok := eps.endpoints[id]\n\tif !ok {\n\t\tepsByNIC ="},
@@ -104,8 +104,10 @@ var edits = []edit{
 	{"pkg/tcpip/transport/tcp/connect.go", `Flags:      tf\.flags,`, "Flags:      tf.flags,\n\t\tUrgentPointer: urgentPointer(tf.flags),"},
 
 	// And so have those that are sent.
-	{"pkg/tcpip/stack/nic.go", `type nic struct \{`, "type nic struct {\n\tsegmentWriter SegmentWriter"},
+	{"pkg/tcpip/stack/nic.go", `type nic struct \{`, "type nic struct {\n\tsegments4, segments6 *Segments"},
 	{"pkg/tcpip/transport/tcp/connect.go", `\) sendRaw\(pkt`, ") sendAny(pkt"},
+	{"pkg/tcpip/transport/tcp/connect.go", `func sendTCP\(`, "func sendLong("},
+	{"pkg/tcpip/transport/tcp/connect.go", `\ttf\.opts = makeSynOptions\(opts\)\n`, "\ttf.opts = makeSynOptions(opts)\n\ttf.df = e.pmtud != tcpip.PMTUDiscoveryDont\n"},
 	{"pkg/tcpip/transport/tcp/snd.go", `\(s \*sender\) sendSegmentFromPacketBuffer\(`, "(s *sender) _("},
 	{"pkg/tcpip/transport/tcp/endpoint.go", `\) readFromPayloader\(p tcpip`, ") readFromAny(p tcpip"},
 

@@ -140,3 +140,6 @@ func formatAddr(family int32, a tcpip.FullAddress) []byte {
 	copy(b[12:], a.LinkAddr)
 	return b
 }
+
+// address4 is an IPv4 address as a number.
+func address4(a tcpip.Address) uint32 { return binary.BigEndian.Uint32(a.AsSlice()) }

@@ -2,7 +2,6 @@ package net
 
 import (
 	"bytes"
-	"encoding/binary"
 	"sync"
 	"sync/atomic"
 
@@ -31,9 +30,9 @@ const (
 	keptTime = 1e9 // ns, from the first one on
 )
 
-// keeps says whether a frame that e has received is kept for now.
-func (s *callers) keeps(e *device, f *nic.Frame) bool {
-	if s.over.Load() || !isSYN(f) {
+// keeps says whether a frame that e has received, with these headers, is kept for now.
+func (s *callers) keeps(e *device, f *nic.Frame, h *headers) bool {
+	if s.over.Load() || len(f.Parts) > 1 || !h.isSYN() {
 		return false
 	}
 	s.mu.Lock()
@@ -65,29 +64,15 @@ func (s *callers) end() {
 	for i := len(kept) - 1; i >= 0; i-- {
 		e := kept[i].dev
 		e.receiving.Lock()
-		e.in.add(&kept[i].frame)
+		var h headers
+		h.read(&kept[i].frame)
+		e.in.add(&kept[i].frame, &h, true)
 		e.in.flush()
 		e.receiving.Unlock()
 	}
 }
 
-// isSYN says whether a frame asks for a TCP connection: over IPv4, or over IPv6 without
-// extension headers.
-func isSYN(f *nic.Frame) bool {
-	const ip = header.EthernetMinimumSize
-	b := f.Parts[0]
-	if len(f.Parts) > 1 || len(b) < ip+header.IPv4MinimumSize {
-		return false
-	}
-	protocol, tcp := b[ip+9], ip+int(b[ip]&0xf)*4
-	switch binary.BigEndian.Uint16(b[ip-2:]) {
-	case uint16(header.IPv4ProtocolNumber):
-	case uint16(header.IPv6ProtocolNumber):
-		protocol, tcp = b[ip+6], ip+header.IPv6MinimumSize
-	default:
-		return false
-	}
-	const flags = 13 // RFC 9293 section 3.1
-	return protocol == uint8(header.TCPProtocolNumber) && len(b) > tcp+flags &&
-		header.TCPFlags(b[tcp+flags])&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn
+// isSYN says whether a frame asks for a TCP connection.
+func (h *headers) isSYN() bool {
+	return h.is(header.TCPProtocolNumber) && h.tcp().Flags()&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn
 }

@@ -11,17 +11,24 @@ import (
 	"gosv/kernel/nic"
 )
 
+func keeps(s *callers, e *device, frame []byte) bool {
+	f := nic.Frame{Parts: [][]byte{frame}, ChecksumValid: true}
+	var h headers
+	h.read(&f)
+	return s.keeps(e, &f, &h)
+}
+
 // TestCallers: the last ones who connect before the program listens are delivered then, others and later ones
 // at once.
 func TestCallers(t *testing.T) {
 	var got [][]byte
 	e := &device{}
-	e.in.deliver = func(v *buffer.View) { got = append(got, bytes.Clone(v.AsSlice())) }
+	e.in.deliver = func(v *buffer.View, _ bool) { got = append(got, bytes.Clone(v.AsSlice())) }
 	var s callers
 	var sent [][]byte
 	for port := range uint16(10) {
 		sent = append(sent, tcpFrame(clientIP, 1000+port, 80, header.TCPFlagSyn, 1, 0, nil))
-		if !s.keeps(e, &nic.Frame{Parts: [][]byte{sent[port]}, ChecksumValid: true}) {
+		if !keeps(&s, e, sent[port]) {
 			t.Fatal("a SYN is not kept")
 		}
 	}
@@ -33,7 +40,7 @@ func TestCallers(t *testing.T) {
 	if !slices.EqualFunc(got, sent[len(sent)-mostKept:], bytes.Equal) {
 		t.Errorf("of % x\nwere delivered % x", sent, got)
 	}
-	if s.keeps(e, &nic.Frame{Parts: [][]byte{sent[0]}}) {
+	if keeps(&s, e, sent[0]) {
 		t.Error("a SYN is kept after the program has listened")
 	}
 }
@@ -42,21 +49,21 @@ func TestCallers(t *testing.T) {
 func TestCallersFrames(t *testing.T) {
 	var s callers
 	defer s.over.Store(true) // there is no device to deliver to
-	frame := func(flags header.TCPFlags) *nic.Frame {
-		return &nic.Frame{Parts: [][]byte{tcpFrame(clientIP, 1000, 80, flags, 1, 0, nil)}}
-	}
-	for _, f := range []*nic.Frame{
+	frame := func(flags header.TCPFlags) []byte { return tcpFrame(clientIP, 1000, 80, flags, 1, 0, nil) }
+	syn6, _ := largeSegment(6, 0, nil, header.TCPFlagSyn)
+	const version = header.EthernetMinimumSize
+	lie := bytes.Clone(syn6)
+	lie[version] = 0
+	for _, f := range [][]byte{
 		frame(header.TCPFlagSyn | header.TCPFlagAck), frame(header.TCPFlagAck), frame(header.TCPFlagRst),
-		{Parts: [][]byte{make([]byte, 60)}}, {Parts: [][]byte{frame(header.TCPFlagSyn).Parts[0][:40]}}, {Parts: [][]byte{make([]byte, 20)}},
+		make([]byte, 60), frame(header.TCPFlagSyn)[:40], make([]byte, 20), lie, syn6[:len(syn6)-1],
 	} {
-		if s.keeps(nil, f) {
-			t.Errorf("%x is kept", f.Parts[0])
+		if keeps(&s, nil, f) {
+			t.Errorf("%x is kept", f)
 		}
 	}
-	s6 := make([]byte, 14+40+20)
-	s6[12], s6[13], s6[14+6], s6[14+40+13] = 0x86, 0xdd, 6, 2
 	for range 10 {
-		if !s.keeps(nil, frame(header.TCPFlagSyn)) || !s.keeps(nil, &nic.Frame{Parts: [][]byte{s6}}) {
+		if !keeps(&s, nil, frame(header.TCPFlagSyn)) || !keeps(&s, nil, syn6) {
 			t.Fatal("a SYN is not kept")
 		}
 	}

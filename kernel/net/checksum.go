@@ -1,7 +1,6 @@
 package net
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"unsafe"
 
@@ -57,13 +56,22 @@ func (c *onesSum) add(b []byte) {
 	c.odd = c.odd != (len(b) == 1)
 }
 
+// sumOf is the sum of a header, whose length is a multiple of four: what add takes as long to
+// begin with.
+func sumOf(b []byte) (sum uint64) {
+	for ; len(b) >= 4; b = b[4:] {
+		sum += uint64(le.Uint32(b))
+	}
+	return sum
+}
+
 // addPseudo adds the pseudo header of a segment with so many bytes in an IP packet.
 func (c *onesSum) addPseudo(ip []byte, protocol uint8, length int) {
-	if ip[0]>>4 == header.IPv4Version {
-		c.add(ip[12:20])
-	} else {
-		c.add(ip[8:40])
+	addresses := ip[addressesAt:header.IPv4MinimumSize]
+	if ip[0]>>4 != header.IPv4Version {
+		addresses = ip[addresses6At:header.IPv6MinimumSize]
 	}
+	c.sum += sumOf(addresses)
 	c.sum += uint64(bits.ReverseBytes16(uint16(protocol))) + uint64(bits.ReverseBytes16(uint16(length)))
 }
 
@@ -77,84 +85,26 @@ func fold(s uint64) uint16 {
 	return uint16(s>>16 + s)
 }
 
-// checksumsRight checks a frame's TCP or UDP and IPv4 checksums. What is malformed, in
-// fragments or has extension headers is for others to judge.
-func checksumsRight(f *nic.Frame) bool {
-	if right, ok := plainRight(f); ok {
-		return right
-	}
-	frame, size := f.Parts[0], f.Size()
+// checksumsRight checks the checksums of a frame with a whole TCP segment or UDP datagram.
+func (h *headers) checksumsRight(f *nic.Frame) bool {
 	const right = 0xffff
-	at := header.EthernetMinimumSize
-	if len(frame) < at {
-		return true
+	if h.v4 && fold(sumOf(h.ip())) != right {
+		return false
 	}
-	b := frame[at:]
-	var length int // of what the checksum is of
-	var protocol uint8
-	switch header.Ethernet(frame).Type() {
-	case header.IPv4ProtocolNumber:
-		ip := header.IPv4(b)
-		if len(b) < header.IPv4MinimumSize || !ip.IsValid(size-at) || int(ip.HeaderLength()) > len(b) {
-			return true
-		}
-		var c onesSum
-		if c.add(b[:ip.HeaderLength()]); c.folded() != right {
-			return false
-		}
-		if ip.More() || ip.FragmentOffset() != 0 {
-			return true
-		}
-		at += int(ip.HeaderLength())
-		protocol, length = ip.Protocol(), int(ip.PayloadLength())
-	case header.IPv6ProtocolNumber:
-		ip := header.IPv6(b)
-		if len(b) < header.IPv6MinimumSize || !ip.IsValid(size-at) {
-			return true
-		}
-		at += header.IPv6MinimumSize
-		protocol, length = ip.NextHeader(), int(ip.PayloadLength())
-	default:
-		return true
+	if h.protocol == uint8(header.UDPProtocolNumber) && header.UDP(h.frame[h.transport:]).Checksum() == 0 {
+		return h.v4 // where it has none then (RFC 8200 section 8.1)
 	}
-	switch protocol {
-	case uint8(header.TCPProtocolNumber):
-	case uint8(header.UDPProtocolNumber):
-		if len(frame) >= at+header.UDPMinimumSize && header.UDP(frame[at:]).Checksum() == 0 {
-			return true // it has none
-		}
-	default:
-		return true
+	var sum onesSum
+	sum.addPseudo(h.ip(), h.protocol, h.end-h.transport)
+	if h.end <= len(h.frame) { // nearly always
+		sum.add(h.frame[h.transport:h.end])
+		return sum.folded() == right
 	}
-	var c onesSum
-	c.addPseudo(b, protocol, length)
+	skip, left := h.transport, h.end-h.transport
 	for _, p := range f.Parts {
-		if skip := min(at, len(p)); skip > 0 {
-			p, at = p[skip:], at-skip
-		}
-		p = p[:min(length, len(p))]
-		c.add(p)
-		length -= len(p)
+		p = p[skip:min(len(p), skip+left)]
+		skip, left = 0, left-len(p)
+		sum.add(p)
 	}
-	return c.folded() == right
-}
-
-// plainRight is checksumsRight for a whole TCP segment over IPv4, without options, in one
-// part: nearly all that comes. ok says whether f is one.
-func plainRight(f *nic.Frame) (right, ok bool) {
-	const ip, tcp = header.EthernetMinimumSize, header.EthernetMinimumSize + header.IPv4MinimumSize
-	b := f.Parts[0]
-	if len(b) < tcp+header.TCPMinimumSize || header.Ethernet(b).Type() != header.IPv4ProtocolNumber ||
-		b[ip] != plainHeader || b[ip+9] != uint8(header.TCPProtocolNumber) || binary.BigEndian.Uint16(b[ip+6:])&fragmentMask != 0 {
-		return false, false
-	}
-	end := ip + int(binary.BigEndian.Uint16(b[ip+2:]))
-	if end < tcp+header.TCPMinimumSize || end > len(b) {
-		return false, false
-	}
-	addresses := uint64(le.Uint32(b[ip+12:])) + uint64(le.Uint32(b[ip+16:]))
-	head := addresses + uint64(le.Uint32(b[ip:])) + uint64(le.Uint32(b[ip+4:])) + uint64(le.Uint32(b[ip+8:]))
-	sum := onesSum{sum: addresses + uint64(header.TCPProtocolNumber)<<8 + uint64(bits.ReverseBytes16(uint16(end-tcp)))}
-	sum.add(b[tcp:end])
-	return fold(head) == 0xffff && sum.folded() == 0xffff, true
+	return sum.folded() == right
 }

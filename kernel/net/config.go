@@ -65,7 +65,7 @@ func (n *Network) configure() {
 		}
 		if err := n.addLink(l, e, e); err != nil {
 			n.config.Log("network: " + l.name + ": " + err.String())
-		} else if i == 0 && n.config.Static != "" {
+		} else if e.shorten(); i == 0 && n.config.Static != "" {
 			if err := e.static(n.config.Static); err != nil {
 				n.config.Log("network: gosv.ip=" + n.config.Static + ": " + err.Error())
 			}
@@ -80,7 +80,6 @@ func (n *Network) configure() {
 				}
 			})
 		}
-		e.shorten()
 		close(e.begun)
 	}
 	close(n.isAttached)
@@ -107,9 +106,12 @@ func (n *Network) attached() { <-n.isAttached }
 // configured waits until the devices have the addresses that they shall have.
 func (n *Network) configured() { <-n.isConfigured }
 
-// static takes ADDRESS/LENGTH[,ADDRESS/LENGTH...][,GATEWAY...][,dns=ADDRESS...].
+// static takes ADDRESS/LENGTH[,ADDRESS/LENGTH...][,GATEWAY...][,dns=ADDRESS...]. Whoever says that has seen to
+// it that nobody else has the address, so over IPv6 nobody is asked for a second, in which the program could not use it.
 func (e *device) static(s string) error {
 	n := e.net
+	n.detectDuplicates(e.index, 0)
+	defer n.detectDuplicates(e.index, 1)
 	for word := range strings.SplitSeq(s, ",") {
 		if dns, ok := strings.CutPrefix(word, "dns="); ok {
 			a, ok := parseIP(dns)
@@ -131,6 +133,15 @@ func (e *device) static(s string) error {
 		}
 	}
 	return nil
+}
+
+// detectDuplicates says how often a device asks whether somebody has an IPv6 address already that it gets (RFC 4862
+// section 5.4).
+func (n *Network) detectDuplicates(id tcpip.NICID, times uint8) {
+	v6, err := n.stack.GetNetworkEndpoint(id, ipv6.ProtocolNumber)
+	if d, ok := v6.(stack.DuplicateAddressDetector); err == nil && ok {
+		d.SetDADConfigurations(stack.DADConfigurations{DupAddrDetectTransmits: times, RetransmitTimer: time.Second})
+	}
 }
 
 // route makes gateway the way to all that there is no other one to.

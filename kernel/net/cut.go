@@ -21,10 +21,6 @@ type outgoing struct {
 	head    [mostHeaders]byte
 }
 
-// mostHeaders is how long the headers of a segment are that has come the short way: TCP's
-// with a timestamp.
-const mostHeaders = header.EthernetMinimumSize + header.IPv4MinimumSize + header.TCPMinimumSize + 12
-
 // reset forgets what was made.
 func (o *outgoing) reset() {
 	clear(o.parts)
@@ -47,12 +43,15 @@ func (o *outgoing) add(p *stack.PacketBuffer) {
 	o.segment(&f, p.Data().Size(), int(gso.MSS))
 }
 
-// addSegment adds a segment over IPv4 with these headers and the data that is all of p.
-func (o *outgoing) addSegment(headers []byte, p *stack.PacketBuffer, mss int) {
-	const tcp = header.EthernetMinimumSize + header.IPv4MinimumSize
+// addSegment adds a segment with these headers, in which TCP's begins at tcp, and the data
+// that is all of p.
+func (o *outgoing) addSegment(headers []byte, tcp int, p *stack.PacketBuffer, mss int) {
 	first := len(o.parts)
 	o.parts = append(o.parts, headers)
-	f := nic.Frame{Parts: o.partsOf(first, p), ChecksumStart: tcp, ChecksumOffset: header.TCPChecksumOffset, HeaderLen: uint16(len(headers)), Segments: nic.TCP4}
+	f := nic.Frame{Parts: o.partsOf(first, p), ChecksumStart: uint16(tcp), ChecksumOffset: header.TCPChecksumOffset, HeaderLen: uint16(len(headers)), Segments: nic.TCP4}
+	if headers[header.EthernetMinimumSize]>>4 != header.IPv4Version {
+		f.Segments = nic.TCP6
+	}
 	o.segment(&f, p.Size(), mss)
 }
 
@@ -142,11 +141,6 @@ type cutter struct {
 	flags         header.TCPFlags
 }
 
-const (
-	lengthAt, idAt, sumAt = 2, 4, 10 // in an IPv4 header
-	length6At             = 4        // in an IPv6 header
-)
-
 func (c *cutter) init(tcp int) {
 	c.tcp = tcp
 	ip, t := c.large[header.EthernetMinimumSize:tcp], header.TCP(c.large[tcp:])
@@ -163,9 +157,7 @@ func (c *cutter) init(tcp int) {
 		le.PutUint16(ip[lengthAt:], 0)
 		le.PutUint16(ip[idAt:], 0)
 		le.PutUint16(ip[sumAt:], 0)
-		sum = onesSum{}
-		sum.add(ip)
-		c.ipSum = sum.sum
+		c.ipSum = sumOf(ip)
 	}
 }
 

@@ -21,16 +21,18 @@ type device struct {
 	mtu atomic.Uint32
 
 	index    tcpip.NICID
-	disabled atomic.Bool   // the program has taken it out of use
-	v4       *ipv4Endpoint // nil if it has no short way
-	lease    *address      // from a DHCP server; its client's business
+	disabled atomic.Bool // the program has taken it out of use
+	lease    *address    // from a DHCP server; its client's business
 
 	begun      chan struct{} // closed when there is somebody for what is received
 	dispatcher atomic.Pointer[stack.NetworkDispatcher]
 	dhcp       atomic.Pointer[dhcpClient] // gets its packets past netstack, which has no address yet
 
+	segments4, segments6 segments // nil if there is no short way
+
 	receiving sync.Mutex // guards
 	in        incoming
+	unchecked atomic.Bool // what is being delivered has checksums that nobody has looked at
 
 	sending sync.Mutex // guards
 	out     outgoing
@@ -61,10 +63,13 @@ func (e *device) Close()                                  {}
 func (e *device) SetOnCloseAction(func())                 {}
 func (e *device) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
 
-// Capabilities implements stack.LinkEndpoint. Netstack either checks the checksums of all
-// packets or of none: Receive does it, since the device may have said something, and
+// Capabilities implements stack.LinkEndpoint. Netstack asks for each packet whether its checksums
+// are right: Receive knows that of nearly all, since the device may have said something, and
 // since those of packets that were put together are not right any more.
 func (e *device) Capabilities() stack.LinkEndpointCapabilities {
+	if e.unchecked.Load() {
+		return stack.CapabilityResolutionRequired
+	}
 	return stack.CapabilityResolutionRequired | stack.CapabilityRXChecksumOffload
 }
 
@@ -179,16 +184,28 @@ func (e *device) Receive(frames []nic.Frame) {
 	supply := e.net.supply()
 	for i := range frames {
 		f := &frames[i]
-		if (f.ChecksumValid || f.NeedsChecksum || checksumsRight(f)) && (supply == enough || e.net.admits(f, e.index, supply)) &&
-			!e.net.callers.keeps(e, f) {
-			e.in.add(f)
+		var h headers
+		h.read(f)
+		checked := f.ChecksumValid || f.NeedsChecksum
+		if !checked && (h.is(header.TCPProtocolNumber) || h.is(header.UDPProtocolNumber)) {
+			if checked = h.checksumsRight(f); !checked {
+				continue
+			}
+		}
+		if (supply == enough || e.net.admits(&h, e.index, supply)) && !e.net.callers.keeps(e, f, &h) {
+			e.in.add(f, &h, checked)
 		}
 	}
 	e.in.flush()
 }
 
-// received takes a frame that came, in memory of its own.
-func (e *device) received(v *buffer.View) {
+// received takes a frame that came, in memory of its own. If nobody has checked its checksums
+// netstack does, for fragments when they are put together.
+func (e *device) received(v *buffer.View, checked bool) {
+	if !checked {
+		e.unchecked.Store(true)
+		defer e.unchecked.Store(false)
+	}
 	if c := e.dhcp.Load(); c != nil && c.take(v.AsSlice()) {
 		v.Release()
 		return
@@ -201,21 +218,6 @@ func (e *device) received(v *buffer.View) {
 		(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, p)
 	}
 	p.DecRef()
-}
-
-// shorten finds the short way of segments.
-func (e *device) shorten() {
-	ep, err := e.net.stack.GetNetworkEndpoint(e.index, header.IPv4ProtocolNumber)
-	if v4, ok := ep.(*ipv4Endpoint); err == nil && ok && v4.segments != nil {
-		e.v4 = v4
-		v4.device.Store(e)
-	}
-}
-
-// segment takes a frame with a whole TCP segment over IPv4 the short way, if it is for this
-// machine and nobody else looks at it.
-func (e *device) segment(v *buffer.View, headers int) bool {
-	return e.v4 != nil && string(v.AsSlice()[:header.EthernetAddressSize]) == string(e.mac()) && !e.net.watched.Load() && e.v4.take(v, headers)
 }
 
 // linkHeader takes the Ethernet header off a packet and notes what is in it.
@@ -236,7 +238,6 @@ func (e *device) linkHeader(p *stack.PacketBuffer) bool {
 		p.PktType = tcpip.PacketOtherHost
 	}
 	p.NetworkProtocolNumber = eth.Type()
-	p.RXChecksumValidated = true
 	return true
 }
 

@@ -177,18 +177,16 @@ func (c *dhcpClient) frame(kind byte, about *dhcpMessage) []byte {
 
 // take keeps a frame from netstack if it is a server's message to this client.
 func (c *dhcpClient) take(frame []byte) bool {
-	if len(frame) < header.EthernetMinimumSize+header.IPv4MinimumSize || header.Ethernet(frame).Type() != header.IPv4ProtocolNumber {
+	var h headers
+	h.read(&nic.Frame{Parts: [][]byte{frame}})
+	if !h.v4 || !h.is(header.UDPProtocolNumber) {
 		return false
 	}
-	ip := header.IPv4(frame[header.EthernetMinimumSize:])
-	if !ip.IsValid(len(ip)) || ip.TransportProtocol() != header.UDPProtocolNumber || ip.FragmentOffset() != 0 {
+	udp := header.UDP(frame[h.transport:])
+	if udp.DestinationPort() != dhcpClientPort || udp.SourcePort() != dhcpServerPort {
 		return false
 	}
-	udp := header.UDP(ip.Payload())
-	if len(udp) < header.UDPMinimumSize || udp.DestinationPort() != dhcpClientPort || udp.SourcePort() != dhcpServerPort {
-		return false
-	}
-	if m, ok := c.parse(udp.Payload()); ok {
+	if m, ok := c.parse(frame[h.data:h.end]); ok {
 		select {
 		case c.replies <- m:
 		default: // a flood of them

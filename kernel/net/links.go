@@ -1,8 +1,6 @@
 package net
 
 import (
-	"time"
-
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -106,10 +104,7 @@ func (n *Network) addLink(l *link, ep stack.LinkEndpoint, q stack.QueueingDiscip
 		return err
 	}
 	if !l.lo() {
-		v6, err := n.stack.GetNetworkEndpoint(l.index, ipv6.ProtocolNumber)
-		if d, ok := v6.(stack.DuplicateAddressDetector); err == nil && ok {
-			d.SetDADConfigurations(stack.DADConfigurations{DupAddrDetectTransmits: 1, RetransmitTimer: time.Second})
-		}
+		n.detectDuplicates(l.index, 1)
 	}
 	return n.stack.EnableNIC(l.index)
 }

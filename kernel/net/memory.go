@@ -8,8 +8,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
-
-	"gosv/kernel/nic"
 )
 
 // What comes is kept until the program reads it, and what it sends until its peers have
@@ -46,69 +44,38 @@ func (n *Network) supply() supply {
 	return enough
 }
 
-// admits says whether a frame of that device's is taken when there is not enough memory
-// for all.
-func (n *Network) admits(f *nic.Frame, device tcpip.NICID, s supply) bool {
-	size := f.Size()
-	frame := f.Parts[0] // all headers are there, or it is none that anybody needs now
-	if len(frame) < header.EthernetMinimumSize {
+// admits says whether a frame of that device's, with these headers, is taken when there is not
+// enough memory for all.
+func (n *Network) admits(h *headers, device tcpip.NICID, s supply) bool {
+	tcp, udp := h.is(header.TCPProtocolNumber), h.is(header.UDPProtocolNumber)
+	switch {
+	case h.kind == malformed, h.kind == fragment:
 		return false
+	case tcp && h.isSYN():
+		return s == scarce
+	case tcp && h.end > h.data:
+		return s == scarce && h.end-h.data <= leastSegment && n.queued(h, device) < leastQueue
+	case udp:
+		return s == scarce && n.queued(h, device) == 0
 	}
-	b := frame[header.EthernetMinimumSize:]
-	size -= header.EthernetMinimumSize
-	var id stack.TransportEndpointID
-	var protocol uint8
-	network := header.Ethernet(frame).Type()
-	switch network {
-	case header.IPv4ProtocolNumber:
-		ip := header.IPv4(b)
-		if len(b) < header.IPv4MinimumSize || !ip.IsValid(size) || int(ip.HeaderLength()) > len(b) || ip.More() || ip.FragmentOffset() != 0 {
-			return false
-		}
-		id.RemoteAddress, id.LocalAddress, protocol = ip.SourceAddress(), ip.DestinationAddress(), ip.Protocol()
-		b, size = b[ip.HeaderLength():], int(ip.PayloadLength())
-	case header.IPv6ProtocolNumber:
-		ip := header.IPv6(b)
-		if len(b) < header.IPv6MinimumSize || !ip.IsValid(size) || ip.NextHeader() == uint8(header.IPv6FragmentExtHdrIdentifier) {
-			return false
-		}
-		id.RemoteAddress, id.LocalAddress, protocol = ip.SourceAddress(), ip.DestinationAddress(), ip.NextHeader()
-		b, size = b[header.IPv6MinimumSize:], int(ip.PayloadLength())
-	default:
-		return true
+	return true // what a segment without data acknowledges makes room
+}
+
+// queued is how many bytes wait to be read where a whole segment or datagram would go.
+func (n *Network) queued(h *headers, device tcpip.NICID) int {
+	network := header.IPv6ProtocolNumber
+	if h.v4 {
+		network = header.IPv4ProtocolNumber
 	}
-	queued := func() int {
-		ep, ok := n.stack.FindTransportEndpoint(network, tcpip.TransportProtocolNumber(protocol), id, device).(tcpip.Endpoint)
-		if !ok {
-			return 0
-		}
-		size, _ := ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption)
-		return size
+	ports := header.UDP(h.frame[h.transport:]) // which are in the same place as TCP's
+	id := stack.TransportEndpointID{RemotePort: ports.SourcePort(), LocalPort: ports.DestinationPort()}
+	id.RemoteAddress, id.LocalAddress = h.addresses()
+	ep, ok := n.stack.FindTransportEndpoint(network, tcpip.TransportProtocolNumber(h.protocol), id, device).(tcpip.Endpoint)
+	if !ok {
+		return 0
 	}
-	switch protocol {
-	case uint8(header.TCPProtocolNumber):
-		if len(b) < header.TCPMinimumSize {
-			return false
-		}
-		h := header.TCP(b)
-		id.RemotePort, id.LocalPort = h.SourcePort(), h.DestinationPort()
-		size -= int(h.DataOffset())
-		switch {
-		case h.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) == header.TCPFlagSyn:
-			return s == scarce
-		case size <= 0:
-			return true // what it acknowledges makes room
-		}
-		return s == scarce && size <= leastSegment && queued() < leastQueue
-	case uint8(header.UDPProtocolNumber):
-		if len(b) < header.UDPMinimumSize {
-			return false
-		}
-		h := header.UDP(b)
-		id.RemotePort, id.LocalPort = h.SourcePort(), h.DestinationPort()
-		return s == scarce && queued() == 0
-	}
-	return true
+	size, _ := ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption)
+	return size
 }
 
 // backlog is how many connections may wait to be accepted, and how many to be

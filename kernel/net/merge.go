@@ -14,8 +14,8 @@ import (
 // follow each other become one, as by Linux's GRO: a packet takes netstack many
 // instructions, whatever its size.
 type incoming struct {
-	deliver func(frame *buffer.View)
-	segment func(frame *buffer.View, headers int) (taken bool) // takes segments over IPv4, if not nil
+	deliver func(frame *buffer.View, checked bool)             // checked: its checksums are right
+	segment func(frame *buffer.View, headers int) (taken bool) // takes segments, if not nil
 	flows   [8]flow
 	n       int // flows in use
 	next    int // which has to make room for another
@@ -29,7 +29,7 @@ type flow struct {
 	joined  bool            // there are several with data
 }
 
-// segment is a TCP segment in a frame.
+// segment is a TCP segment in a frame, whose IP header has neither options nor extensions.
 type segment struct {
 	head  []byte // headers
 	tcp   int    // where TCP's begins
@@ -40,12 +40,13 @@ type segment struct {
 
 const mostMerged = 65535 + header.EthernetMinimumSize // bytes of a frame
 
-// add adds a frame. It may be kept until flush.
-func (in *incoming) add(f *nic.Frame) {
+// add adds a frame with these headers; checked says whether its checksums are right. It may
+// be kept until flush.
+func (in *incoming) add(f *nic.Frame, h *headers, checked bool) {
 	var s segment
-	if !s.parse(f) {
+	if !checked || !s.of(h) {
 		in.flush() // which may have been sent before
-		in.deliver(whole(f))
+		in.deliver(copied(f), checked)
 		return
 	}
 	at := 0
@@ -59,7 +60,7 @@ func (in *incoming) add(f *nic.Frame) {
 			in.n--
 			in.flows[at], in.flows[in.n] = in.flows[in.n], in.flows[at]
 		}
-		in.pass(whole(f), len(s.head), s.tcp)
+		in.pass(copied(f), len(s.head))
 		return
 	}
 	switch {
@@ -96,21 +97,21 @@ func (in *incoming) put(fl *flow) {
 	if fl.joined {
 		fl.finish(v.AsSlice())
 	}
-	headers, tcp := len(fl.head), fl.tcp
+	headers := len(fl.head)
 	clear(fl.parts)
 	*fl = flow{parts: fl.parts[:0]}
-	in.pass(v, headers, tcp)
+	in.pass(v, headers)
 }
 
 // pass delivers a frame with a segment whose headers are so long.
-func (in *incoming) pass(v *buffer.View, headers, tcp int) {
-	if in.segment == nil || tcp != header.EthernetMinimumSize+header.IPv4MinimumSize || !in.segment(v, headers) {
-		in.deliver(v)
+func (in *incoming) pass(v *buffer.View, headers int) {
+	if in.segment == nil || !in.segment(v, headers) {
+		in.deliver(v, true)
 	}
 }
 
-// whole copies a frame.
-func whole(f *nic.Frame) *buffer.View {
+// copied copies a frame.
+func copied(f *nic.Frame) *buffer.View {
 	v := buffer.NewView(f.Size())
 	for _, p := range f.Parts {
 		v.Write(p)
@@ -118,42 +119,15 @@ func whole(f *nic.Frame) *buffer.View {
 	return v
 }
 
-// parse finds the segment in a frame; ok says whether there is one.
-func (s *segment) parse(f *nic.Frame) (ok bool) {
-	b := f.Parts[0]
-	if len(b) < header.EthernetMinimumSize+header.IPv6MinimumSize { // which is IPv4's and TCP's, too
+// of finds the segment in a frame; ok says whether there is one that may follow others.
+func (s *segment) of(h *headers) (ok bool) {
+	if !h.bare || !h.is(header.TCPProtocolNumber) {
 		return false
 	}
-	ip := b[header.EthernetMinimumSize:]
-	end := header.EthernetMinimumSize
-	switch header.Ethernet(b).Type() {
-	case header.IPv4ProtocolNumber:
-		const plain, fragment = header.IPv4Version<<4 | header.IPv4MinimumSize/4, 0x3fff
-		if ip[0] != plain || binary.BigEndian.Uint16(ip[6:])&fragment != 0 || ip[9] != uint8(header.TCPProtocolNumber) {
-			return false
-		}
-		s.tcp = end + header.IPv4MinimumSize
-		end += int(binary.BigEndian.Uint16(ip[2:]))
-	case header.IPv6ProtocolNumber:
-		if ip[0]>>4 != header.IPv6Version || ip[6] != uint8(header.TCPProtocolNumber) {
-			return false
-		}
-		s.tcp = end + header.IPv6MinimumSize
-		end = s.tcp + int(binary.BigEndian.Uint16(ip[4:]))
-	default:
-		return false
-	}
-	if len(b) < s.tcp+header.TCPMinimumSize {
-		return false
-	}
-	t := header.TCP(b[s.tcp:])
-	data := s.tcp + int(t.DataOffset())
-	if data < s.tcp+header.TCPMinimumSize || data > len(b) || data > end || end > f.Size() {
-		return false
-	}
-	s.alone = t.Flags()&^header.TCPFlagPsh != header.TCPFlagAck
-	s.head, s.size = b[:data:data], end-data
-	s.key = le.Uint64(b[s.tcp-8:]) ^ uint64(le.Uint32(t))<<32
+	s.head, s.tcp, s.size = h.frame[:h.data:h.data], h.transport, h.end-h.data
+	t := s.head[s.tcp:]
+	s.alone = header.TCP(t).Flags()&^header.TCPFlagPsh != header.TCPFlagAck
+	s.key = le.Uint64(s.head[s.tcp-8:]) ^ uint64(le.Uint32(t))<<32
 	return true
 }
 
@@ -195,9 +169,9 @@ func plain(t header.TCP) bool {
 // sameIP says whether the service and the time to live are the same in two headers.
 func sameIP(a, b []byte) bool {
 	if a[0]>>4 == header.IPv4Version {
-		return a[1] == b[1] && a[6] == b[6] && a[8] == b[8]
+		return a[1] == b[1] && a[fragmentAt] == b[fragmentAt] && a[ttlAt] == b[ttlAt]
 	}
-	return le.Uint32(a) == le.Uint32(b) && a[7] == b[7]
+	return le.Uint32(a) == le.Uint32(b) && a[hops6At] == b[hops6At]
 }
 
 // begin makes s, which is in these parts of a frame, the flow's first segment.
@@ -235,9 +209,7 @@ func (fl *flow) finish(frame []byte) {
 	if ip[0]>>4 == header.IPv4Version {
 		binary.BigEndian.PutUint16(ip[lengthAt:], uint16(len(ip)+len(tcp)))
 		le.PutUint16(ip[sumAt:], 0)
-		var c onesSum
-		c.add(ip)
-		le.PutUint16(ip[sumAt:], ^c.folded())
+		le.PutUint16(ip[sumAt:], ^fold(sumOf(ip)))
 	} else {
 		binary.BigEndian.PutUint16(ip[length6At:], uint16(len(tcp)))
 	}

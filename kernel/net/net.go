@@ -115,7 +115,7 @@ func (n *Network) newIPv4(s *stack.Stack) stack.NetworkProtocol {
 	q := quick(n.random.Uint64())
 	rand.Reader = &q
 	defer func() { rand.Reader = n.random }()
-	return ipv4Protocol{ipv4.NewProtocol(s)}
+	return ipv4.NewProtocol(s)
 }
 
 // tune sets what Linux has other defaults for.

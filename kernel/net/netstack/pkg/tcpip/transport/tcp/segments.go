@@ -14,7 +14,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// QueueSegment is QueuePacket for a segment over IPv4 whose checksum is right, with header h.
+// QueueSegment is QueuePacket for a segment whose checksum is right, with header h.
 // It takes the packet, whose only reference is the caller's.
 func (p *protocol) QueueSegment(to stack.TransportEndpoint, id *stack.TransportEndpointID, pkt *stack.PacketBuffer, h header.TCP) {
 	s := newSegment()
@@ -101,57 +101,77 @@ func (e *Endpoint) sendRaw(pkt *stack.PacketBuffer, flags header.TCPFlags, seq, 
 //
 // +checklocks:e.mu
 func (e *Endpoint) sendQuick(pkt *stack.PacketBuffer, flags header.TCPFlags, seq, ack seqnum.Value, window seqnum.Size) (tcpip.Error, bool) {
-	w, link := e.route.SegmentWriter()
-	if w == nil || !e.EndpointState().connected() || e.rcv.pendingRcvdSegments.Len() > 0 ||
-		e.gso.Type != stack.GSOTCPv4 || !e.gso.NeedsCsum || e.pmtud == tcpip.PMTUDiscoveryDont || pkt.HeaderSize() != 0 {
+	if !e.EndpointState().connected() || e.rcv.pendingRcvdSegments.Len() > 0 || e.pmtud == tcpip.PMTUDiscoveryDont || e.ipv6HopLimit == 0 {
 		return nil, false
 	}
+	ttl := e.ipv4TTL
+	if e.ipv6HopLimit > 0 && e.route.NetProto() == header.IPv6ProtocolNumber {
+		ttl = uint8(e.ipv6HopLimit)
+	}
+	id := &e.TransportEndpointInfo.ID
+	h := headerWords{uint32(id.LocalPort)<<16 | uint32(id.RemotePort), uint32(seq), uint32(ack)}
 	size := header.TCPMinimumSize
 	if e.SendTSOk {
 		size += stampSize
+		h[5], h[6], h[7] = stamp, e.tsValNow(), e.recentTimestamp()
 	}
-	length := size + pkt.Size()
-	if header.IPv4MinimumSize+length > math.MaxUint16 {
+	h.finish(size, flags, window)
+	err, ok := h.write(e.route, ttl, e.sendTOS, pkt, &e.gso)
+	switch {
+	case !ok:
+	case err != nil:
+		e.stats.SendErrors.SegmentSendToNetworkFailed.Increment()
+	default:
+		e.stats.SegmentsSent.Increment()
+	}
+	return err, ok
+}
+
+// sendTCP sends a segment: the short way if it may not become fragments, and else by sendLong.
+func sendTCP(r *stack.Route, f tcpFields, pkt *stack.PacketBuffer, gso stack.GSO, owner tcpip.PacketOwner) tcpip.Error {
+	if f.ttl != 0 && (f.df || r.NetProto() == header.IPv6ProtocolNumber) {
+		h := headerWords{uint32(f.id.LocalPort)<<16 | uint32(f.id.RemotePort), uint32(f.seq), uint32(f.ack)}
+		for i, o := 5, f.opts; len(o) >= 4; i, o = i+1, o[4:] {
+			h[i] = binary.BigEndian.Uint32(o)
+		}
+		h.finish(header.TCPMinimumSize+len(f.opts), f.flags, f.rcvWnd)
+		if err, ok := h.write(r, f.ttl, f.tos, pkt, &gso); ok {
+			return err
+		}
+	}
+	return sendLong(r, f, pkt, gso, owner)
+}
+
+// headerWords are a TCP header (RFC 9293 section 3.1).
+type headerWords [header.TCPHeaderMaximumSize / 4]uint32
+
+// finish puts in what there is besides ports, numbers and options, with which it has size bytes.
+func (h *headerWords) finish(size int, flags header.TCPFlags, window seqnum.Size) {
+	h[3] = uint32(size/4)<<28 | uint32(flags)<<16 | uint32(min(window, math.MaxUint16))
+	h[4] = uint32(urgentPointer(flags))
+}
+
+// write sends a segment with this header and the data of pkt on r the short way. It returns
+// false if the segment has to go the long way.
+func (h *headerWords) write(r *stack.Route, ttl, tos uint8, pkt *stack.PacketBuffer, gso *stack.GSO) (tcpip.Error, bool) {
+	const most = math.MaxUint16 - header.IPv6MinimumSize - header.TCPHeaderMaximumSize // bytes of data
+	if pkt.HeaderSize() != 0 || pkt.Size() > most || pkt.Size() > 0 && !gso.NeedsCsum {
 		return nil, false
 	}
-	id := &e.TransportEndpointInfo.ID
-	from, to := address4(&id.LocalAddress), address4(&id.RemoteAddress)
-	sum := uint64(from) + uint64(to) + uint64(header.TCPProtocolNumber) + uint64(length) // of the pseudo header
-	sum = sum>>32 + sum&math.MaxUint32
-	sum = sum>>16 + sum&math.MaxUint16
-	sum = sum>>16 + sum&math.MaxUint16
-	sum = sum>>16 + sum&math.MaxUint16
-	head := [8]uint32{
-		uint32(id.LocalPort)<<16 | uint32(id.RemotePort),
-		uint32(seq),
-		uint32(ack),
-		uint32(size/4)<<28 | uint32(flags)<<16 | uint32(min(window, math.MaxUint16)),
-		uint32(sum)<<16 | uint32(urgentPointer(flags)),
-	}
-	if e.SendTSOk {
-		head[5], head[6], head[7] = stamp, e.tsValNow(), e.recentTimestamp()
-	}
-	err, ok := w.WriteSegment(from, to, e.ipv4TTL, e.sendTOS, link, head, pkt, e.gso.MSS)
+	err, ok := r.WriteSegment(ttl, tos, (*[len(h)]uint32)(h), pkt, gso.MSS)
 	if !ok {
 		return nil, false
 	}
-	stats := &e.stack.Counters().TCP
+	stats := r.Stats()
 	if err != nil {
-		stats.SegmentSendErrors.Increment()
-		e.stats.SendErrors.SegmentSendToNetworkFailed.Increment()
+		stats.TCP.SegmentSendErrors.Increment()
 		return err, true
 	}
-	stats.SegmentsSent.Increment()
-	if flags&header.TCPFlagRst != 0 {
-		stats.ResetsSent.Increment()
+	stats.TCP.SegmentsSent.Increment()
+	if h[3]>>16&uint32(header.TCPFlagRst) != 0 {
+		stats.TCP.ResetsSent.Increment()
 	}
-	e.stats.SegmentsSent.Increment()
 	return nil, true
-}
-
-func address4(a *tcpip.Address) uint32 {
-	b := a.As4()
-	return binary.BigEndian.Uint32(b[:])
 }
 
 // readFromPayloader copies what is to be sent. Netstack's own, readFromAny, does that by
