@@ -40,8 +40,8 @@ func TestKilledGosv(t *testing.T) {
 	if *stress {
 		times = 100
 	}
-	const marker = "name-of-vms-to-be-killed"
 	tmp := t.TempDir()
+	marker := filepath.Dir(tmp) // of this test
 	home := t.TempDir()
 	env := append(os.Environ(), "TMPDIR="+tmp, "XDG_STATE_HOME="+home)
 	img := filepath.Join(t.TempDir(), "httpd.img")
@@ -49,8 +49,12 @@ func TestKilledGosv(t *testing.T) {
 	port := freePort(t)
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
-	argv := append([]string{"run", "--name", marker, "-p", fmt.Sprintf("%d:80", port)}, microvm...)
+	argv := append([]string{"run", "-p", fmt.Sprintf("%d:80", port)}, microvm...)
 	for i := range times {
+		argv := argv[:len(argv):len(argv)]
+		if i%2 == 0 {
+			argv = append(argv, "--name", "box")
+		}
 		cmd := exec.Command(gosv, append(argv, img)...)
 		cmd.Env = env
 		if err := cmd.Start(); err != nil {

@@ -397,9 +397,11 @@ func (a *application) write(name string) error {
 	if err != nil {
 		return err
 	}
+	var leftOut []string
 	if a.ready != nil {
 		err = image.Rewrite(out, a.ready, &a.spec.Config)
 	} else {
+		a.spec.LeftOut = func(name string) { leftOut = append(leftOut, name) }
 		err = image.Write(out, &a.spec)
 	}
 	if cerr := out.Close(); err == nil {
@@ -414,6 +416,12 @@ func (a *application) write(name string) error {
 			return &exitError{exitCannotExecute, err}
 		}
 		return fmt.Errorf("making the image: %w", err)
+	}
+	switch others := len(leftOut) - 1; {
+	case others == 0:
+		fmt.Fprintf(os.Stderr, "gosv: %s, a device or a socket, is left out of the image\n", leftOut[0])
+	case others > 0:
+		fmt.Fprintf(os.Stderr, "gosv: devices and sockets are left out of the image: %s and %d others\n", leftOut[0], others)
 	}
 	return nil
 }

@@ -30,6 +30,10 @@ type Spec struct {
 	Copies  []Copy // what comes first wins, over Root too
 	Root    Tree   // may be nil
 	User    string // USER[:GROUP] to run it as; empty for root
+
+	// LeftOut is called for what there is in Root, outside /dev, and will not be in the image:
+	// device nodes and sockets. It may be nil.
+	LeftOut func(path string)
 }
 
 // Copy is a file or directory of the host to put into the image.
@@ -51,7 +55,7 @@ func ParseCopy(s string) (Copy, error) {
 // same bytes: files the image makes up are dated 1970.
 func Write(out *os.File, s *Spec) error {
 	w := erofs.Create(out, erofs.WithBuildTime(0, 0))
-	b := &builder{w: w, dirs: map[string]bool{"/": true}, seen: map[string]bool{}, links: map[string]string{}}
+	b := &builder{w: w, dirs: map[string]bool{"/": true}, seen: map[string]bool{}, links: map[string]string{}, leftOut: s.LeftOut}
 	if err := b.fill(s); err != nil {
 		return err
 	}
@@ -141,7 +145,15 @@ type builder struct {
 	seen  map[string]bool   // other files
 	links map[string]string // where symbolic links lead
 
-	leaveOut bool // devices and sockets, instead of refusing them
+	leaveOut bool              // devices and sockets, instead of refusing them
+	leftOut  func(path string) // Spec.LeftOut
+}
+
+// omit leaves out a device node or a socket.
+func (b *builder) omit(name string) {
+	if b.leftOut != nil && !strings.HasPrefix(name, "/dev/") { // the VM has a /dev of its own
+		b.leftOut(name)
+	}
 }
 
 // skeleton is what a program expects to find even in an empty system.
@@ -289,6 +301,7 @@ func (b *builder) copyEntry(host, guest string, info fs.FileInfo) error {
 			err = b.w.Mknod(guest, unix.S_IFIFO|uint16(mode.Perm()), 0)
 		}
 	case b.leaveOut:
+		b.omit(guest)
 		return nil
 	default:
 		return fmt.Errorf("%s: a socket or device cannot be copied into an image", host)

@@ -85,6 +85,7 @@ func (b *builder) unpack(h *tar.Header, r io.Reader) error {
 			err = b.w.Mknod(name, unix.S_IFIFO|uint16(mode.Perm()), 0)
 		}
 	case tar.TypeChar, tar.TypeBlock:
+		b.omit(name)
 		return nil
 	default:
 		return fmt.Errorf("%s is of a kind %q that is not known", h.Name, h.Typeflag)

@@ -157,9 +157,13 @@ func TestUser(t *testing.T) {
 func TestDevices(t *testing.T) {
 	data := archive(t, tar.Header{Typeflag: tar.TypeReg, Name: "app", Linkname: string(elfFile(t))},
 		tar.Header{Typeflag: tar.TypeBlock, Name: "sda", Devmajor: 8}, tar.Header{Typeflag: tar.TypeChar, Name: "dev/mem", Devmajor: 1, Devminor: 1})
-	fsys, _, err := make1(t, &Spec{Root: Tar{bytes.NewReader(data)}, Config: appimage.Config{Exe: "/app"}})
+	var told []string
+	fsys, _, err := make1(t, &Spec{Root: Tar{bytes.NewReader(data)}, Config: appimage.Config{Exe: "/app"}, LeftOut: func(name string) { told = append(told, name) }})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(told) != 1 || told[0] != "/sda" {
+		t.Errorf("%v are said to be left out", told)
 	}
 	for _, name := range []string{"sda", "dev/mem"} {
 		if _, err := fs.Stat(fsys, name); !errors.Is(err, fs.ErrNotExist) {
