@@ -245,6 +245,16 @@ func TestBadHost(t *testing.T) {
 		r = command(t, nil, "/", nil, "sh", "-c", nobody+dir+"/gosv run --vmm qemu "+dir+"/hello")
 		expect(t, r, "hello, world\n")
 	})
+	t.Run("no namespaces", func(t *testing.T) {
+		t.Parallel()
+		r := command(t, nil, "", nil, "unshare", "-Ur", "sh", "-c", "echo 0 >/proc/sys/user/max_net_namespaces || exit 99; "+gosv+" doctor")
+		if r.code == 99 || strings.Contains(r.stderr, "unshare failed") {
+			t.Skipf("SKIPPED: no user namespace to be had: %s", r.stderr)
+		}
+		if !strings.Contains(r.stdout, "a namespace for it: no space left on device: there are no more to be had: sysctl user.max_user_namespaces") {
+			t.Error(r)
+		}
+	})
 	t.Run("a TAP device", func(t *testing.T) {
 		t.Parallel()
 		if os.Getuid() != 0 {

@@ -49,7 +49,7 @@ func eventually(t *testing.T, f func() error) {
 func TestWebServer(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	vm, call := background(t, []string{"-p", fmt.Sprintf("%d:80", port)}, "../examples/httpd")
+	vm, call := background(t, []string{"-p", fmt.Sprintf("%d:80", port), "--console", "hvc0"}, "../examples/httpd")
 	url := fmt.Sprintf("http://127.0.0.1:%d", port)
 	// QEMU's network refuses for the guest until it listens.
 	var greeting []byte
@@ -84,6 +84,9 @@ func TestWebServer(t *testing.T) {
 		t.Errorf("%q came there: %v", counted, err)
 	}
 	if r := call("netstat", vm); !strings.Contains(r.stdout, "[::]:80") || !strings.Contains(r.stdout, "LISTEN") {
+		t.Errorf("%+v", r)
+	}
+	if r := call("logs", vm); !strings.Contains(r.stdout, "listening at :80") {
 		t.Errorf("%+v", r)
 	}
 	expect(t, call("stop", vm), vm+"\n")

@@ -68,7 +68,7 @@ func examine() []finding {
 	some := finding{what: "a VMM", need: true, ok: "gosv run picks QEMU, without KVM"}
 	switch {
 	case qemuErr != nil && (fcErr != nil || kvm != nil):
-		some.err = vmm.ErrNoVMM
+		some.err = vmm.NoVMM(fcErr == nil, kvm)
 	case kvm == nil && fcErr == nil:
 		some.ok = "gosv run picks Firecracker"
 	case kvm == nil:

@@ -426,7 +426,8 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 	q, err := qemu.New(accel, f.machine, f.vmmArgs)
 	if err != nil {
 		if f.vmm == "" {
-			err = vmm.ErrNoVMM
+			_, noFirecracker := firecracker.New("", nil, nil)
+			err = vmm.NoVMM(noFirecracker == nil, kvm)
 		}
 		return nil, nil, err
 	}

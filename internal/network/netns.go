@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -63,13 +64,13 @@ func (w *Wire) Close() {
 	}
 }
 
-// Attach gives cmd its end of the wire. For a TAP device cmd is to call Enter
-// first: it starts in a network namespace of its own. Without root that takes a
-// user namespace, too.
-func (w *Wire) Attach(cmd *exec.Cmd) {
-	cmd.ExtraFiles = []*os.File{w.theirs} // descriptor wireFD
+// Start starts cmd with its end of the wire as its first further descriptor, for which there is a
+// place in cmd.ExtraFiles. For a TAP device cmd is to call Enter first: it starts in a network
+// namespace of its own. Without root that takes a user namespace, too.
+func (w *Wire) Start(cmd *exec.Cmd) error {
+	cmd.ExtraFiles[0] = w.theirs // descriptor wireFD
 	if w.stream {
-		return
+		return cmd.Start()
 	}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -81,6 +82,21 @@ func (w *Wire) Attach(cmd *exec.Cmd) {
 		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
 		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}}
 	}
+	err := cmd.Start()
+	var errno syscall.Errno
+	if err == nil || !errors.As(err, &errno) {
+		return err
+	}
+	advice := "" // clone(2)
+	switch errno {
+	case syscall.ENOSPC:
+		advice = ": there are no more to be had: sysctl user.max_user_namespaces and user.max_net_namespaces"
+	case syscall.EPERM:
+		advice = ": who is not root may make none here: sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns"
+	case syscall.EINVAL:
+		advice = ": this kernel has none"
+	}
+	return fmt.Errorf("user-mode network: a namespace for it: %w%s", errno, advice)
 }
 
 // Connect serves the guest from when the VMM has its end. Its error is what
@@ -193,7 +209,11 @@ func makeTAP(owner int) (fd int, err error) {
 	const device = "/dev/net/tun"
 	tun, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w (is the module tun loaded?)", device, err)
+		advice := "is the module tun loaded?"
+		if errors.Is(err, fs.ErrPermission) {
+			advice = "it is usually everybody's: chmod 666 " + device
+		}
+		return 0, fmt.Errorf("%s: %w (%s)", device, err, advice)
 	}
 	defer unix.Close(tun) // it persists
 	req, err := unix.NewIfreq(TAP)
@@ -201,7 +221,10 @@ func makeTAP(owner int) (fd int, err error) {
 		return 0, err
 	}
 	req.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
-	if err := unix.IoctlIfreq(tun, unix.TUNSETIFF, req); err != nil {
+	switch err := unix.IoctlIfreq(tun, unix.TUNSETIFF, req); {
+	case errors.Is(err, fs.ErrPermission): // as root of our namespace
+		return 0, fmt.Errorf("making a TAP device: %w (AppArmor may be why: sysctl kernel.apparmor_restrict_unprivileged_userns=0)", err)
+	case err != nil:
 		return 0, fmt.Errorf("making a TAP device: %w", err)
 	}
 	if err := unix.IoctlSetInt(tun, unix.TUNSETOWNER, owner); err != nil {
@@ -270,10 +293,10 @@ func Check() error {
 		return err
 	}
 	cmd := exec.Command(self, "netns", "0", "true")
-	w.Attach(cmd)
-	if err := cmd.Start(); err != nil {
+	cmd.ExtraFiles = []*os.File{nil}
+	if err := w.Start(cmd); err != nil {
 		w.Close()
-		return fmt.Errorf("no network namespace to be had (are user namespaces switched off?): %w", err)
+		return err
 	}
 	u, err := w.Connect()
 	cmd.Wait()

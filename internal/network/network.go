@@ -8,6 +8,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"strconv"
@@ -91,6 +92,9 @@ func (f Forward) listen() (l closer, err error) {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		err = op.Err
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w (below net.ipv4.ip_unprivileged_port_start, 1024 if nobody has set that, ports are root's)", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("-p: port %s of the host cannot be had: %w", f.Host, err)

@@ -88,10 +88,10 @@ func connect(t *testing.T, what string, forwards ...Forward) (*User, *exec.Cmd) 
 	cmd := exec.Command(os.Args[0], what)
 	cmd.Env = append(os.Environ(), "GOSV_TEST_ROLE=enter")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	w.Attach(cmd)
-	if err := cmd.Start(); err != nil {
+	cmd.ExtraFiles = []*os.File{nil}
+	if err := w.Start(cmd); err != nil {
 		w.Close()
-		t.Skip("no network namespace to be had: ", err)
+		t.Skip(err)
 	}
 	u, err := w.Connect()
 	if err != nil {

@@ -25,8 +25,9 @@ type Devices struct {
 	Balloon bool // with free page reporting: memory the guest does not use goes back to the host
 }
 
-// ConsoleFD is the VMM's end of the connection to a virtio console.
-const ConsoleFD = 3
+// ConsoleFD is the VMM's end of the connection to a virtio console. That of a network.Wire comes
+// before it.
+const ConsoleFD = network.StreamFD + 1
 
 // Disk is a raw disk image, or a block device of the host.
 type Disk struct {

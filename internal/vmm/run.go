@@ -103,8 +103,16 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		signal.Notify(signals, syscall.SIGQUIT)
 	}
 	defer signal.Stop(signals)
+	start := func() error {
+		err := cmd.Start()
+		if err != nil {
+			err = fmt.Errorf("starting %s: %w", r.Argv[0], err)
+		}
+		return err
+	}
+	cmd.ExtraFiles = []*os.File{nil}
 	if r.Wire != nil {
-		r.Wire.Attach(cmd)
+		start = func() error { return r.Wire.Start(cmd) }
 	}
 	var hvc *console.Demux
 	var hvcFile, theirs *os.File
@@ -113,11 +121,11 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 			return Result{}, err
 		}
 		defer hvcFile.Close()
-		cmd.ExtraFiles = []*os.File{theirs} // ConsoleFD
+		cmd.ExtraFiles = append(cmd.ExtraFiles, theirs) // ConsoleFD
 		hvc = console.NewDemux(r.Token, r.Stdout, r.Stderr, r.Stderr)
 		hvc.Records = demux.Records
 	}
-	err = cmd.Start()
+	err = start()
 	if theirs != nil {
 		theirs.Close()
 	}
@@ -125,7 +133,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		if r.Wire != nil {
 			r.Wire.Close()
 		}
-		return Result{}, fmt.Errorf("starting %s: %w", r.Argv[0], err)
+		return Result{}, err
 	}
 	vm := &inspect.VM{Guest: guest, Net: &r.Net}
 	if r.Wire != nil {

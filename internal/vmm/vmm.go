@@ -56,6 +56,15 @@ type Command struct {
 // ErrNoVMM is returned where none is installed.
 var ErrNoVMM = errors.New("no VMM found: install QEMU (Debian: apt-get install qemu-system-x86) or put firecracker on the PATH")
 
+// NoVMM is the error where no VMM can be used: none is installed, or only Firecracker is, on a
+// machine whose KVM has a fault.
+func NoVMM(firecracker bool, kvm error) error {
+	if !firecracker || kvm == nil {
+		return ErrNoVMM
+	}
+	return fmt.Errorf("no VMM can be used: Firecracker needs KVM, but %w; QEMU, which does not, is not installed (Debian: apt-get install qemu-system-x86)", kvm)
+}
+
 // Find returns the path of a VMM's program, or an error that says how to get it.
 func Find(program, how string) (string, error) {
 	p, err := exec.LookPath(program)
