@@ -154,8 +154,7 @@ func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things .
 	cmd := exec.Command(argv[0], argv[1:]...)
 	var output, asked bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
-	wire.Attach(cmd)
-	if err := cmd.Start(); err != nil {
+	if err := wire.Start(cmd); err != nil {
 		wire.Close()
 		return "", err
 	}

@@ -275,7 +275,7 @@ func resolve(arg, dir string) (string, error) {
 	switch {
 	case err == nil && info.IsDir():
 		if sources, err := filepath.Glob(filepath.Join(arg, "*.go")); err == nil && len(sources) == 0 {
-			return "", &exitError{exitCannotExecute, fmt.Errorf("%s: a directory without a Go package in it", arg)}
+			return "", &exitError{exitCannotExecute, fmt.Errorf("%s: a directory with neither a Go package nor a container image in it (one of a root file system is given by --rootfs)", arg)}
 		}
 		return buildPackage(arg, dir)
 	case err == nil && info.Mode().IsRegular():

@@ -275,7 +275,7 @@ func (f *runFlags) run(args []string) error {
 			return err
 		}
 	}
-	msg := fmt.Sprintf("the VM ended without reporting an exit code, on %s", v)
+	msg := fmt.Sprintf("the VM ended (%s) without reporting an exit code, on %s", res.Status, v)
 	if res.VMM != "" {
 		msg += ", which said:\n" + res.VMM
 	}

@@ -53,9 +53,8 @@ func archiveMembers(file string, names ...string) (found map[string]bool, err er
 	}
 	defer f.Close()
 	// Whatever else it is, it is not read from end to end to find out.
-	var head [263]byte
-	const magicAt, magic = 257, "ustar"
-	if _, err := io.ReadFull(f, head[:]); err != nil || string(head[magicAt:magicAt+len(magic)]) != magic {
+	var head [tarHead]byte
+	if _, err := io.ReadFull(f, head[:]); err != nil || !isTar(head[:]) {
 		return nil, errors.New("not a tar archive")
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {

@@ -2,7 +2,9 @@ package image
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -28,12 +30,20 @@ func (d Dir) fill(b *builder) error {
 	return b.copy(Copy{string(d), "/"})
 }
 
-// Tar is an archive, uncompressed, without the whiteouts of layers. What its
+// Tar is an archive, uncompressed or by gzip, without the whiteouts of layers. What its
 // header says of owners and modes is kept; devices are left out.
 type Tar struct{ io.Reader }
 
 func (t Tar) fill(b *builder) error {
-	r := tar.NewReader(t.Reader)
+	in := bufio.NewReader(t.Reader)
+	r := tar.NewReader(in)
+	if magic, err := in.Peek(len(gzipMagic)); err == nil && bytes.Equal(magic, gzipMagic) {
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return fmt.Errorf("the archive: %w", err)
+		}
+		r = tar.NewReader(z)
+	}
 	for {
 		h, err := r.Next()
 		if err == io.EOF {
@@ -229,9 +239,26 @@ func (b *builder) checkProgram(name string) error {
 // script, hint is what to do with its interpreter.
 func CheckProgram(data []byte, hint string) error {
 	_, err := elf.Check(data, int64(len(data)))
-	if err != nil && bytes.HasPrefix(data, []byte("#!")) {
+	switch {
+	case err == nil:
+	case bytes.HasPrefix(data, []byte("#!")):
 		line, _, _ := strings.Cut(string(data[:min(200, len(data))]), "\n")
 		err = fmt.Errorf("a script (%s), which needs its interpreter: %s", line, hint)
+	case isTar(data):
+		err = errors.New("a tar archive, but of no container image: one of a root file system is given by --rootfs")
+	case bytes.HasPrefix(data, gzipMagic):
+		err = errors.New("compressed: gunzip it, if there is a container image in it")
 	}
 	return err
 }
+
+var gzipMagic = []byte{0x1f, 0x8b}
+
+// isTar says whether a file that begins so is a tar archive.
+func isTar(data []byte) bool {
+	const at, magic = 257, "ustar"
+	return len(data) >= tarHead && string(data[at:at+len(magic)]) == magic
+}
+
+// tarHead is how much of a file isTar needs.
+const tarHead = 263

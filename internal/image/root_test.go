@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -157,6 +158,12 @@ func TestUser(t *testing.T) {
 func TestDevices(t *testing.T) {
 	data := archive(t, tar.Header{Typeflag: tar.TypeReg, Name: "app", Linkname: string(elfFile(t))},
 		tar.Header{Typeflag: tar.TypeBlock, Name: "sda", Devmajor: 8}, tar.Header{Typeflag: tar.TypeChar, Name: "dev/mem", Devmajor: 1, Devminor: 1})
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	if _, err := z.Write(data); errors.Join(err, z.Close()) != nil {
+		t.Fatal(err)
+	}
+	data = zipped.Bytes() // which makes no difference
 	var told []string
 	fsys, _, err := make1(t, &Spec{Root: Tar{bytes.NewReader(data)}, Config: appimage.Config{Exe: "/app"}, LeftOut: func(name string) { told = append(told, name) }})
 	if err != nil {

@@ -64,11 +64,11 @@ func (w *Wire) Close() {
 	}
 }
 
-// Start starts cmd with its end of the wire as its first further descriptor, for which there is a
-// place in cmd.ExtraFiles. For a TAP device cmd is to call Enter first: it starts in a network
-// namespace of its own. Without root that takes a user namespace, too.
+// Start starts cmd with its end of the wire before its ExtraFiles. For a TAP device cmd is to call
+// Enter first: it starts in a network namespace of its own. Without root that takes a user
+// namespace, too.
 func (w *Wire) Start(cmd *exec.Cmd) error {
-	cmd.ExtraFiles[0] = w.theirs // descriptor wireFD
+	cmd.ExtraFiles = append([]*os.File{w.theirs}, cmd.ExtraFiles...) // descriptor wireFD
 	if w.stream {
 		return cmd.Start()
 	}
@@ -293,7 +293,6 @@ func Check() error {
 		return err
 	}
 	cmd := exec.Command(self, "netns", "0", "true")
-	cmd.ExtraFiles = []*os.File{nil}
 	if err := w.Start(cmd); err != nil {
 		w.Close()
 		return err

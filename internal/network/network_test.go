@@ -88,7 +88,6 @@ func connect(t *testing.T, what string, forwards ...Forward) (*User, *exec.Cmd) 
 	cmd := exec.Command(os.Args[0], what)
 	cmd.Env = append(os.Environ(), "GOSV_TEST_ROLE=enter")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{nil}
 	if err := w.Start(cmd); err != nil {
 		w.Close()
 		t.Skip(err)

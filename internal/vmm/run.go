@@ -58,6 +58,7 @@ type Result struct {
 	Report bool   // the guest said so itself
 	Output bool   // the guest printed anything
 	VMM    string // what the VMM itself printed last
+	Status string // and how it ended: exit status 1, signal: killed
 }
 
 // Do starts the VMM, passes input and output, and waits for the end. An error
@@ -110,9 +111,10 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		}
 		return err
 	}
-	cmd.ExtraFiles = []*os.File{nil}
 	if r.Wire != nil {
 		start = func() error { return r.Wire.Start(cmd) }
+	} else {
+		cmd.ExtraFiles = []*os.File{nil} // in the place of its end
 	}
 	var hvc *console.Demux
 	var hvcFile, theirs *os.File
@@ -216,7 +218,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	demux.Move()
 	<-ended
 
-	res := Result{Output: demux.Wrote(), VMM: own.String()}
+	res := Result{Output: demux.Wrote(), VMM: own.String(), Status: cmd.ProcessState.String()}
 	res.Code, res.Report = demux.Exit()
 	var exit *exec.ExitError
 	switch {
