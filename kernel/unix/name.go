@@ -21,11 +21,12 @@ type Names struct {
 	auto  uint32           // the last name that was made up
 }
 
-// name is a key: a file or an abstract name.
+// name is a key: a file or an abstract name, of which each kind of sockets has its own.
 type name struct {
 	fs       fs.FileSystem
 	ino      uint64
 	abstract string
+	kind     int32
 }
 
 const (
@@ -96,7 +97,7 @@ func (n *Names) peer(c socket.Caller, addr []byte, kind int32) (*Socket, errno.E
 	}
 	var s *Socket
 	if abstract {
-		s = n.find(name{abstract: path})
+		s = n.find(name{abstract: path, kind: kind})
 	} else {
 		at, err := c.At(path)
 		if err != 0 {
@@ -131,10 +132,11 @@ func (s *Socket) Bind(c socket.Caller, addr []byte) errno.Errno {
 	}
 	s.binding.Lock()
 	defer s.binding.Unlock()
-	if s.ownName() != nil {
+	bound := s.ownName() != nil
+	if bound && abstract {
 		return errno.EINVAL
 	}
-	key := name{abstract: path}
+	key := name{abstract: path, kind: s.Kind}
 	if !abstract {
 		at, err := c.At(path)
 		if err != 0 {
@@ -145,6 +147,10 @@ func (s *Socket) Bind(c socket.Caller, addr []byte) errno.Errno {
 		}
 		if err != 0 {
 			return err
+		}
+		if bound {
+			at.Unlink(path)
+			return errno.EINVAL
 		}
 		place, err := at.Lookup(path)
 		if err != 0 {
@@ -185,7 +191,7 @@ func (s *Socket) autobind() errno.Errno {
 		for shift := 16; shift >= 0; shift -= 4 {
 			addr = append(addr, digits[n>>shift&15])
 		}
-		if key := (name{abstract: string(addr[pathAt:])}); names.take(s, key) {
+		if key := (name{abstract: string(addr[pathAt:]), kind: s.Kind}); names.take(s, key) {
 			s.named(key, addr)
 		}
 	}
@@ -235,9 +241,12 @@ func (s *Socket) Accept(c socket.Caller, flags uintptr) (socket.Socket, errno.Er
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if len(s.pending) == 0 {
-			return s.shut&socket.ShutRead != 0
+			return flags&socket.MsgDontwait == 0 && s.shut&socket.ShutRead != 0
 		}
 		n = s.pending[0]
+		n.mu.Lock()
+		n.embryo = false
+		n.mu.Unlock()
 		s.pending = s.pending[1:]
 		return true
 	})
@@ -270,8 +279,14 @@ func (s *Socket) Connect(c socket.Caller, addr []byte, flags uintptr) errno.Errn
 	}
 	n := s.names.New(s.Kind)
 	n.Inherit(&other.Base)
-	n.peer, n.PeerCred = s, c.Cred()
+	n.peer, n.PeerCred, n.embryo = s, c.Cred(), true
 	waited := s.Await(c, &other.room, flags, socket.SoSndtimeo, func() bool {
+		other.mu.Lock()
+		err = other.mayConnect()
+		other.mu.Unlock()
+		if err != 0 {
+			return err != errno.EAGAIN
+		}
 		s.mu.Lock()
 		switch {
 		case s.listens:
@@ -286,24 +301,20 @@ func (s *Socket) Connect(c socket.Caller, addr []byte, flags uintptr) errno.Errn
 			return true
 		}
 		other.mu.Lock()
-		full := len(other.pending) > other.backlog
-		switch {
-		case !other.listens || other.dead || other.shut&socket.ShutRead != 0:
-			err = errno.ECONNREFUSED
-		case !full:
+		if err = other.mayConnect(); err == 0 { // still
 			n.addr = other.addr
 			other.pending = append(other.pending, n)
 		}
 		cred := other.PeerCred
 		other.mu.Unlock()
 		s.mu.Lock()
-		if err != 0 || full {
+		if err != 0 {
 			s.peer = nil
 		} else {
 			s.PeerCred = cred
 		}
 		s.mu.Unlock()
-		return err != 0 || !full
+		return err != errno.EAGAIN
 	})
 	if waited != 0 {
 		return waited
@@ -313,6 +324,17 @@ func (s *Socket) Connect(c socket.Caller, addr []byte, flags uintptr) errno.Errn
 		s.queue.Wake()
 	}
 	return err
+}
+
+// mayConnect says why nobody can connect to s, EAGAIN if that may change; s.mu is held.
+func (s *Socket) mayConnect() errno.Errno {
+	switch {
+	case !s.listens || s.deaf():
+		return errno.ECONNREFUSED
+	case len(s.pending) > s.backlog:
+		return errno.EAGAIN
+	}
+	return 0
 }
 
 // connectPackets sets where the datagrams of s go, and from where it takes them;
@@ -337,17 +359,15 @@ func (s *Socket) connectPackets(c socket.Caller, addr []byte) errno.Errno {
 		}
 	}
 	s.mu.Lock()
-	old, lost := s.peer, s.first != nil
+	old := s.peer
 	s.peer = other
+	var lost *parcel
 	if old != nil && old != other { // what has come from it is lost
-		for p := s.first; p != nil; p = p.next {
-			for _, f := range p.files {
-				f.Release()
-			}
-		}
-		s.first, s.last, s.size, s.count = nil, nil, 0, 0
+		lost = s.first
+		s.first, s.last, s.count = nil, nil, 0
 	}
 	s.mu.Unlock()
+	lost.drop()
 	if other != nil {
 		other.mu.Lock()
 		other.senders = append(other.senders, s)
@@ -356,7 +376,7 @@ func (s *Socket) connectPackets(c socket.Caller, addr []byte) errno.Errno {
 	if old != nil && old != other {
 		old.forget(s)
 		old.mu.Lock()
-		if lost && !old.dead && old.peer == s {
+		if lost != nil && !old.dead && old.peer == s {
 			old.Err.Store(uint32(errno.ECONNRESET))
 		}
 		old.mu.Unlock()

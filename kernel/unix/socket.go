@@ -4,6 +4,7 @@ package unix
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"gosv/kernel/errno"
 	"gosv/kernel/socket"
@@ -17,7 +18,8 @@ type Socket struct {
 
 	room wait.Queue // woken when there is room in the queue of those that came, or of connections
 
-	binding sync.Mutex // held while it gets its name, and above mu
+	sent    atomic.Int64 // what nobody has read yet of what it sent takes of its buffer
+	binding sync.Mutex   // held while it gets its name, and above mu
 
 	mu   sync.Mutex // guards what follows; a peer's is not taken below it
 	peer *Socket
@@ -27,10 +29,10 @@ type Socket struct {
 	// What has come: in a stream, bytes without borders but for those that
 	// came with files.
 	first, last *parcel
-	size        int // what it takes of the sender's buffer
-	count       int // of packets
+	count       int
 
 	names   *Names
+	embryo  bool      // it waits to be accepted
 	key     name      // zero if it has none
 	addr    []byte    // struct sockaddr_un, nil if it has none; of a connection that was accepted the listener's
 	senders []*Socket // datagram sockets that are connected to it
@@ -151,43 +153,46 @@ func (s *Socket) Send(c socket.Caller, m *socket.Envelope) (int, errno.Errno) {
 	return s.sendPacket(c, peer, m)
 }
 
-// introduce leaves out who sends m if nobody asked for that, unless the peer may be one
-// that is not accepted yet.
+// introduce leaves out who sends m if nobody asked for that, unless who will accept the
+// peer may ask.
 func (s *Socket) introduce(peer *Socket, m *socket.Envelope) {
-	if !m.Given && !s.Is(socket.SoPasscred) && !peer.Is(socket.SoPasscred) && peer.ownName() == nil {
-		m.From = socket.Cred{UID: noUser, GID: noUser}
-	}
-}
-
-// hasRoom says whether s may put something into the queue of its peer, whose lock is held.
-func (s *Socket) hasRoom(peer *Socket) bool { return peer.size < int(s.Buffers[0].Load()) }
-
-// broken says whether nothing can be sent any more.
-func (s *Socket) broken(peer *Socket) bool {
-	s.mu.Lock()
-	shut := s.shut
-	s.mu.Unlock()
-	if shut&socket.ShutWrite != 0 {
-		return true
+	if m.Given || s.Is(socket.SoPasscred) || peer.Is(socket.SoPasscred) {
+		return
 	}
 	peer.mu.Lock()
-	defer peer.mu.Unlock()
-	return peer.shut&socket.ShutRead != 0 || peer.dead
+	if !peer.embryo {
+		m.From = socket.Cred{UID: noUser, GID: noUser}
+	}
+	peer.mu.Unlock()
 }
+
+// hasRoom says whether there is room in s's buffer.
+func (s *Socket) hasRoom() bool { return s.sent.Load() < int64(s.Buffers[0].Load()) }
+
+// mute says whether s has been shut down for writing.
+func (s *Socket) mute() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shut&socket.ShutWrite != 0
+}
+
+// deaf says whether nothing comes to s any more; s.mu is held.
+func (s *Socket) deaf() bool { return s.dead || s.shut&socket.ShutRead != 0 }
 
 func (s *Socket) sendStream(c socket.Caller, peer *Socket, m *socket.Envelope) (done int, err errno.Errno) {
 	for {
 		broken, moved, failed := false, 0, errno.Errno(0)
 		err = s.Await(c, &s.queue, m.Flags, socket.SoSndtimeo, func() bool {
-			if broken = s.broken(peer); broken || m.Len() == 0 {
+			broken = s.mute()
+			peer.mu.Lock()
+			defer peer.mu.Unlock()
+			if broken = broken || peer.deaf(); broken || m.Len() == 0 {
 				return true
 			}
 			if failed = s.TakeError(); failed != 0 {
 				return true
 			}
-			peer.mu.Lock()
-			defer peer.mu.Unlock()
-			if !s.hasRoom(peer) {
+			if !s.hasRoom() {
 				return false
 			}
 			moved = peer.append(m, s)
@@ -233,7 +238,7 @@ func (s *Socket) append(m *socket.Envelope, sender *Socket) int {
 		return 0
 	}
 	p.data = p.data[:old+n]
-	s.size += n
+	sender.sent.Add(int64(n))
 	if p != s.last {
 		m.Files = nil
 		s.push(p)
@@ -249,8 +254,8 @@ func (s *Socket) push(p *parcel) {
 		s.last.next = p
 	}
 	s.last = p
-	s.size += parcelOverhead
 	s.count++
+	p.sender.sent.Add(parcelOverhead)
 }
 
 // pop takes the first packet out.
@@ -259,8 +264,19 @@ func (s *Socket) pop() {
 	if s.first = p.next; s.first == nil {
 		s.last = nil
 	}
-	s.size -= parcelOverhead + len(p.data)
 	s.count--
+	p.sender.sent.Add(-parcelOverhead - int64(len(p.data)))
+}
+
+// drop forgets the packets from p on, which nobody will read.
+func (p *parcel) drop() {
+	for ; p != nil; p = p.next {
+		p.sender.sent.Add(-parcelOverhead - int64(len(p.data)))
+		p.sender.queue.Wake()
+		for _, f := range p.files {
+			f.Release()
+		}
+	}
 }
 
 func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (int, errno.Errno) {
@@ -274,16 +290,18 @@ func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (
 	if n > int(s.Buffers[0].Load())-spare {
 		return 0, errno.EMSGSIZE
 	}
-	if s.Kind == socket.Dgram {
-		if err := s.TakeError(); err != 0 {
-			return 0, err
+	failed := errno.Errno(0)
+	err := s.Await(c, &s.queue, m.Flags, socket.SoSndtimeo, func() bool {
+		if failed = s.TakeError(); failed == 0 && s.mute() {
+			failed = errno.EPIPE
 		}
+		return failed != 0 || s.hasRoom()
+	})
+	if err == 0 {
+		err = failed
 	}
-	s.mu.Lock()
-	shut := s.shut&socket.ShutWrite != 0
-	s.mu.Unlock()
-	if shut {
-		return 0, errno.EPIPE
+	if err != 0 {
+		return 0, err
 	}
 	p := &parcel{data: make([]byte, n), files: m.Files, sender: s}
 	if m.Get(p.data) < n {
@@ -291,7 +309,6 @@ func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (
 	}
 	if s.Kind == socket.Dgram {
 		if m.Addr != nil {
-			var err errno.Errno
 			if peer, err = s.names.peer(c, m.Addr, s.Kind); err != 0 {
 				return 0, err
 			}
@@ -303,24 +320,20 @@ func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (
 	s.introduce(peer, m)
 	p.from = m.From
 	gone, broken := false, false
-	queue, pair := &s.queue, s.Kind != socket.Dgram || peer.other() == s
-	if !pair {
-		queue = &peer.room
-	}
-	err := s.Await(c, queue, m.Flags, socket.SoSndtimeo, func() bool {
-		peer.mu.Lock()
-		gone = peer.dead && s.Kind == socket.Dgram
-		peer.mu.Unlock()
-		if broken = s.broken(peer); gone || broken {
-			return true
-		}
+	bounded := s.Kind == socket.Dgram && peer != s && peer.other() != s
+	err = s.Await(c, &peer.room, m.Flags, socket.SoSndtimeo, func() bool {
+		broken = s.mute()
 		peer.mu.Lock()
 		defer peer.mu.Unlock()
-		if pair && !s.hasRoom(peer) || !pair && peer.count > datagramsMost {
+		gone = peer.dead && s.Kind == socket.Dgram
+		if broken = broken || peer.deaf(); gone || broken {
+			return true
+		}
+		if bounded && peer.count > datagramsMost {
 			return false
 		}
 		peer.push(p)
-		peer.size += n
+		s.sent.Add(int64(n))
 		return true
 	})
 	switch {
@@ -357,14 +370,12 @@ func (s *Socket) Receive(c socket.Caller, m *socket.Envelope) (int, errno.Errno)
 	return s.receivePacket(c, m)
 }
 
-// taken tells the peer that there is room.
-func (s *Socket) taken(m *socket.Envelope) {
+// taken tells who sent it that there is room, unless m only looked.
+func (s *Socket) taken(m *socket.Envelope, sender *Socket) {
 	if m.Flags&socket.MsgPeek != 0 {
 		return
 	}
-	if peer := s.other(); peer != nil {
-		peer.queue.Wake()
-	}
+	sender.queue.Wake()
 	if s.Kind == socket.Dgram {
 		s.tellSenders()
 	}
@@ -399,11 +410,13 @@ func (s *Socket) receiveStream(c socket.Caller, m *socket.Envelope) (done int, e
 		})
 		if sender != nil {
 			m.Addr = sender.ownName()
+			s.taken(m, sender)
 		}
-		if ended && done == 0 {
-			return 0, s.TakeError()
+		if ended {
+			if lost := s.TakeError(); done == 0 {
+				return 0, lost
+			}
 		}
-		s.taken(m)
 		if err != 0 || ended || m.Fault() || m.Len() == 0 || m.Files != nil || m.Flags&(socket.MsgWaitall|socket.MsgPeek) != socket.MsgWaitall {
 			break
 		}
@@ -419,15 +432,16 @@ func (s *Socket) receiveStream(c socket.Caller, m *socket.Envelope) (done int, e
 func (s *Socket) takeStream(m *socket.Envelope) (done int) {
 	m.From = s.first.from
 	p := s.first
-	// Files come even to who has no room for a byte.
-	for first := true; p != nil && (p.from == m.From || !s.Is(socket.SoPasscred)) && (m.Len() > 0 || first); first = false {
+	peek := m.Flags&socket.MsgPeek != 0
+	// Files come even to who has no room for a byte, and who only looks sees the next ones.
+	for first := true; p != nil && (p.from == m.From || !s.Is(socket.SoPasscred)) && (m.Len() > 0 || first || peek); first = false {
 		n := m.Put(p.data)
 		if m.Fault() { // a part that does not get there whole stays
 			break
 		}
 		done += n
 		files := p.files
-		if m.Flags&socket.MsgPeek != 0 {
+		if peek {
 			for _, f := range files {
 				f.Retain()
 			}
@@ -435,7 +449,7 @@ func (s *Socket) takeStream(m *socket.Envelope) (done int) {
 			p = p.next
 		} else {
 			m.Files, p.files = files, nil
-			s.size -= n
+			p.sender.sent.Add(int64(-n))
 			if p.data = p.data[n:]; len(p.data) == 0 {
 				s.pop()
 			}
@@ -478,7 +492,7 @@ func (s *Socket) receivePacket(c socket.Caller, m *socket.Envelope) (n int, err 
 		m.Flags &^= socket.MsgTrunc
 		return 0, s.TakeError()
 	}
-	s.taken(m)
+	s.taken(m, p.sender)
 	m.From, m.Files, m.Addr = p.from, p.files, p.sender.ownName()
 	whole := len(p.data)
 	wanted := min(whole, m.Len())
@@ -520,6 +534,7 @@ func (s *Socket) Close() {
 	s.dead = true
 	unread, peer, pending := s.first, s.peer, s.pending
 	s.first, s.last, s.pending = nil, nil, nil
+	s.count, s.peer = 0, nil
 	key := s.key
 	s.mu.Unlock()
 	if key != (name{}) {
@@ -544,17 +559,17 @@ func (s *Socket) Close() {
 			peer.mu.Lock()
 			peer.shut = socket.ShutRead | socket.ShutWrite
 			peer.mu.Unlock()
-			if unread != nil {
+			lost := unread
+			if lost != nil && len(lost.data) == 0 { // Linux looks at what comes after what is empty
+				lost = lost.next
+			}
+			if lost != nil {
 				peer.Err.Store(uint32(errno.ECONNRESET))
 			}
 		}
 		peer.queue.Wake()
 	}
-	for ; unread != nil; unread = unread.next {
-		for _, f := range unread.files {
-			f.Release()
-		}
-	}
+	unread.drop()
 }
 
 // Poll implements socket.Socket.
@@ -575,14 +590,10 @@ func (s *Socket) Poll() (ready uint32, q *wait.Queue) {
 		ready |= wait.In | wait.RdNorm
 	}
 	const share = 4 // of the buffer may be in use
-	writable := !listens
-	if peer != nil {
+	writable := !listens && s.sent.Load()*share <= int64(s.Buffers[0].Load())
+	if peer != nil && s.Kind == socket.Dgram {
 		peer.mu.Lock()
-		if s.Kind == socket.Dgram && peer.peer != s {
-			writable = peer.count <= datagramsMost
-		} else {
-			writable = peer.size*share <= int(s.Buffers[0].Load())
-		}
+		writable = writable && (peer.peer == s || peer.count <= datagramsMost)
 		peer.mu.Unlock()
 	}
 	if writable {
@@ -596,6 +607,9 @@ func (s *Socket) Ioctl(c socket.Caller, req, arg uintptr) (uintptr, errno.Errno)
 	n := int32(0)
 	switch req {
 	case socket.Inq:
+		if s.Listening() {
+			return 0, errno.EINVAL
+		}
 		s.mu.Lock()
 		for p := s.first; p != nil; p = p.next {
 			n += int32(len(p.data))
@@ -605,11 +619,7 @@ func (s *Socket) Ioctl(c socket.Caller, req, arg uintptr) (uintptr, errno.Errno)
 		}
 		s.mu.Unlock()
 	case socket.Outq:
-		if peer := s.other(); peer != nil {
-			peer.mu.Lock()
-			n = int32(peer.size)
-			peer.mu.Unlock()
-		}
+		n = int32(s.sent.Load())
 	default:
 		return 0, errno.ENOTTY
 	}

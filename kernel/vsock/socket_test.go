@@ -9,9 +9,8 @@ import (
 	"time"
 
 	"gosv/kernel/errno"
-	"gosv/kernel/fs"
-	"gosv/kernel/metal"
 	"gosv/kernel/socket"
+	"gosv/kernel/socket/sockettest"
 	"gosv/kernel/wait"
 )
 
@@ -92,59 +91,8 @@ func (h *testHost) want(t *testing.T, all ...string) {
 	}
 }
 
-// program is a socket.Caller that may do all.
-type program struct{ token chan struct{} }
-
-func newProgram() *program { return &program{make(chan struct{}, 1)} }
-
-func (p *program) Wake() {
-	select {
-	case p.token <- struct{}{}:
-	default:
-	}
-}
-
-func (p *program) Wait(q *wait.Queue, deadline uint64, ready func() bool) errno.Errno {
-	w := &wait.Waiter{Sleeper: p}
-	q.Add(w)
-	defer q.Remove(w)
-	var late <-chan time.Time
-	if deadline != wait.Never {
-		late = time.After(time.Duration(deadline - metal.Now()))
-	}
-	for !ready() {
-		select {
-		case <-p.token:
-		case <-late:
-			return errno.ETIMEDOUT
-		}
-	}
-	return 0
-}
-
-func (*program) CopyIn([]byte, uintptr) errno.Errno    { return 0 }
-func (*program) CopyOut(uintptr, []byte) errno.Errno   { return 0 }
-func (*program) Can(uint) bool                         { return true }
-func (*program) Cred() (c socket.Cred)                 { return c }
-func (*program) BrokenPipe()                           {}
-func (*program) At(string) (at fs.At, err errno.Errno) { return at, err }
-func (*program) Umask() uint32                         { return 0 }
-
-// buffer is a socket.Buffer of the test's own memory.
-type buffer struct{ left []byte }
-
-func (b *buffer) move(to, from []byte) int {
-	n := copy(to, from)
-	b.left = b.left[n:]
-	return n
-}
-
-func (b *buffer) Put(p []byte) int            { return b.move(b.left, p) }
-func (b *buffer) Get(p []byte) int            { return b.move(p, b.left) }
-func (b *buffer) Len() int                    { return len(b.left) }
-func (b *buffer) Fault() bool                 { return false }
-func (b *buffer) Read(p []byte) (int, error)  { return b.Get(p), nil }
-func (b *buffer) Write(p []byte) (int, error) { return b.Put(p), nil }
+// program is who calls.
+type program struct{ *sockettest.Program }
 
 // machine is a System.
 type machine struct{}
@@ -161,7 +109,7 @@ func newSockets(host bool) (*Sockets, *program, *testHost) {
 	if host {
 		v.Attach(h)
 	}
-	return v, newProgram(), h
+	return v, &program{sockettest.NewProgram()}, h
 }
 
 func (v *Sockets) stream() *Socket {
@@ -189,12 +137,12 @@ func (p *program) accept(t *testing.T, l *Socket) *Socket {
 }
 
 func (p *program) send(s *Socket, b []byte, flags uintptr) (int, errno.Errno) {
-	return s.Send(p, &socket.Envelope{Buffer: &buffer{b}, Message: socket.Message{Flags: flags}})
+	return s.Send(p, sockettest.Envelope(b, flags))
 }
 
 func (p *program) receive(s *Socket, n int, flags uintptr) (string, errno.Errno) {
 	b := make([]byte, n)
-	n, err := s.Receive(p, &socket.Envelope{Buffer: &buffer{b}, Message: socket.Message{Flags: flags}})
+	n, err := s.Receive(p, sockettest.Envelope(b, flags))
 	return string(b[:n]), err
 }
 
@@ -512,7 +460,7 @@ func TestLoopback(t *testing.T) {
 	for i, ends := range [][2]*Socket{{c, s}, {s, c}} {
 		seed := uint64(i)
 		wg.Go(func() {
-			p, r := newProgram(), rand.New(rand.NewPCG(seed, 1))
+			p, r := &program{sockettest.NewProgram()}, rand.New(rand.NewPCG(seed, 1))
 			for left := want; len(left) > 0; {
 				n := min(len(left), 1+r.IntN(1<<r.IntN(19)))
 				k, err := p.send(ends[0], left[:n], 0)
@@ -525,7 +473,7 @@ func TestLoopback(t *testing.T) {
 			ends[0].Shutdown(socket.ShutWrite)
 		})
 		wg.Go(func() {
-			p, r := newProgram(), rand.New(rand.NewPCG(seed, 2))
+			p, r := &program{sockettest.NewProgram()}, rand.New(rand.NewPCG(seed, 2))
 			var got []byte
 			for {
 				s, err := p.receive(ends[1], 1+r.IntN(1<<r.IntN(19)), 0)
