@@ -38,7 +38,7 @@ func TestExhaustion(t *testing.T) {
 	prog := cProgram(t, glibc, "exhaust")
 	for how, killed := range map[string]bool{
 		"memory": true, "shared": true, "tables": true,
-		"file": false, "files": false, "directories": false, "memfds": false, "pipes": false, "descriptors": false, "epoll": false,
+		"file": false, "files": false, "directories": false, "memfds": false, "pipes": false, "descriptors": false, "accept": false, "epoll": false,
 		"timers": false, "threads": false, "mappings": false, "signals": false, "locks": false,
 	} {
 		for _, size := range sizes {

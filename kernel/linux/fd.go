@@ -177,14 +177,21 @@ func (s *fileState) slots() int {
 	return n
 }
 
-// full says that no descriptor is free below the limit.
-func (s *fileState) full(limit uint64) bool {
+// room says why there would be no descriptor for a file, before anything is done for it: none is free below
+// the limit, or there is no memory.
+func (s *fileState) room(limit uint64) Errno {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.unused < len(s.fds) && s.fds[s.unused].file != nil {
 		s.unused++
 	}
-	return uint64(s.unused) >= limit
+	switch {
+	case uint64(s.unused) >= limit:
+		return EMFILE
+	case !s.roomFor(s.unused, 64): // also when that takes some memory
+		return ENFILE
+	}
+	return 0
 }
 
 // file returns the file open as fd with a reference, for Release.
@@ -229,7 +236,7 @@ func (t *Thread) install(f *File, min int, cloexec bool) (uintptr, Errno) {
 		f.Release()
 		return 0, EMFILE
 	}
-	if !s.roomFor(fd) {
+	if !s.roomFor(fd, 1) {
 		f.Release()
 		return 0, ENFILE
 	}
@@ -243,14 +250,14 @@ func (t *Thread) install(f *File, min int, cloexec bool) (uintptr, Errno) {
 	return uintptr(fd), 0
 }
 
-// roomFor says whether there is memory for one more file, as descriptor fd.
-func (s *fileState) roomFor(fd int) bool {
+// roomFor says whether there is memory for so many more files, the first as descriptor fd.
+func (s *fileState) roomFor(fd, files int) bool {
 	const file = 512 // and what it stands for
 	table := 0
 	if fd >= cap(s.fds) {
 		table = int(unsafe.Sizeof(descriptor{})) * (fd + fd/4)
 	}
-	return mm.KernelRoom(file + table)
+	return mm.KernelRoom(files*file + table)
 }
 
 // take closes fd's entry and returns its file with the table's reference.
@@ -339,7 +346,7 @@ func (t *Thread) dupTo(from, to uintptr, cloexec bool) (uintptr, Errno) {
 	}
 	s := &t.proc.files
 	s.mu.Lock()
-	if !s.roomFor(int(n)) {
+	if !s.roomFor(int(n), 1) {
 		s.mu.Unlock()
 		f.Release()
 		return 0, ENFILE

@@ -163,8 +163,8 @@ func (t *Thread) open(dirfd *uintptr, addr uintptr, flags, mode, resolve uint32)
 		return 0, err
 	}
 	at, path, err := t.path(*dirfd, addr, resolve)
-	if t.proc.files.full(t.proc.limit(rlimitNofile)) && err != ENOENT && err != EFAULT && err != ENAMETOOLONG {
-		err = EMFILE // before anything is made
+	if full := t.proc.files.room(t.proc.limit(rlimitNofile)); full != 0 && err != ENOENT && err != EFAULT && err != ENAMETOOLONG {
+		err = full // before anything is made
 	}
 	if err != 0 {
 		return 0, err

@@ -182,8 +182,8 @@ func (t *Thread) accept(a *Args, flags uint32) (fd uintptr, err Errno) {
 		return 0, EINVAL
 	}
 	_, err = t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
-		if t.proc.files.full(t.proc.limit(rlimitNofile)) {
-			return 0, EMFILE
+		if err := t.proc.files.room(t.proc.limit(rlimitNofile)); err != 0 {
+			return 0, err
 		}
 		s, err := s.Accept(t, f.dontWait())
 		if err != 0 {

@@ -5,7 +5,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 
 #define MANY 1000000
@@ -83,6 +85,15 @@ int main(int argc, char **argv) {
 	} else if (!strcmp(how, "descriptors")) {
 		while (eventfd(0, 0) >= 0) n++;
 		stopped(errno);
+	} else if (!strcmp(how, "accept")) { // who cannot be accepted waits until he can
+		struct sockaddr_un a = {AF_UNIX, "\0exhaust"};
+		int l = socket(AF_UNIX, SOCK_STREAM, 0), c = socket(AF_UNIX, SOCK_STREAM, 0), s;
+		if (bind(l, (void *)&a, sizeof a) || listen(l, 1) || connect(c, (void *)&a, sizeof a) || write(c, "x", 1) != 1) return 3;
+		while ((s = eventfd(0, 0)) >= 0) n = s;
+		if (accept(l, 0, 0) >= 0) return 4;
+		stopped(errno);
+		for (; n > c; n--) close(n);
+		if ((s = accept(l, 0, 0)) < 0 || read(s, block, 2) != 1) return 6;
 	} else if (!strcmp(how, "memfds")) {
 		for (;; n++) {
 			int fd = memfd_create("x", 0);
