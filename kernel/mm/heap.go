@@ -17,6 +17,9 @@ var heapLimit struct {
 	mu        sync.Mutex
 	low, high atomic.Uint64 // free memory between them needs no other limit; bytes
 	others    Others        // who can give some back, or nil; set with the first space
+
+	collecting sync.Mutex // guards
+	collected  uint64     // bytes that the kernel took after it was last collected
 }
 
 const (
@@ -41,7 +44,24 @@ func (s *Space) allocFrames(dst []uintptr) int {
 	if n == 0 && s.others.Relieve() {
 		n = metal.AllocFrames(dst)
 	}
+	if n == 0 {
+		collect()
+		n = metal.AllocFrames(dst)
+	}
 	return n
+}
+
+// collect gives the kernel's garbage back: nobody is refused memory for it. It takes
+// milliseconds, so there has to be some, perhaps, since the last time.
+func collect() {
+	l := &heapLimit
+	l.collecting.Lock()
+	defer l.collecting.Unlock()
+	const worth = 256 << 10
+	if metal.KernelMemory() >= l.collected+worth {
+		freeOSMemory()
+		l.collected = metal.KernelMemory()
+	}
 }
 
 // FreeMemory is metal.FreeMemory, for those who are about to take some: it adapts the
@@ -69,9 +89,12 @@ func KernelRoom(n int) bool {
 	if free >= need || total == 0 { // in tests on the host
 		return true
 	}
-	if o := heapLimit.others; o == nil || o.GiveBack(0, total) == 0 {
-		return false
+	if o := heapLimit.others; o != nil && o.GiveBack(0, total) > 0 {
+		if free, _ = FreeMemory(); free >= need {
+			return true
+		}
 	}
+	collect()
 	free, _ = FreeMemory()
 	return free >= need
 }
@@ -80,3 +103,8 @@ func KernelRoom(n int) bool {
 //
 //go:linkname setMemoryLimit runtime/debug.setMemoryLimit
 func setMemoryLimit(limit int64) int64
+
+// freeOSMemory is debug.FreeOSMemory: it collects, and the heap gives back what it has for later.
+//
+//go:linkname freeOSMemory runtime/debug.freeOSMemory
+func freeOSMemory()
