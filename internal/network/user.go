@@ -40,6 +40,8 @@ type User struct {
 	open     sync.WaitGroup
 	reached  atomic.Bool  // the guest has accepted a connection
 	pings    atomic.Int32 // of the guest's, on their way
+
+	connections atomic.Int64
 }
 
 // onTAP is the link to the guest at the other end of fd: a packet socket of the
@@ -68,11 +70,9 @@ func newUser(link stack.LinkEndpoint) (*User, error) {
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
 	})
-	sack, buffers := tcpip.TCPSACKEnabled(true), tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: 1 << 20, Max: 8 << 20}
+	sack := tcpip.TCPSACKEnabled(true)
 	u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &sack)
-	u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &buffers)
-	send := tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: 1 << 20, Max: 8 << 20}
-	u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &send)
+	u.share(0)
 	const inFlight = 1024 // connections of the guest that the host has not answered yet
 	u.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(u.stack, 0, inFlight, u.outTCP).HandlePacket)
 	u.stack.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(u.stack, u.outUDP).HandlePacket)
@@ -175,10 +175,23 @@ type duplex interface {
 	CloseWrite() error
 }
 
+// share has the buffers of connections that are made from now on fit for n more or fewer of them: peers that do not
+// read are not to take the host's memory.
+func (u *User) share(n int64) {
+	const all, least, most, grown = 64 << 20, 16 << 10, 1 << 20, 8
+	size := int(min(max(all/max(u.connections.Add(n), 1), least), most))
+	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: size, Max: size * grown}
+	u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &receive)
+	send := tcpip.TCPSendBufferSizeRangeOption(receive)
+	u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &send)
+}
+
 // pump copies both ways until both have ended.
 func (u *User) pump(a, b duplex) {
 	u.open.Add(1)
 	defer u.open.Done()
+	u.share(1)
+	defer u.share(-1)
 	stop := context.AfterFunc(u.ctx, func() { a.Close(); b.Close() })
 	defer stop()
 	var both sync.WaitGroup

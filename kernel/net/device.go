@@ -182,6 +182,7 @@ func (e *device) Receive(frames []nic.Frame) {
 	e.receiving.Lock()
 	defer e.receiving.Unlock()
 	supply := e.net.supply()
+	e.net.lasts.begin(e.net, supply)
 	for i := range frames {
 		f := &frames[i]
 		var h headers

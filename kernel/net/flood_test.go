@@ -161,12 +161,13 @@ func TestScarce(t *testing.T) {
 	}
 
 	have.Store(total / 40)
-	syn := tcpFrame([4]byte{10, 0, 0, 3}, 1000, 80, header.TCPFlagSyn, 1, 0, nil)
 	endpoints := len(server.stack.RegisteredEndpoints())
-	outside(syn)
+	for i := range byte(10) {
+		outside(tcpFrame([4]byte{10, 0, 0, 3 + i}, 1000, 80, header.TCPFlagSyn, 1, 0, nil))
+	}
 	time.Sleep(50 * time.Millisecond)
 	if now := len(server.stack.RegisteredEndpoints()); now != endpoints {
-		t.Errorf("a connection was made without memory: %d and then %d endpoints", endpoints, now)
+		t.Errorf("connections were begun without memory: %d and then %d endpoints", endpoints, now)
 	}
 
 	have.Store(total / 2)
@@ -174,6 +175,54 @@ func TestScarce(t *testing.T) {
 		t.Error("other data came")
 	}
 	<-sent
+}
+
+// TestNone: without memory the program still gets what it waits for, by connections that it has and by
+// new ones: it may be what takes the memory. What it does not read is bounded.
+func TestNone(t *testing.T) {
+	var have atomic.Uint64
+	const total = 1 << 30
+	have.Store(total / 2)
+	server, client, _ := pair(t, func() (free, kernel, all uint64) { return have.Load(), 0, total })
+	l := listen(t, server, 80, 100)
+	var there, here [40]*user
+	for i := range there {
+		there[i], here[i] = dial(t, client, l, 80)
+	}
+	have.Store(total / 40)
+	for round := range 3 {
+		for i := range there {
+			there[i].sendAll([]byte("request"))
+			if got := here[i].receiveAll(7); string(got) != "request" {
+				t.Fatalf("round %d, connection %d: %q", round, i, got)
+			}
+		}
+	}
+	for range 5 {
+		c, s := dial(t, client, l, 80)
+		c.sendAll([]byte("new"))
+		if got := s.receiveAll(3); string(got) != "new" {
+			t.Fatalf("%q by a new connection", got)
+		}
+	}
+	for range 3 {
+		for i := range there {
+			there[i].sendAll(make([]byte, 1000))
+		}
+	}
+	time.Sleep(300 * time.Millisecond)
+	n := 0
+	for _, s := range here {
+		queued, _ := s.Queued(false)
+		n += queued
+	}
+	if n == 0 || n > len(server.lasts.sockets)*leastSegment {
+		t.Errorf("%d bytes wait to be read", n)
+	}
+	have.Store(total / 2)
+	for _, s := range here {
+		s.receiveAll(3000)
+	}
 }
 
 // TestTimeWait: connections are remembered for a minute, or less when there are so many

@@ -16,7 +16,7 @@ const (
 	enoughMemory = 64 << 20 // bytes
 	later        = 400      // percent of what was alive,
 	usual        = 100
-	sooner       = 50
+	sooner       = 25
 )
 
 // collector is when the collector looks.

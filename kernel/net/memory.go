@@ -1,6 +1,7 @@
 package net
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
 )
 
 // What comes is kept until the program reads it, and what it sends until its peers have
@@ -22,7 +24,7 @@ type supply int
 const (
 	enough supply = iota
 	scarce        // a socket gets its least
-	none          // nothing that would be kept is taken any more
+	none          // a few sockets get a segment or datagram each, and nothing else that would be kept is taken
 )
 
 const (
@@ -47,22 +49,31 @@ func (n *Network) supply() supply {
 // admits says whether a frame of that device's, with these headers, is taken when there is not
 // enough memory for all.
 func (n *Network) admits(h *headers, device tcpip.NICID, s supply) bool {
-	tcp, udp := h.is(header.TCPProtocolNumber), h.is(header.UDPProtocolNumber)
+	isTCP, isUDP := h.is(header.TCPProtocolNumber), h.is(header.UDPProtocolNumber)
+	size := h.end - h.data
 	switch {
-	case h.kind == malformed, h.kind == fragment:
+	case h.kind == malformed, h.kind == fragment, isTCP && size > leastSegment:
 		return false
-	case tcp && h.isSYN():
-		return s == scarce
-	case tcp && h.end > h.data:
-		return s == scarce && h.end-h.data <= leastSegment && n.queued(h, device) < leastQueue
-	case udp:
-		return s == scarce && n.queued(h, device) == 0
+	case isTCP && h.isSYN():
+		return true // without memory it is answered with a cookie
+	case isTCP && (size > 0 || s == none):
+		ep := n.find(h, device)
+		if s == scarce {
+			return queued(ep) < leastQueue
+		}
+		if l, ok := ep.(*tcp.Endpoint); ok && l.EndpointState() == tcp.StateListen { // who has got a cookie
+			return l.Readiness(waiter.ReadableEvents) == 0
+		}
+		return size == 0 || n.lasts.take(ep)
+	case isUDP:
+		ep := n.find(h, device)
+		return queued(ep) == 0 && (s == scarce || n.lasts.take(ep))
 	}
 	return true // what a segment without data acknowledges makes room
 }
 
-// queued is how many bytes wait to be read where a whole segment or datagram would go.
-func (n *Network) queued(h *headers, device tcpip.NICID) int {
+// find returns whom a whole segment or datagram is for, or nil.
+func (n *Network) find(h *headers, device tcpip.NICID) tcpip.Endpoint {
 	network := header.IPv6ProtocolNumber
 	if h.v4 {
 		network = header.IPv4ProtocolNumber
@@ -70,12 +81,76 @@ func (n *Network) queued(h *headers, device tcpip.NICID) int {
 	ports := header.UDP(h.frame[h.transport:]) // which are in the same place as TCP's
 	id := stack.TransportEndpointID{RemotePort: ports.SourcePort(), LocalPort: ports.DestinationPort()}
 	id.RemoteAddress, id.LocalAddress = h.addresses()
-	ep, ok := n.stack.FindTransportEndpoint(network, tcpip.TransportProtocolNumber(h.protocol), id, device).(tcpip.Endpoint)
-	if !ok {
+	ep, _ := n.stack.FindTransportEndpoint(network, tcpip.TransportProtocolNumber(h.protocol), id, device).(tcpip.Endpoint)
+	return ep
+}
+
+// queued is how much waits for the program to read it; nil is for nobody's packets.
+func queued(ep tcpip.Endpoint) int {
+	if ep == nil {
 		return 0
 	}
 	size, _ := ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption)
 	return size
+}
+
+// lasts are the sockets that got something when there was no memory. A program waits for its
+// peers, and may well have taken the memory itself: if it heard nothing until there is some, it
+// would wait for ever. So what it has read of must go on, but no more than there is reserved
+// memory for: few sockets, each with what one packet has.
+type lasts struct {
+	needed atomic.Bool // there is no memory
+
+	mu      sync.Mutex // guards
+	burst   uint32     // packets of one do not see each other in their sockets' queues
+	sockets [16]struct {
+		ep    tcpip.Endpoint
+		burst uint32
+	}
+}
+
+// begin begins a burst of packets, with that much memory.
+func (l *lasts) begin(n *Network, s supply) {
+	if s != none && !l.needed.Load() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.burst++
+	if l.needed.Swap(s == none) != (s == none) {
+		clear(l.sockets[:])
+		cookies := tcpip.TCPAlwaysUseSynCookies(s == none)
+		n.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &cookies)
+	}
+}
+
+// take says whether a packet for ep is taken.
+func (l *lasts) take(ep tcpip.Endpoint) bool {
+	if ep == nil {
+		return true // and answered
+	}
+	if queued(ep) > 0 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	free := -1
+	for i := range l.sockets {
+		switch s := &l.sockets[i]; {
+		case s.ep == ep && s.burst == l.burst:
+			return false
+		case s.ep == ep:
+			s.burst = l.burst
+			return true
+		case s.ep == nil || s.burst != l.burst && queued(s.ep) == 0:
+			free = i
+		}
+	}
+	if free < 0 {
+		return false
+	}
+	l.sockets[free].ep, l.sockets[free].burst = ep, l.burst
+	return true
 }
 
 // backlog is how many connections may wait to be accepted, and how many to be

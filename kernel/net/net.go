@@ -36,6 +36,7 @@ type Network struct {
 	watched      atomic.Bool   // there is or was a packet socket
 	callers      callers
 	hold         hold
+	lasts        lasts
 
 	rtnl       sync.Mutex // held by who changes devices, addresses or routes, but for what netstack does of itself
 	installing sync.Mutex // held while netstack gets the routes
