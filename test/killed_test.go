@@ -16,7 +16,7 @@ import (
 	"gosv/internal/vmm"
 )
 
-// processes are the command lines of this machine's processes that have marker
+// processes are the ids and command lines of this machine's processes that have marker
 // in them.
 func processes(t *testing.T, marker string) (all []string) {
 	t.Helper()
@@ -26,7 +26,7 @@ func processes(t *testing.T, marker string) (all []string) {
 	}
 	for _, f := range files {
 		if b, err := os.ReadFile(f); err == nil && bytes.Contains(b, []byte(marker)) {
-			all = append(all, strings.ReplaceAll(string(b), "\x00", " "))
+			all = append(all, filepath.Base(filepath.Dir(f))+" "+strings.ReplaceAll(string(b), "\x00", " "))
 		}
 	}
 	return all

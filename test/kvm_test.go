@@ -23,7 +23,8 @@ var (
 
 // A box is a Linux with a KVM that works (tools/kvmbox), to run gosv in.
 type box struct {
-	files []string // of the host, and where they go in the box: HOST:BOX
+	files  []string // of the host, and where they go in the box: HOST:BOX
+	memory int      // in MiB
 }
 
 // newBox returns a box with gosv and a VMM's program in it, or skips the test.
@@ -37,7 +38,7 @@ func newBox(t *testing.T, program string) *box {
 	if err := os.WriteFile(cpu, []byte(kvmbox.FirecrackerCPU), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b := &box{files: []string{gosv + ":/box/gosv", cpu + ":/box/cpu.json", path + ":/usr/bin/" + program}}
+	b := &box{memory: 2048, files: []string{gosv + ":/box/gosv", cpu + ":/box/cpu.json", path + ":/usr/bin/" + program}}
 	for _, pattern := range []string{"qemu/bios-microvm.bin", "qemu/qboot.rom", "qemu/pvh.bin", "qemu/linuxboot_dma.bin", "qemu/kvmvapic.bin", "seabios/bios-*.bin"} {
 		firmware, err := filepath.Glob("/usr/share/" + pattern)
 		if err != nil {
@@ -62,7 +63,7 @@ func (b *box) run(t *testing.T, seconds int, script string) string {
 	if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	argv := []string{filepath.Join(root, "tools", "kvmbox", "kvmbox"), "-t", strconv.Itoa(seconds)}
+	argv := []string{filepath.Join(root, "tools", "kvmbox", "kvmbox"), "-t", strconv.Itoa(seconds), "-m", strconv.Itoa(b.memory)}
 	for _, f := range append(b.files, file+":/box/script") {
 		argv = append(argv, "-f", f)
 	}

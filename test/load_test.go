@@ -2,18 +2,22 @@ package test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"gosv/internal/vmm"
 )
 
 // A server is programs/serve in a VM.
@@ -154,6 +158,31 @@ func TestFloods(t *testing.T) {
 	}
 }
 
+// TestFloodsFirecracker: SYNs from everywhere and malformed frames, by a wire of its own: the VM has as much memory
+// as an idle server needs, and answers others meanwhile and afterwards.
+func TestFloodsFirecracker(t *testing.T) {
+	t.Parallel()
+	if !*stress {
+		t.Skip("SKIPPED: it takes minutes: make stress runs it")
+	}
+	b := newBox(t, "firecracker")
+	out := b.run(t, 900, fmt.Sprintf(`export HOME=/tmp
+tunctl -t tap0 >/dev/null && ip addr add 172.16.0.1/24 dev tap0 && ip link set tap0 up || exit 1
+/box/gosv run -d --name vm -m 24 --net tap=tap0,gw=172.16.0.1,ip=172.16.0.2/24 %s %s
+ask() { wget -q -O - http://172.16.0.2/; }
+until ask >/dev/null 2>&1; do usleep 100000; done
+mac=$(sed -n 's/^172.16.0.2 .* \(..:..:..:..:..:..\) .*/\1/p' /proc/net/arp)
+%s tap0 $mac 172.16.0.2 20000 & flood=$!
+while kill -0 $flood 2>/dev/null; do [ "$(ask)" = hello ] || echo no answer; usleep 500000; done
+ask
+/box/gosv logs vm
+exit 0
+`, vmm.Quote(firecracker), b.add(goProgram(t, "test/programs/serve")), b.add(cProgram(t, glibc, "flood"))))
+	if want := "vm\nsent\nhello\n"; out != want {
+		t.Errorf("got\n%s\nwant\n%s", out, want)
+	}
+}
+
 // TestTransfer: what is sent comes, both ways.
 func TestTransfer(t *testing.T) {
 	t.Parallel()
@@ -177,6 +206,52 @@ func TestTransfer(t *testing.T) {
 	if got, err = io.ReadAll(r.Body); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("%d bytes came: %v", len(got), err)
 	}
+}
+
+// gigabyte is a shell script that has a server send SIZE bytes and take as many others. Their SHA-256 is to
+// be data's, and the others' as it was sent and as it came the same.
+const gigabyte = `set -e
+dir=$(mktemp -d)
+curl -sS $URL/down/$SIZE | sha256sum
+mkfifo $dir/copy
+sha256sum <$dir/copy & sum=$!
+head -c $SIZE /dev/urandom | tee $dir/copy | curl -sS -T - -X POST $URL/sum
+wait $sum
+rm -r $dir
+`
+
+// checkGigabyte looks at what it has printed.
+func checkGigabyte(t *testing.T, out string, size int64) {
+	t.Helper()
+	down := sha256.New()
+	io.CopyN(down, rand.NewChaCha8([32]byte{}), size)
+	if m := regexp.MustCompile(`^([0-9a-f]{64})  -\n([0-9a-f]{64})  -\n([0-9a-f]{64})  -\n$`).FindStringSubmatch(out); m == nil || m[2] != m[3] {
+		t.Errorf("the checksums are\n%s", out)
+	} else if want := fmt.Sprintf("%x", down.Sum(nil)); m[1] != want {
+		t.Errorf("the checksum of what it sends is %s, not %s", m[1], want)
+	}
+}
+
+// TestGigabyte: a gigabyte each way, with equal checksums.
+func TestGigabyte(t *testing.T) {
+	t.Parallel()
+	if !*stress {
+		t.Skip("SKIPPED: it takes minutes: make stress runs it")
+	}
+	const size = 1 << 30
+	t.Run("QEMU", func(t *testing.T) {
+		t.Parallel()
+		s := startServer(t, "-m", "32", "--timeout", "20m")
+		r := commandWithin(t, 20*time.Minute, nil, "", append(os.Environ(), "URL="+s.url(""), fmt.Sprintf("SIZE=%d", size)), "sh", "-c", gigabyte)
+		checkGigabyte(t, r.stdout+r.stderr, size)
+	})
+	t.Run("Firecracker", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, "firecracker")
+		b.files = append(b.files, "/usr/bin/curl")
+		out := b.run(t, 1500, fmt.Sprintf("export HOME=/tmp URL=http://127.0.0.1:8080 SIZE=%d\n/box/gosv run -d --name vm -m 32 -p 8080:80 %s %s\n", size, vmm.Quote(firecracker), b.add(goProgram(t, "test/programs/serve")))+gigabyte)
+		checkGigabyte(t, strings.TrimPrefix(out, "vm\n"), size)
+	})
 }
 
 // TestEcho: with the buffers of both ends full in both directions, as soon as one reads all
@@ -231,10 +306,64 @@ func TestManyConnections(t *testing.T) {
 	})
 }
 
-// TestLoad: requests and connections leave nothing behind.
+// TestTenThousand: so many connections at once, each of which is answered when all are open.
+func TestTenThousand(t *testing.T) {
+	t.Parallel()
+	if !*stress {
+		t.Skip("SKIPPED: it takes minutes: make stress runs it")
+	}
+	const memory = "320" // MiB, of which net/http takes 230
+	const answered = "web together "
+	t.Run("QEMU", func(t *testing.T) {
+		t.Parallel()
+		s := startServer(t, "-m", memory, "--timeout", "20m")
+		r := commandWithin(t, 15*time.Minute, nil, "", nil, goProgram(t, "bench/ask"), s.url(""), "together", "10000")
+		if r.code != 0 || !strings.HasPrefix(r.stdout, answered) {
+			t.Error(r)
+		}
+		s.check("after all")
+	})
+	t.Run("Firecracker", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t, "firecracker")
+		b.memory = 3000
+		out := b.run(t, 1200, fmt.Sprintf(`export HOME=/tmp
+ulimit -n 30000
+tunctl -t tap0 >/dev/null && ip addr add 172.16.0.1/24 dev tap0 && ip link set tap0 up || exit 1
+/box/gosv run -d -m %s --net tap=tap0,gw=172.16.0.1,ip=172.16.0.2/24 %s %s
+%s http://172.16.0.2 first 1 together 10000
+exit 0
+`, memory, vmm.Quote(firecracker), b.add(goProgram(t, "test/programs/serve")), b.add(goProgram(t, "bench/ask"))))
+		if !strings.Contains(out, answered) {
+			t.Error(out)
+		}
+	})
+}
+
+// resident is how much memory of the host's the gosv takes that runs the server.
+func (s *server) resident() int {
+	s.t.Helper()
+	for _, p := range processes(s.t, fmt.Sprintf("%d:80", s.port[80])) {
+		pid, _, _ := strings.Cut(p, " ")
+		status, err := os.ReadFile("/proc/" + pid + "/status")
+		if m := regexp.MustCompile(`VmRSS:\s*(\d+) kB`).FindSubmatch(status); err == nil && m != nil {
+			n, _ := strconv.Atoi(string(m[1]))
+			return n << 10
+		}
+	}
+	s.t.Fatal("no gosv")
+	return 0
+}
+
+// TestLoad: requests and connections leave nothing behind, nor do those who send half a request, nothing,
+// or read nothing.
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "-m", "32") // with more, the collector lets more garbage lie
+	kept, alone := 500, 100
+	if *stress {
+		kept, alone = 25_000, 25_000
+	}
+	s := startServer(t, "-m", "32", "--timeout", "1h") // with more, the collector lets more garbage lie
 	// Who closes a connection first has to remember it for a while: that is us here.
 	requests := func(count int) error {
 		client := http.Client{Transport: &http.Transport{}}
@@ -253,8 +382,8 @@ func TestLoad(t *testing.T) {
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
-				err := requests(500)
-				for i := 0; i < 100 && err == nil; i++ {
+				err := requests(kept)
+				for i := 0; i < alone && err == nil; i++ {
 					err = requests(1)
 				}
 				if err != nil {
@@ -262,15 +391,25 @@ func TestLoad(t *testing.T) {
 				}
 			})
 		}
+		for range 25 {
+			for port, what := range map[int]string{80: "GET / HTTP/1.1\r\nHost: ", 82: "", 85: "what comes back"} {
+				c := s.dial("tcp", port)
+				defer c.Close()
+				io.WriteString(c, what)
+			}
+		}
 		all.Wait()
 	}
 	load()
-	before := s.kernelMemory()
+	before, host := s.kernelMemory(), s.resident()
 	load()
 	load()
 	const noise = 4 << 20 // garbage, which is not collected before there are as many bytes of it
 	if after := s.kernelMemory(); after > before+noise {
 		t.Errorf("the kernel takes %d bytes, and after twice the load %d", before, after)
+	}
+	if after := s.resident(); after > host+8*noise {
+		t.Errorf("gosv takes %d bytes, and after twice the load %d", host, after)
 	}
 	eventually(t, func() error {
 		if n := s.connections(); n > 4 { // of what came before

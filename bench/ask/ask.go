@@ -8,12 +8,14 @@
 //	first        an answer, of a server that may not be there yet
 //	requests     answers, by 64 connections that are kept
 //	connections  answers, each by a connection of its own, 64 at a time
+//	together     answers, by as many connections, which all are open when each is asked for another
 //	download     megabytes from the server, by one connection
 //	upload       megabytes to it
 //	end          the end of the server
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log"
@@ -21,6 +23,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +52,8 @@ func main() {
 			many(n, false, func(c *http.Client) error { return get(c, url) })
 		case "connections":
 			many(n, true, func(c *http.Client) error { return get(c, url) })
+		case "together":
+			together(url, n)
 		case "download":
 			one(n, func(c *http.Client) error { return get(c, url+"/bulk") })
 		case "upload":
@@ -96,6 +101,49 @@ func many(n int, alone bool, ask func(*http.Client) error) {
 		})
 	}
 	wg.Wait()
+}
+
+// together asks by n connections for an answer each, and then, when there are all of them, for another.
+func together(url string, n int) {
+	address := strings.TrimPrefix(url, "http://")
+	if !strings.Contains(address, ":") {
+		address += ":80"
+	}
+	open := make([]net.Conn, n)
+	for range 2 {
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		for range clients {
+			wg.Go(func() {
+				for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+					if err := askOn(&open[i], address); err != nil {
+						log.Fatalf("connection %d: %v", i, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	for _, c := range open {
+		c.Close()
+	}
+}
+
+// askOn asks by *c, which it makes if there is none yet.
+func askOn(c *net.Conn, address string) (err error) {
+	if *c == nil {
+		if *c, err = net.Dial("tcp", address); err != nil {
+			return err
+		}
+	}
+	if _, err := io.WriteString(*c, "GET / HTTP/1.1\r\nHost: web\r\n\r\n"); err != nil {
+		return err
+	}
+	r, err := http.ReadResponse(bufio.NewReader(*c), nil)
+	if err != nil {
+		return err
+	}
+	return done(r)
 }
 
 // one asks for so many megabytes, by one connection.

@@ -1,6 +1,7 @@
 // serve is a server with a port for each way in which a client may be a burden:
 //
-//	80  HTTP: GET / greets, GET /down/N sends N bytes, POST /up tells how many came and their CRC-32C
+//	80  HTTP: GET / greets, GET /down/N sends N bytes, POST /up tells how many came and their CRC-32C,
+//	    POST /sum answers with the SHA-256 of what comes
 //	81  takes connections and reads nothing
 //	82  writes without end
 //	83  UDP, which it does not read
@@ -9,6 +10,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -57,6 +59,13 @@ func main() {
 		sum := crc32.New(castagnoli)
 		n, err := io.Copy(sum, r.Body)
 		fmt.Fprintf(w, "%d %x %v\n", n, sum.Sum32(), err)
+	})
+	http.HandleFunc("POST /sum", func(w http.ResponseWriter, r *http.Request) {
+		sum := sha256.New()
+		if _, err := io.Copy(sum, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprintf(w, "%x  -\n", sum.Sum(nil)) // as sha256sum
 	})
 	log.Fatal(http.ListenAndServe(":80", nil))
 }
