@@ -305,6 +305,9 @@ func TestTcpdump(t *testing.T) {
 	}
 	get()
 	file := filepath.Join(t.TempDir(), "vm.pcap")
+	if r := vm.call("tcpdump", "-w", "/dev/full", vm.name); r.code != 125 || strings.Count(r.stderr, "no space left on device") != 1 {
+		t.Errorf("%+v", r)
+	}
 	text := vm.watch("tcpdump", vm.name, "tcp", "port", "80")
 	binary := vm.watch("tcpdump", "-w", file, vm.name)
 	one := vm.watch("tcpdump", "-c", "1", "-s", "60", "-w", "-", vm.name, "tcp and src host 10.0.2.15")
@@ -391,6 +394,7 @@ func TestTcpdumpNoNetwork(t *testing.T) {
 		"no network interface": {"tcpdump", vm.name},
 		"no VM of that name":   {"tcpdump", "nobody"},
 		"is not known":         {"tcpdump", vm.name, "nonsense"},
+		"from 1 on":            {"tcpdump", "-c", "-1", vm.name},
 		"no such file":         {"tcpdump", "-w", "/nowhere/file", vm.name},
 	} {
 		if r := vm.call(args...); r.code == 0 || r.stdout != "" || !strings.Contains(r.stderr, want) {
@@ -431,7 +435,7 @@ func TestPprof(t *testing.T) {
 	for want, args := range map[string][]string{
 		"there are cpu, heap and goroutine": {"pprof", vm.name, "block"},
 		"no time":                           {"pprof", vm.name, "-s", "0"},
-		"no such file":                      {"pprof", vm.name, "goroutine", "-o", "/nowhere/file"},
+		"no such file":                      {"pprof", vm.name, "-s", "1000", "-o", "/nowhere/file"},
 		"no VM of that name":                {"pprof", "nobody"},
 	} {
 		if r := vm.call(args...); r.code == 0 || !strings.Contains(r.stderr, want) {
@@ -490,6 +494,8 @@ func TestPing(t *testing.T) {
 		{vm, []string{"ping", "nobody"}, "no VM of that name"},
 		{vm, []string{"ping", "vm", "no such name"}, "no such"},
 		{vm, []string{"ping", "-i", "0s", "vm"}, "some time"},
+		{vm, []string{"ping", "-c", "0", "vm"}, "from 1 on"},
+		{vm, []string{"top", "-d", "0s", "vm"}, "some time"},
 	} {
 		if r := c.vm.call(c.args...); r.code == 0 || !strings.Contains(r.stderr, c.want) {
 			t.Errorf("%s: %+v", c.want, r)

@@ -78,6 +78,9 @@ func topCommand() *cobra.Command {
 	var every time.Duration
 	cmd := lookInto("top NAME", "Show what the threads of a running VM do", cobra.ExactArgs(1),
 		func(vm looker, _ []string) error {
+			if every <= 0 {
+				return fmt.Errorf("-d %v: some time must pass between two looks", every)
+			}
 			tty := term.IsTerminal(int(os.Stdout.Fd()))
 			var before *sample
 			for {

@@ -16,7 +16,7 @@ import (
 )
 
 func pingCommand() *cobra.Command {
-	var count int
+	var count counted
 	var interval time.Duration
 	cmd := watchVM("ping [flags] NAME [ADDRESS]", "Ask a running VM's network for answers, or an address from within the VM", cobra.RangeArgs(1, 2),
 		func(ctx context.Context, vm *inspect.Client, args []string) error {
@@ -33,7 +33,7 @@ func pingCommand() *cobra.Command {
 				ping, what = func() (time.Duration, error) { return pingFrom(vm, to) }, to+" from "+args[0]
 			}
 			var p pings
-			for p.sent < count || count <= 0 {
+			for {
 				took, err := ping()
 				var silent *inspect.Silence
 				if err != nil && !errors.As(err, &silent) {
@@ -41,7 +41,7 @@ func pingCommand() *cobra.Command {
 					return err
 				}
 				p.add(took, err)
-				if p.sent == count {
+				if p.sent == int(count) {
 					break
 				}
 				select {
@@ -66,7 +66,7 @@ is looked up on the host.) From a user-mode network others than the host itself
 the sysctl net.ipv4.ping_group_range. The exit code is 1 if there was no answer.`
 	cmd.Example = `  gosv ping web                 does the VM's network answer?
   gosv ping -c 3 web 1.1.1.1    does the VM reach the Internet?`
-	cmd.Flags().IntVarP(&count, "count", "c", 0, "end after `N` requests")
+	cmd.Flags().VarP(&count, "count", "c", "end after `N` requests")
 	cmd.Flags().DurationVarP(&interval, "interval", "i", time.Second, "time between an answer and the next request")
 	return cmd
 }

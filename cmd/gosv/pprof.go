@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -35,6 +36,9 @@ func pprofCommand() *cobra.Command {
 			}
 			if output == "" {
 				output = args[0] + "." + kind + ".pb.gz"
+			}
+			if _, err := os.Stat(filepath.Dir(output)); err != nil { // better now than afterwards
+				return err
 			}
 			b, err := make(ctx, vm, time.Duration(seconds*float64(time.Second)))
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -28,6 +29,27 @@ func watchVM(use, short string, args cobra.PositionalArgs, f func(ctx context.Co
 		defer stop()
 		return f(ctx, vm, args)
 	})
+}
+
+// counted is a flag: after how many of something to end; 0, which nobody can ask for, is never.
+type counted int
+
+func (c *counted) Type() string { return "int" }
+
+func (c *counted) String() string {
+	if *c == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*c))
+}
+
+func (c *counted) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return errors.New("a number from 1 on is wanted")
+	}
+	*c = counted(n)
+	return nil
 }
 
 // ended says why watching is over if it is not by the user's wish.

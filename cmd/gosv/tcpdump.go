@@ -20,7 +20,8 @@ var errEnough = errors.New("enough")
 
 func tcpdumpCommand() *cobra.Command {
 	var file string
-	var count, snapLen int
+	var count counted
+	var snapLen int
 	cmd := watchVM("tcpdump [flags] NAME [FILTER...]", "Capture the packets of a running VM's network, until Ctrl-C", cobra.MinimumNArgs(1),
 		func(ctx context.Context, vm *inspect.Client, args []string) (err error) {
 			filter, err := pcap.ParseFilter(args[1:])
@@ -68,7 +69,7 @@ func tcpdumpCommand() *cobra.Command {
 				if err := show(p); err != nil {
 					return err
 				}
-				if captured == count {
+				if captured == int(count) {
 					return errEnough
 				}
 				return nil
@@ -78,7 +79,9 @@ func tcpdumpCommand() *cobra.Command {
 			if enough {
 				err = nil
 			}
-			err = errors.Join(err, b.Flush())
+			if ferr := b.Flush(); err == nil {
+				err = ferr
+			}
 			if err == nil && !enough {
 				ended(ctx, args[0])
 			}
@@ -105,7 +108,7 @@ A filter is of the most usual part of tcpdump's: ip, ip6, arp, tcp, udp, icmp, i
   gosv tcpdump -c 10 web tcp port 80        ten of those
   gosv tcpdump -w web.pcap web not arp      into a file`
 	cmd.Flags().StringVarP(&file, "write", "w", "", "write packets to `FILE` in the pcap format, - for standard output")
-	cmd.Flags().IntVarP(&count, "count", "c", 0, "end after `N` packets")
+	cmd.Flags().VarP(&count, "count", "c", "end after `N` packets")
 	cmd.Flags().IntVarP(&snapLen, "snaplen", "s", pcap.MaxSnapLen, "take no more than `N` bytes of each packet")
 	return cmd
 }
