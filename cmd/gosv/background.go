@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -119,6 +120,33 @@ func (f *runFlags) supervise(args []string) error {
 		err = errors.Join(err, err2)
 	}
 	return err
+}
+
+// lossyLog takes the output of a VM that nobody looks after: what there is no place for is lost, and
+// told as soon as there is some again, but the VM goes on.
+type lossyLog struct {
+	w io.Writer
+
+	mu   sync.Mutex
+	lost int
+	why  error
+}
+
+func (l *lossyLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost > 0 {
+		if _, err := fmt.Fprintf(l.w, "\ngosv: %d bytes are lost: %v\n", l.lost, l.why); err != nil {
+			l.lost += len(p)
+			return len(p), nil
+		}
+		l.lost = 0
+	}
+	n, err := l.w.Write(p)
+	if err != nil {
+		l.lost, l.why = len(p)-n, err
+	}
+	return len(p), nil
 }
 
 // inForeground runs a VM that others can ask about. If there is no place for what they need

@@ -222,6 +222,39 @@ func TestIgnoredSignal(t *testing.T) {
 	}
 }
 
+// roomy is a disk with room for so many bytes.
+type roomy struct {
+	strings.Builder
+	room int
+}
+
+func (r *roomy) Write(p []byte) (int, error) {
+	n := min(r.room, len(p))
+	r.room -= n
+	r.Builder.Write(p[:n])
+	if n < len(p) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+// A full disk costs output, not the VM.
+func TestLossyLog(t *testing.T) {
+	disk := &roomy{room: 5}
+	log := &lossyLog{w: disk}
+	for i, text := range []string{"abc", "def", "ghi", "jkl"} {
+		if i == 3 {
+			disk.room = 1000
+		}
+		if n, err := log.Write([]byte(text)); n != len(text) || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+	}
+	if got, want := disk.String(), "abcde\ngosv: 4 bytes are lost: no space left on device\njkl"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestBaseName(t *testing.T) {
 	for program, want := range map[string]string{"./examples/hello": "hello", "app.img": "app", "docker://x/y:z": "y:z", ".": "gosv", "/": "/"} {
 		if got := baseName(program); got != want {

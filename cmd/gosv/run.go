@@ -309,6 +309,10 @@ func (f *runFlags) start(v vmm.VMM, m *vmm.Machine, dir, token string, tty bool,
 		}
 	}
 	r := &vmm.Run{Started: started, Net: network.Interfaces{TAPs: m.Devices.TAPs(), Address: m.Devices.Address()}, Argv: c.Argv, Jailed: c.Jailed, Wire: wire, Token: token, Timeout: f.timeout, TTY: tty, Console: f.devices.console != "", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	if f.detach { // both are the log
+		log := &lossyLog{w: os.Stdout}
+		r.Stdout, r.Stderr = log, log
+	}
 	if watch == nil {
 		return r.Do(context.Background())
 	}
