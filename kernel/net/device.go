@@ -207,16 +207,16 @@ func (e *device) received(v *buffer.View, checked bool) {
 		e.unchecked.Store(true)
 		defer e.unchecked.Store(false)
 	}
-	if c := e.dhcp.Load(); c != nil && c.take(v.AsSlice()) {
-		v.Release()
-		return
-	}
+	c := e.dhcp.Load()
+	taken := c != nil && c.take(v.AsSlice())
 	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
 	if d := e.dispatcher.Load(); d != nil && e.linkHeader(p) {
 		if e.net.watched.Load() {
 			(*d).DeliverLinkPacket(p.NetworkProtocolNumber, p)
 		}
-		(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, p)
+		if !taken {
+			(*d).DeliverNetworkPacket(p.NetworkProtocolNumber, p)
+		}
 	}
 	p.DecRef()
 }

@@ -175,7 +175,8 @@ func (c *dhcpClient) frame(kind byte, about *dhcpMessage) []byte {
 	return append(head, b...)
 }
 
-// take keeps a frame from netstack if it is a server's message to this client.
+// take keeps a frame from netstack if it is a server's message to this client. Others may be for
+// one of the program's own.
 func (c *dhcpClient) take(frame []byte) bool {
 	var h headers
 	h.read(&nic.Frame{Parts: [][]byte{frame}})
@@ -186,13 +187,14 @@ func (c *dhcpClient) take(frame []byte) bool {
 	if udp.DestinationPort() != dhcpClientPort || udp.SourcePort() != dhcpServerPort {
 		return false
 	}
-	if m, ok := c.parse(frame[h.data:h.end]); ok {
+	m, ok := c.parse(frame[h.data:h.end])
+	if ok {
 		select {
 		case c.replies <- m:
 		default: // a flood of them
 		}
 	}
-	return true
+	return ok
 }
 
 // parse reads a message. What is malformed or for others is none.

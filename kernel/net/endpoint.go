@@ -148,10 +148,7 @@ func (n *Network) endpoint(e *endpoint, wq *waiter.Queue) (ep tcpip.Endpoint, er
 	case e.kind == sockDgram && e.protocol == ping:
 		ep, failed = n.stack.NewEndpoint(icmp.ProtocolNumber6, network, wq)
 	case e.kind == sockRaw && e.protocol != protoIP:
-		ep, failed = n.stack.NewRawEndpoint(tcpip.TransportProtocolNumber(e.protocol), network, wq, true)
-		if failed == nil && e.protocol == protoRaw {
-			ep.SocketOptions().SetHeaderIncluded(true)
-		}
+		ep, failed = n.stack.NewRawEndpoint(tcpip.TransportProtocolNumber(e.protocol), network, wq, e.protocol != protoRaw) // which only sends
 	case e.kind == sockStream || e.kind == sockDgram || e.kind == sockRaw:
 		return nil, errno.EPROTONOSUPPORT
 	default:
