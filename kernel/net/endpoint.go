@@ -395,9 +395,12 @@ func (e *endpoint) Address(peer bool) ([]byte, errno.Errno) {
 	if err != nil {
 		return nil, errnoOf(err)
 	}
+	if e.family == afPacket {
+		return e.net.linkAddr(a), 0
+	}
 	if e.kind == sockRaw {
 		a.Port = 0
-		if !peer && e.family != afPacket {
+		if !peer {
 			a.Port = uint16(e.protocol)
 		}
 	}

@@ -503,6 +503,8 @@ func (n *Network) arpIoctl(req uint32, r []byte) errno.Errno {
 		return errno.EPFNOSUPPORT
 	case set&atfPublish == 0 && set&(atfNetmask|atfDontPub) != 0:
 		return errno.EINVAL
+	case set&atfPublish != 0 && req == unix.SIOCDARP: // nobody else's address is answered for
+		return errno.ENOENT
 	case set&atfPublish != 0:
 		return errno.EOPNOTSUPP
 	}
@@ -511,9 +513,11 @@ func (n *Network) arpIoctl(req uint32, r []byte) errno.Errno {
 	if name := cstring(r[device:][:unix.IFNAMSIZ-1]); name != "" {
 		l = n.byName(name)
 	} else if req != unix.SIOCGARP {
-		if way := n.lookup(ip, 0, 0); way != nil {
-			l = n.link(way.link)
+		way := n.lookup(ip, 0, unix.RT_SCOPE_LINK)
+		if way == nil {
+			return errno.ENETUNREACH
 		}
+		l = n.link(way.link)
 	}
 	if l == nil {
 		return errno.ENODEV

@@ -121,8 +121,6 @@ func (n *Network) setName(l *link, name string) refusal {
 		return refusal{}
 	case bad:
 		return refusal{errno.EINVAL, ""}
-	case l.up():
-		return refusal{errno.EBUSY, ""}
 	case n.byName(name) != nil:
 		return refusal{errno.EEXIST, ""}
 	}

@@ -151,6 +151,17 @@ func (n *Network) linkIndex(name string) tcpip.NICID {
 	return 0
 }
 
+// linkAddr is what a packet socket is bound to: a device, with its address, or all (packet(7)).
+func (n *Network) linkAddr(a tcpip.FullAddress) []byte {
+	kind := uint16(0)
+	if l := n.link(a.NIC); l != nil {
+		a.LinkAddr, kind = l.mac, l.kind
+	}
+	b := formatAddr(afPacket, a)
+	le.PutUint16(b[8:], kind)
+	return b[:sizeofPacket-hardwareAddrLen+len(a.LinkAddr)]
+}
+
 // mtuTo is the largest packet that fits on the way from one address to another.
 func (n *Network) mtuTo(from, to tcpip.Address) int {
 	protocol := ipv4.ProtocolNumber

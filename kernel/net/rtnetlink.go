@@ -337,8 +337,7 @@ func (a *answer) link(kind uint16, l *link, s tcpip.NICStats, changed uint32) {
 	a.attr(unix.IFLA_CARRIER, []byte{carrier})
 	a.attr(unix.IFLA_ADDRESS, []byte(l.mac))
 	a.attr(unix.IFLA_BROADCAST, []byte(l.broadcastMAC()))
-	const counters = 25
-	stats, stats64 := make([]byte, counters*4), make([]byte, counters*8) // struct rtnl_link_stats, struct rtnl_link_stats64
+	stats, stats64 := make([]byte, 24*4), make([]byte, 25*8) // struct rtnl_link_stats, struct rtnl_link_stats64
 	for i, v := range [...]*tcpip.StatCounter{s.Rx.Packets, s.Tx.Packets, s.Rx.Bytes, s.Tx.Bytes} {
 		le.PutUint32(stats[i*4:], uint32(v.Value()))
 		le.PutUint64(stats64[i*8:], v.Value())
@@ -783,12 +782,13 @@ func (n *Network) setNeighbor(l *link, ip tcpip.Address, mac tcpip.LinkAddress, 
 	if n.supply() != enough {
 		return refusal{errno.ENOBUFS, ""}
 	}
+	old := n.neighbor(l, ip)
 	if permanent {
 		if err := n.stack.AddStaticNeighbor(l.index, protocolOf(ip), ip, mac); err != nil {
 			return refusal{errnoOf(err), ""}
 		}
 	} else {
-		if old := n.neighbor(l, ip); old != nil && old.State == stack.Static {
+		if old != nil && old.State == stack.Static {
 			n.stack.RemoveNeighbor(l.index, protocolOf(ip), ip)
 		}
 		nic, err := n.stack.GetNICByID(l.index)
@@ -799,7 +799,7 @@ func (n *Network) setNeighbor(l *link, ip tcpip.Address, mac tcpip.LinkAddress, 
 			return refusal{errnoOf(err), ""}
 		}
 	}
-	if e := n.neighbor(l, ip); e != nil {
+	if e := n.neighbor(l, ip); e != nil && (old == nil || e.State != old.State || e.LinkAddr != old.LinkAddr) {
 		n.tell(unix.RTNLGRP_NEIGH, func(m *answer) { m.neighbor(unix.RTM_NEWNEIGH, l, *e) })
 	}
 	return refusal{}

@@ -9,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
@@ -129,7 +131,6 @@ static void print(struct nlmsghdr *h) {
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH: {
 		struct ndmsg *d = NLMSG_DATA(h);
-		if (d->ndm_state & NUD_NOARP) break;
 		unsigned char *m = data(h, sizeof *d, NDA_LLADDR);
 		printf("%s %s dev %s state %#x address", h->nlmsg_type == RTM_NEWNEIGH ? "neighbor" : "no neighbor", ip(d->ndm_family, data(h, sizeof *d, NDA_DST)), name(d->ndm_ifindex), d->ndm_state);
 		for (int i = 0; m && i < 6; i++) printf(":%02x", m[i]);
@@ -141,6 +142,11 @@ static void print(struct nlmsghdr *h) {
 	}
 }
 
+// of_itself says whether a message is of a multicast address's neighbor, which comes when it is needed.
+static int of_itself(struct nlmsghdr *h) {
+	return (h->nlmsg_type == RTM_NEWNEIGH || h->nlmsg_type == RTM_DELNEIGH) && ((struct ndmsg *)NLMSG_DATA(h))->ndm_state & NUD_NOARP;
+}
+
 static int is_local(struct nlmsghdr *h) {
 	return h->nlmsg_type >= RTM_NEWROUTE && h->nlmsg_type < RTM_GETROUTE && ((struct rtmsg *)NLMSG_DATA(h))->rtm_table == RT_TABLE_LOCAL;
 }
@@ -150,7 +156,7 @@ static void told(void) {
 	static union { struct nlmsghdr h; char b[16384]; } u;
 	for (ssize_t n; (n = recv(hear, &u, sizeof u, MSG_DONTWAIT)) > 0;)
 		for (struct nlmsghdr *h = &u.h; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
-			if (h->nlmsg_type == RTM_NEWLINK || is_local(h)) continue;
+			if (h->nlmsg_type == RTM_NEWLINK || is_local(h) || of_itself(h)) continue;
 			printf("   told: ");
 			print(h);
 		}
@@ -188,7 +194,7 @@ static void dump(int type, int family) {
 		ssize_t n = recv(ask, &u, sizeof u, 0);
 		for (struct nlmsghdr *h = &u.h; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
 			if (h->nlmsg_type == NLMSG_DONE) return;
-			if (is_local(h)) continue;
+			if (is_local(h) || of_itself(h)) continue;
 			printf("   ");
 			print(h);
 		}
@@ -216,6 +222,7 @@ static void new_address(int flags, const char *local, int bits, const char *peer
 	change_address(RTM_NEWADDR, flags, eth, local, bits);
 	if (peer) address(IFA_ADDRESS, peer);
 	if (broadcast) address(IFA_BROADCAST, broadcast);
+	if (strchr(local, ':')) number(IFA_FLAGS, IFA_F_NODAD); // it is valid at once
 	done("new address %s/%d, peer %s, broadcast %s, flags %#x", local, bits, peer ? peer : "-", broadcast ? broadcast : "-", flags);
 }
 
@@ -575,6 +582,19 @@ static void requests(void) {
 	close(s);
 }
 
+static void packets(int kind) {
+	int s = socket(AF_PACKET, kind, htons(ETH_P_LOOP));
+	for (int i = 0; i <= eth; i++) {
+		struct sockaddr_ll a = {AF_PACKET, htons(ETH_P_ARP), i};
+		socklen_t n = sizeof a;
+		SHOW(bind(s, (void *)&a, sizeof a));
+		memset(&a, 0, sizeof a);
+		SHOW(getsockname(s, (void *)&a, &n));
+		printf("%d bytes, protocol %#x, index %d, type %d, %d bytes: %02x..%02x\n", n, ntohs(a.sll_protocol), a.sll_ifindex, a.sll_hatype, a.sll_halen, a.sll_addr[0], a.sll_addr[5]);
+	}
+	close(s);
+}
+
 static void unprivileged(void) {
 	if (seteuid(1000)) fail("seteuid");
 	change_link(eth, 0, IFF_UP);
@@ -641,6 +661,8 @@ int main(void) {
 	links();
 	neighbors();
 	requests();
+	packets(SOCK_RAW);
+	packets(SOCK_DGRAM);
 	unprivileged();
 	version6();
 	return 0;
