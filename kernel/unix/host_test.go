@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -101,21 +102,24 @@ type ours struct {
 	*sockettest.Program
 	names   *unix.Names
 	sockets [slots]*unix.Socket
-	tokens  [tokens]token
+	tokens  *[tokens]token
 }
 
-// token is a file that is sent: how often there is one.
-type token struct{ count, number int }
+// token is a file that is sent, and how often there is one.
+type token struct {
+	number int
+	count  atomic.Int32
+}
 
-func (t *token) Retain()  { t.count++ }
-func (t *token) Release() { t.count-- }
+func (t *token) Retain()  { t.count.Add(1) }
+func (t *token) Release() { t.count.Add(-1) }
 
 func newOurs() *ours {
 	files := tmpfs.New(tmpfs.Config{Pages: &fstest.HeapPages{}, Now: func() (t fs.Time) { return t }, Mode: 0o777})
 	root := fs.NewNamespace("none", "tmpfs", files.Root()).Root()
-	o := &ours{Program: sockettest.NewProgram(), names: &unix.Names{}}
-	ino := uint64(0)
-	o.names.NewIno = func() uint64 { ino++; return ino }
+	o := &ours{Program: sockettest.NewProgram(), names: &unix.Names{}, tokens: new([tokens]token)}
+	var ino atomic.Uint64
+	o.names.NewIno = func() uint64 { return ino.Add(1) }
 	o.Memory = make([]byte, 8)
 	o.Who = socket.Cred{PID: int32(os.Getpid()), UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 	o.Files = fs.At{Caller: &fs.Caller{Caps: ^uint64(0)}, Root: root, Base: root}
@@ -273,9 +277,9 @@ func (o *ours) unlink(path string) string {
 
 func (o *ours) done() string {
 	left := ""
-	for i, t := range o.tokens {
-		if t.count != 0 {
-			left += fmt.Sprintf("file %d is left %d times ", i, t.count)
+	for i := range o.tokens {
+		if n := o.tokens[i].count.Load(); n != 0 {
+			left += fmt.Sprintf("file %d is left %d times ", i, n)
 		}
 	}
 	if n := len(o.names.All()); n != 0 {

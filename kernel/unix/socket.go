@@ -179,17 +179,26 @@ func (s *Socket) mute() bool {
 // deaf says whether nothing comes to s any more; s.mu is held.
 func (s *Socket) deaf() bool { return s.dead || s.shut&socket.ShutRead != 0 }
 
+// cannotSend says why s cannot send, 0 if it can or only waits for room.
+func (s *Socket) cannotSend() errno.Errno {
+	err := s.TakeError()
+	if err == 0 && s.mute() {
+		err = errno.EPIPE
+	}
+	return err
+}
+
 func (s *Socket) sendStream(c socket.Caller, peer *Socket, m *socket.Envelope) (done int, err errno.Errno) {
-	for {
-		broken, moved, failed := false, 0, errno.Errno(0)
+	broken := s.mute()
+	for !broken && err == 0 && m.Len() > 0 && !m.Fault() {
+		moved, failed := 0, errno.Errno(0)
 		err = s.Await(c, &s.queue, m.Flags, socket.SoSndtimeo, func() bool {
-			broken = s.mute()
-			peer.mu.Lock()
-			defer peer.mu.Unlock()
-			if broken = broken || peer.deaf(); broken || m.Len() == 0 {
+			if failed = s.cannotSend(); failed != 0 {
 				return true
 			}
-			if failed = s.TakeError(); failed != 0 {
+			peer.mu.Lock()
+			defer peer.mu.Unlock()
+			if broken = peer.deaf(); broken {
 				return true
 			}
 			if !s.hasRoom() {
@@ -202,18 +211,14 @@ func (s *Socket) sendStream(c socket.Caller, peer *Socket, m *socket.Envelope) (
 		if moved > 0 {
 			peer.queue.Wake()
 		}
-		switch {
-		case broken:
-			err = errno.EPIPE
-		case failed != 0:
+		if err == 0 {
 			err = failed
 		}
-		if err != 0 || m.Len() == 0 || m.Fault() {
-			break
-		}
 	}
-	if err == errno.EPIPE && done == 0 && m.Flags&socket.MsgNosignal == 0 {
-		c.BrokenPipe()
+	if broken {
+		if err = errno.EPIPE; done == 0 && m.Flags&socket.MsgNosignal == 0 {
+			c.BrokenPipe()
+		}
 	}
 	if done > 0 {
 		err = 0
@@ -292,9 +297,7 @@ func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (
 	}
 	failed := errno.Errno(0)
 	err := s.Await(c, &s.queue, m.Flags, socket.SoSndtimeo, func() bool {
-		if failed = s.TakeError(); failed == 0 && s.mute() {
-			failed = errno.EPIPE
-		}
+		failed = s.cannotSend()
 		return failed != 0 || s.hasRoom()
 	})
 	if err == 0 {

@@ -18,17 +18,22 @@ type Program struct {
 	Files  fs.At                      // where its paths are resolved
 	Memory []byte                     // from address 0 on
 	Pipes  int                        // how many SIGPIPE it got
+	Waits  chan struct{}              // gets one when it begins to wait, unless there is one
 
 	token chan struct{}
 }
 
 // NewProgram returns one that may do everything.
-func NewProgram() *Program { return &Program{token: make(chan struct{}, 1)} }
+func NewProgram() *Program {
+	return &Program{Waits: make(chan struct{}, 1), token: make(chan struct{}, 1)}
+}
 
 // Wake implements wait.Sleeper.
-func (p *Program) Wake() {
+func (p *Program) Wake() { tell(p.token) }
+
+func tell(c chan struct{}) {
 	select {
-	case p.token <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -43,6 +48,7 @@ func (p *Program) Wait(q *wait.Queue, deadline uint64, ready func() bool) errno.
 		late = time.After(time.Duration(deadline - metal.Now()))
 	}
 	for !ready() {
+		tell(p.Waits)
 		select {
 		case <-p.token:
 		case <-late:
