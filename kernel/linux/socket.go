@@ -319,6 +319,9 @@ func (t *Thread) sendMessage(f *File, s socket.Socket, addr, flags uintptr) (int
 	if err == 0 {
 		err = t.readControl(m, h.control, h.controlLen)
 	}
+	if err == 0 && len(m.Files) > 0 && t.proc.kernel.unix.InFlight() > int(t.proc.limit(rlimitNofile)) && !t.can(capSysResource) && !t.can(capSysAdmin) {
+		err = ETOOMANYREFS
+	}
 	n := 0
 	if err == 0 {
 		n, err = u.result(s.Send(t, m))

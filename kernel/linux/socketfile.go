@@ -41,6 +41,14 @@ func (t *Thread) message(u *userIO, flags uintptr) *socket.Envelope {
 // socketFile is a socket as an open file.
 type socketFile struct{ socket socket.Socket }
 
+// Socket implements socket.File.
+func (f *File) Socket() (socket.Socket, int) {
+	if s, ok := f.io.(*socketFile); ok {
+		return s.socket, int(f.refs.Load())
+	}
+	return nil, 0
+}
+
 // dontWait is the flag that a call has by its file.
 func (f *File) dontWait() uintptr {
 	if f.nonblock() {

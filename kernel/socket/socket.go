@@ -82,6 +82,9 @@ type Buffer interface {
 type File interface {
 	Retain()
 	Release()
+
+	// Socket returns the socket that it is, or nil, and how many hold the file.
+	Socket() (s Socket, holders int)
 }
 
 // Message is what one call sends or receives.

@@ -114,6 +114,9 @@ type token struct {
 func (t *token) Retain()  { t.count.Add(1) }
 func (t *token) Release() { t.count.Add(-1) }
 
+// Socket implements socket.File.
+func (t *token) Socket() (socket.Socket, int) { return nil, 0 }
+
 func newOurs() *ours {
 	files := tmpfs.New(tmpfs.Config{Pages: &fstest.HeapPages{}, Now: func() (t fs.Time) { return t }, Mode: 0o777})
 	root := fs.NewNamespace("none", "tmpfs", files.Root()).Root()

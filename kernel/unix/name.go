@@ -19,6 +19,8 @@ type Names struct {
 	mu    sync.Mutex
 	names map[name]*Socket // nil until there is one
 	auto  uint32           // the last name that was made up
+
+	rights rights
 }
 
 // name is a key: a file or an abstract name, of which each kind of sockets has its own.
@@ -55,7 +57,7 @@ func (n *Names) take(s *Socket, key name) bool {
 	return true
 }
 
-func (n *Names) drop(s *Socket, key name) {
+func (n *Names) lose(s *Socket, key name) {
 	n.mu.Lock()
 	if n.names[key] == s {
 		delete(n.names, key)
@@ -367,7 +369,7 @@ func (s *Socket) connectPackets(c socket.Caller, addr []byte) errno.Errno {
 		s.first, s.last, s.count = nil, nil, 0
 	}
 	s.mu.Unlock()
-	lost.drop()
+	s.names.drop(lost)
 	if other != nil {
 		other.mu.Lock()
 		other.senders = append(other.senders, s)

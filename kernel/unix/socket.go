@@ -40,6 +40,11 @@ type Socket struct {
 	listens bool
 	backlog int
 	pending []*Socket // connections to accept
+
+	// Under the lock of names.rights, if it is a file that is on its way: in how many
+	// messages, in how many of sockets that are not garbage, and where it is in the list.
+	file                socket.File
+	flying, outside, at int
 }
 
 // parcel is a message, or a part of a stream.
@@ -189,7 +194,8 @@ func (s *Socket) cannotSend() errno.Errno {
 }
 
 func (s *Socket) sendStream(c socket.Caller, peer *Socket, m *socket.Envelope) (done int, err errno.Errno) {
-	broken := s.mute()
+	broken, files := s.mute(), m.Files
+	s.names.rights.depart(files)
 	for !broken && err == 0 && m.Len() > 0 && !m.Fault() {
 		moved, failed := 0, errno.Errno(0)
 		err = s.Await(c, &s.queue, m.Flags, socket.SoSndtimeo, func() bool {
@@ -214,6 +220,9 @@ func (s *Socket) sendStream(c socket.Caller, peer *Socket, m *socket.Envelope) (
 		if err == 0 {
 			err = failed
 		}
+	}
+	if m.Files != nil { // nothing took them
+		s.names.rights.arrive(files)
 	}
 	if broken {
 		if err = errno.EPIPE; done == 0 && m.Flags&socket.MsgNosignal == 0 {
@@ -274,14 +283,14 @@ func (s *Socket) pop() {
 }
 
 // drop forgets the packets from p on, which nobody will read.
-func (p *parcel) drop() {
+func (names *Names) drop(p *parcel) {
+	var files []socket.File
 	for ; p != nil; p = p.next {
 		p.sender.sent.Add(-parcelOverhead - int64(len(p.data)))
 		p.sender.queue.Wake()
-		for _, f := range p.files {
-			f.Release()
-		}
+		files = append(files, p.files...)
 	}
+	names.rights.release(files)
 }
 
 func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (int, errno.Errno) {
@@ -322,6 +331,7 @@ func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (
 	}
 	s.introduce(peer, m)
 	p.from = m.From
+	s.names.rights.depart(m.Files)
 	gone, broken := false, false
 	bounded := s.Kind == socket.Dgram && peer != s && peer.other() != s
 	err = s.Await(c, &peer.room, m.Flags, socket.SoSndtimeo, func() bool {
@@ -339,6 +349,9 @@ func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (
 		s.sent.Add(int64(n))
 		return true
 	})
+	if err != 0 || gone || broken {
+		s.names.rights.arrive(m.Files)
+	}
 	switch {
 	case err != 0:
 		return 0, err
@@ -378,6 +391,7 @@ func (s *Socket) taken(m *socket.Envelope, sender *Socket) {
 	if m.Flags&socket.MsgPeek != 0 {
 		return
 	}
+	s.names.rights.arrive(m.Files)
 	sender.queue.Wake()
 	if s.Kind == socket.Dgram {
 		s.tellSenders()
@@ -495,8 +509,8 @@ func (s *Socket) receivePacket(c socket.Caller, m *socket.Envelope) (n int, err 
 		m.Flags &^= socket.MsgTrunc
 		return 0, s.TakeError()
 	}
-	s.taken(m, p.sender)
 	m.From, m.Files, m.Addr = p.from, p.files, p.sender.ownName()
+	s.taken(m, p.sender)
 	whole := len(p.data)
 	wanted := min(whole, m.Len())
 	if n = m.Put(p.data[:wanted]); n < wanted {
@@ -541,7 +555,7 @@ func (s *Socket) Close() {
 	key := s.key
 	s.mu.Unlock()
 	if key != (name{}) {
-		s.names.drop(s, key)
+		s.names.lose(s, key)
 	}
 	for _, n := range pending {
 		client := n.other()
@@ -572,7 +586,7 @@ func (s *Socket) Close() {
 		}
 		peer.queue.Wake()
 	}
-	unread.drop()
+	s.names.drop(unread)
 }
 
 // Poll implements socket.Socket.

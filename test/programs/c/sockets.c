@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -303,6 +304,51 @@ static void flood(int type) {
 	close(big[1]);
 }
 
+static int give(int over, int fd) {
+	struct iovec v = {"x", 1};
+	char control[CMSG_SPACE(4)] __attribute__((aligned(8))) = {0};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(4);
+	memcpy(CMSG_DATA(c), &fd, 4);
+	return sendmsg(over, &m, MSG_DONTWAIT);
+}
+
+// circle sends a socket to itself, and a pipe with it, which ends when they are gone.
+static void circle(void) {
+	int p[2], sv[2];
+	pipe(p);
+	pair(SOCK_STREAM, sv);
+	say("itself", give(sv[1], sv[0]));
+	say("and a pipe", give(sv[1], p[1]));
+	close(p[1]);
+	close(sv[0]);
+	close(sv[1]);
+	say("end of the pipe", read(p[0], buf, 1));
+	close(p[0]);
+}
+
+// limit sends more descriptors than may be on their way.
+static void limit(void) {
+	struct rlimit few = {20, 20};
+	int sv[2], n = 0;
+	setrlimit(RLIMIT_NOFILE, &few);
+	setuid(54321);
+	pair(SOCK_DGRAM, sv);
+	while (n < 100 && give(sv[0], 0) == 1) n++;
+	say("one too many", -1);
+	say("on their way", n);
+	recv(sv[1], buf, 1, 0);
+	say("one fewer", give(sv[0], 0));
+	recv(sv[1], buf, 1, 0);
+	recv(sv[1], buf, 1, 0);
+	say("two fewer", give(sv[0], 0));
+	close(sv[0]);
+	close(sv[1]);
+}
+
 int main(void) {
 	signal(SIGPIPE, onpipe);
 	for (int i = 0; i < 3; i++) {
@@ -313,6 +359,7 @@ int main(void) {
 	}
 	kind = "";
 	flood(SOCK_STREAM);
+	circle();
 	int sv[2], z = open("/dev/null", O_RDWR);
 	say("send to no socket", send(z, "x", 1, 0));
 	say("getsockopt of no socket", getsockopt(z, SOL_SOCKET, SO_TYPE, buf, (socklen_t *)(buf + 8)));
@@ -324,5 +371,6 @@ int main(void) {
 	say("protocol", socketpair(AF_UNIX, SOCK_STREAM, 5, sv));
 	say("fault", socketpair(AF_UNIX, SOCK_STREAM, 0, (void *)8));
 	say("next descriptor", dup(0));
+	limit();
 	return 0;
 }
