@@ -23,12 +23,12 @@ const helloLine = "Hello from a microVM"
 
 // bench is where measurements find what they need.
 type bench struct {
-	dir                 string // for temporary files
-	gosv                string // paths
-	kernel, netKernel   string
-	micros, linuxMicros map[int]*micros // by number of CPUs
-	disks, vsocks, webs rates           // on Firecracker
-	speedups            rates           // on QEMU
+	dir                    string // for temporary files
+	gosv                   string // paths
+	kernel, netKernel      string
+	micros, linuxMicros    map[int]*micros // by number of CPUs
+	disks, vsocks, boxWebs rates           // on Firecracker
+	speedups, webs         rates           // on QEMU
 }
 
 // skip is the reason why something is not measured on this machine.

@@ -137,6 +137,10 @@ func webRows() (list []row) {
 			name: "web server on Firecracker: " + n.name, unit: n.unit,
 			measure: func(b *bench) (float64, string, error) { return b.boxRate(n.of, false) },
 			linux:   func(b *bench) (float64, string, error) { return b.boxRate(n.of, true) },
+		}, row{
+			name: "web server on QEMU: " + n.name, unit: n.unit,
+			measure: func(b *bench) (float64, string, error) { return b.webRate(n.of, false) },
+			linux:   func(b *bench) (float64, string, error) { return b.webRate(n.of, true) },
 		})
 	}
 	for _, n := range []struct {

@@ -198,9 +198,10 @@ const (
 
 // boxWire is the shell command that makes the TAP device. It knows the guest's address, so
 // that packets can be lost but not wait for an answer to ARP, which is asked for again
-// only after a second.
+// only after a second, and has no route to the guest before the VMM is there: who connects learns
+// that at once, and what is sent later waits for the guest.
 const boxWire = "tunctl -t " + network.TAP + " >/dev/null; ip addr add 10.0.2.2/24 dev " + network.TAP + "; ip link set " + network.TAP + " up; " +
-	"arp -s " + boxAddress + " " + boxMAC + "; "
+	"arp -s " + boxAddress + " " + boxMAC + "; echo 1 >/proc/sys/net/ipv4/conf/" + network.TAP + "/ignore_routes_with_linkdown; "
 
 // boxWeb returns shell commands that run web, with this argument, on Firecracker while ask
 // asks for things, and the VMM's path.
@@ -221,15 +222,21 @@ func (b *bench) boxWeb(linux bool, arg, things string) (script, path string, err
 	return fmt.Sprintf("%s >/tmp/vm 2>&1 & %s http://%s %s || { cat /tmp/vm; kill $!; }; wait; ", vmm.Quote(argv), client, boxAddress, things), argv[0], nil
 }
 
+// webThings are what ask asks for to measure rates, and webNames how many results that has.
+const (
+	webThings = "first 1 requests %d connections %d download %d upload %[3]d end 1"
+	webNames  = 5
+)
+
 // boxRate returns how much of a thing there is in a second, on Firecracker in tools/kvmbox. The
 // first answer counts from the VM's start.
 func (b *bench) boxRate(thing string, linux bool) (float64, string, error) {
-	return b.webs.get(thing, linux, b.measureBoxWeb)
+	return b.boxWebs.get(thing, linux, b.measureBoxWeb)
 }
 
 func (b *bench) measureBoxWeb() (gosv, linux map[string][]float64, err error) {
 	const turns = 3
-	const things = "first 1 requests 1024 connections 512 download 64 upload 64 end 1"
+	things := fmt.Sprintf(webThings, 1024, 512, 64)
 	us, path, err := b.boxWeb(false, "0", things)
 	if err != nil {
 		return nil, nil, err
@@ -243,7 +250,50 @@ func (b *bench) measureBoxWeb() (gosv, linux map[string][]float64, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return parseRates(out, webResult, 5, turns)
+	return parseRates(out, webResult, webNames, turns)
+}
+
+// webRate is boxRate on QEMU's TCG, which is the same machine for both.
+func (b *bench) webRate(thing string, linux bool) (float64, string, error) {
+	return b.webs.get(thing, linux, b.measureWeb)
+}
+
+func (b *bench) measureWeb() (gosv, linux map[string][]float64, err error) {
+	const turns = 3
+	things := strings.Fields(fmt.Sprintf(webThings, 2048, 1024, 64))
+	var out strings.Builder
+	for range turns {
+		for _, linux := range []bool{false, true} {
+			name := "gosv"
+			m, err := b.webMachine(linux, "0")
+			if err != nil {
+				return nil, nil, err
+			}
+			if linux {
+				name = "linux"
+				m.CmdLine = tscRate() + " " + m.CmdLine
+			}
+			rates, err := b.serve(m, func(argv []string) []string { return append([]string{"timeout", "300"}, argv...) }, things...)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", name, err)
+			}
+			fmt.Fprintf(&out, "%s\n%s\n", name, rates)
+		}
+	}
+	return parseRates(out.String(), webResult, webNames, turns)
+}
+
+// tscRate tells a Linux guest on QEMU's TCG the rate of its TSC, which is the host's: it has no
+// clock there to measure that with. Roughly will do.
+func tscRate() string {
+	khz := 1_000_000.0
+	info, _ := os.ReadFile("/proc/cpuinfo") // it is always there
+	if m := regexp.MustCompile(`(?m)^cpu MHz\s*: ([0-9.]+)$`).FindSubmatch(info); m != nil {
+		if mhz, err := strconv.ParseFloat(string(m[1]), 64); err == nil {
+			khz = mhz * 1000
+		}
+	}
+	return fmt.Sprintf("tsc_early_khz=%.0f", khz)
 }
 
 // webExits counts the VM exits of one of many things: those that more of them cause.

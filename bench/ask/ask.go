@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -68,12 +67,10 @@ func main() {
 	}
 }
 
-// first asks until there were so many answers, each time by another connection, since a
-// guest that is not up yet loses packets, which TCP sends again only after a second, and then
-// after ever longer.
+// first asks until there were so many answers, each time by another connection. It gives none up
+// that is on its way: a guest that is not up yet may find it later.
 func first(url string, n int) {
-	const connects, answers = 20 * time.Millisecond, 5 * time.Second
-	c := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: connects}).DialContext}, Timeout: answers}
+	c := &http.Client{Timeout: 5 * time.Second}
 	for n > 0 {
 		if get(c, url) == nil {
 			n--
