@@ -172,3 +172,16 @@ func TestNumber(t *testing.T) {
 		}
 	}
 }
+
+func TestParseStarts(t *testing.T) {
+	const out = "line first_byte=10 newline=12 rep=1 wall_ms=1.5 | start\nline first_byte=90 newline=112 rep=1 wall_ms=9.5 | web first 0.5\n" +
+		"line first_byte=200 newline=212 rep=1 wall_ms=1.5 | start\nline first_byte=300 newline=312 rep=1 wall_ms=1.5 | something went wrong\n" +
+		"line first_byte=400 newline=412 rep=1 wall_ms=1.5 | start\nline first_byte=500 newline=612 rep=1 wall_ms=1.5 | web first 0.7\n" +
+		"line first_byte=700 newline=712 rep=1 wall_ms=1.5 | start\nline first_byte=900 newline=892 rep=1 wall_ms=1.5 | web first 0.1\n"
+	if n, err := parseStarts([]byte(out)); err != nil || n != 180 {
+		t.Errorf("the median start takes %v, %v, not 180", n, err)
+	}
+	if _, err := parseStarts([]byte("exit total=1\n")); err == nil {
+		t.Error("there are starts where there is none")
+	}
+}

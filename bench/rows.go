@@ -143,6 +143,11 @@ func webRows() (list []row) {
 			linux:   func(b *bench) (float64, string, error) { return b.webRate(n.of, true) },
 		})
 	}
+	list = append(list, row{
+		name: "web server on Firecracker: to the first answer, with Firecracker's own and KVM's", unit: unitInstructions,
+		measure: func(b *bench) (float64, string, error) { return b.boxStart(false) },
+		linux:   func(b *bench) (float64, string, error) { return b.boxStart(true) },
+	})
 	for _, n := range []struct {
 		name, of  string
 		few, many int

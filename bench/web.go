@@ -9,10 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"gosv/internal/network"
 	"gosv/internal/vmm"
@@ -124,8 +124,8 @@ func (b *bench) countWeb(linux bool, requests int, things ...string) ([]byte, er
 	return os.ReadFile(out)
 }
 
-// serve runs m, which serves, on QEMU by the command that run makes, and ask with these
-// things beside it. It returns what ask has printed.
+// serve lets ask run m, which serves, on QEMU by the command that run makes, and ask it for
+// these things. It returns what ask has printed.
 func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things ...string) (string, error) {
 	client, err := b.compile(asker)
 	if err != nil {
@@ -150,42 +150,23 @@ func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things .
 		wire.Close()
 		return "", err
 	}
-	argv := run(c.Argv)
-	cmd := exec.Command(argv[0], argv[1:]...)
-	var output, asked bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd := exec.Command(client, slices.Concat([]string{"http://" + port.String()}, things, []string{"--"}, run(c.Argv))...)
+	var asked, output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &asked, &output
 	if err := wire.Start(cmd); err != nil {
 		wire.Close()
 		return "", err
 	}
 	user, err := wire.Connect()
 	if err != nil {
-		cmd.Process.Kill()
+		cmd.Process.Signal(syscall.SIGKILL)
 		cmd.Wait()
 		return "", err
 	}
 	defer user.Close()
-	ask := exec.Command(client, append([]string{"http://" + port.String()}, things...)...)
-	ask.Stdout, ask.Stderr = &asked, &asked
-	if err := ask.Start(); err != nil {
-		cmd.Process.Kill()
-		cmd.Wait()
-		return "", err
+	if err := cmd.Wait(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", asker.name, err, strings.TrimSpace(output.String()+asked.String()))
 	}
-	failed := make(chan error, 1)
-	go func() {
-		err := ask.Wait()
-		if failed <- err; err != nil {
-			const ends = 10 * time.Second // a server whose client has asked enough
-			time.AfterFunc(ends, func() { cmd.Process.Signal(syscall.SIGTERM) })
-		}
-	}()
-	err = cmd.Wait()
-	ask.Process.Kill() // it may wait for an answer, and has printed what counts
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s; the client: %w: %s", filepath.Base(argv[0]), err, strings.TrimSpace(output.String()), <-failed, asked.String())
-	}
-	<-failed
 	return asked.String(), nil
 }
 
@@ -203,8 +184,8 @@ const (
 const boxWire = "tunctl -t " + network.TAP + " >/dev/null; ip addr add 10.0.2.2/24 dev " + network.TAP + "; ip link set " + network.TAP + " up; " +
 	"arp -s " + boxAddress + " " + boxMAC + "; echo 1 >/proc/sys/net/ipv4/conf/" + network.TAP + "/ignore_routes_with_linkdown; "
 
-// boxWeb returns shell commands that run web, with this argument, on Firecracker while ask
-// asks for things, and the VMM's path.
+// boxWeb returns shell commands that let ask run web, with this argument, on Firecracker and ask
+// it for things, and the VMM's path.
 func (b *bench) boxWeb(linux bool, arg, things string) (script, path string, err error) {
 	m, err := b.webMachine(linux, arg)
 	if err != nil {
@@ -219,7 +200,7 @@ func (b *bench) boxWeb(linux bool, arg, things string) (script, path string, err
 	if err != nil {
 		return "", "", err
 	}
-	return fmt.Sprintf("%s >/tmp/vm 2>&1 & %s http://%s %s || { cat /tmp/vm; kill $!; }; wait; ", vmm.Quote(argv), client, boxAddress, things), argv[0], nil
+	return fmt.Sprintf("%s http://%s %s -- %s 2>/tmp/vm || cat /tmp/vm; ", client, boxAddress, things, vmm.Quote(argv)), argv[0], nil
 }
 
 // webThings are what ask asks for to measure rates, and webNames how many results that has.
@@ -294,6 +275,46 @@ func tscRate() string {
 		}
 	}
 	return fmt.Sprintf("tsc_early_khz=%.0f", khz)
+}
+
+// boxStart counts the instructions from Firecracker's start in tools/kvmbox to the first answer:
+// the guest's, Firecracker's, KVM's and the client's.
+func (b *bench) boxStart(linux bool) (float64, string, error) {
+	const turns = 3
+	script, path, err := b.boxWeb(linux, "0", "first 1 end 1")
+	if err != nil {
+		return 0, "", err
+	}
+	counts := filepath.Join(b.dir, "start.insn")
+	if _, err := b.kvmbox([]string{"-i", counts, "-t", "900"}, path, []string{"sh", "-c", boxWire + strings.Repeat(script, turns) + "exit 0"}); err != nil {
+		return 0, "", err
+	}
+	text, err := os.ReadFile(counts)
+	if err != nil {
+		return 0, "", err
+	}
+	n, err := parseStarts(text)
+	return n, "", err
+}
+
+// parseStarts returns the median of what ask took from its start line to its first answer, of
+// icount's output.
+func parseStarts(counts []byte) (float64, error) {
+	var spans []float64
+	for _, m := range regexp.MustCompile(`(?m)^line .*\bnewline=(\d+) .*\| start\nline .*\bnewline=(\d+) .*\| web `+webFirst+` `).FindAllSubmatch(counts, -1) {
+		var at [2]float64
+		for i := range at {
+			var err error
+			if at[i], err = strconv.ParseFloat(string(m[i+1]), 64); err != nil {
+				return 0, err
+			}
+		}
+		spans = append(spans, at[1]-at[0])
+	}
+	if len(spans) == 0 {
+		return 0, fmt.Errorf("no starts in the counts:\n%s", counts)
+	}
+	return median(spans), nil
 }
 
 // webExits counts the VM exits of one of many things: those that more of them cause.

@@ -29,7 +29,7 @@ func (b *bench) boxMemory(linux bool) (float64, string, error) {
 		if err != nil {
 			return "", err
 		}
-		script := boxWire + fmt.Sprintf("%s http://%s first 1 requests 2000 end 1 & timeout 100 %s >/tmp/vm 2>&1; kill $!; exit 0", client, boxAddress, vmm.Quote(argv))
+		script := boxWire + fmt.Sprintf("%s http://%s first 1 requests 2000 end 1 -- timeout 100 %s 2>/tmp/vm; exit 0", client, boxAddress, vmm.Quote(argv))
 		return b.kvmbox(nil, argv[0], []string{"sh", "-c", script})
 	})
 }

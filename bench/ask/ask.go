@@ -1,31 +1,40 @@
 // Ask is the client of bench/web. It asks URL for one thing after the other, each so many
 // times, and prints how many it got a second:
 //
-//	ask URL [THING COUNT]...
+//	ask URL [THING COUNT]... [-- VM [ARG]...]
 //
 // The things are
 //
-//	first        an answer, of a server that may not be there yet
+//	first        answers of a server that may not be there yet: from the start of VM
 //	requests     answers, by 64 connections that are kept
 //	connections  answers, each by a connection of its own, 64 at a time
 //	together     answers, by as many connections, which all are open when each is asked for another
 //	download     megabytes from the server, by one connection
 //	upload       megabytes to it
 //	end          the end of the server
+//
+// With VM, the command of the machine that serves, it prints "start", starts that, whose output goes
+// to standard error, and ends with it.
 package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -37,34 +46,71 @@ const (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("ask: ")
-	url, args := os.Args[1], os.Args[2:]
-	for ; len(args) > 1; args = args[2:] {
-		n, err := strconv.Atoi(args[1])
-		if err != nil {
+	if len(os.Args) < 2 {
+		log.Fatal("usage: ask URL [THING COUNT]... [-- VM [ARG]...]")
+	}
+	url, things, argv := os.Args[1], os.Args[2:], []string(nil)
+	if dashes := slices.Index(things, "--"); dashes >= 0 {
+		things, argv = things[:dashes], things[dashes+1:]
+	}
+	if len(argv) == 0 {
+		if err := askFor(url, things, time.Now()); err != nil {
 			log.Fatal(err)
 		}
-		start := time.Now()
-		switch what := args[0]; what {
+		return
+	}
+	fmt.Println("start")
+	start := time.Now()
+	vm := exec.Command(argv[0], argv[1:]...)
+	vm.Stdout, vm.Stderr = os.Stderr, os.Stderr
+	if err := vm.Start(); err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		if err := askFor(url, things, start); err != nil {
+			log.Print(err) // which the VM's end may be the reason of
+		}
+		const ends = 10 * time.Second // for a VM that has answered enough
+		time.AfterFunc(ends, func() { vm.Process.Signal(syscall.SIGTERM) })
+	}()
+	if err := vm.Wait(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// askFor asks for all things, and prints the rate of each. The first's time begins at start.
+func askFor(url string, things []string, start time.Time) error {
+	for ; len(things) > 1; things = things[2:] {
+		n, err := strconv.Atoi(things[1])
+		if err != nil {
+			return err
+		}
+		switch what := things[0]; what {
 		case "first":
 			first(url, n)
 		case "requests":
-			many(n, false, func(c *http.Client) error { return get(c, url) })
+			err = many(n, false, func(c *http.Client) error { return get(c, url) })
 		case "connections":
-			many(n, true, func(c *http.Client) error { return get(c, url) })
+			err = many(n, true, func(c *http.Client) error { return get(c, url) })
 		case "together":
-			together(url, n)
+			err = together(url, n)
 		case "download":
-			one(n, func(c *http.Client) error { return get(c, url+"/bulk") })
+			err = one(n, func(c *http.Client) error { return get(c, url+"/bulk") })
 		case "upload":
-			one(n, func(c *http.Client) error { return post(c, url+"/bulk") })
+			err = one(n, func(c *http.Client) error { return post(c, url+"/bulk") })
 		case "end":
 			get(&http.Client{Timeout: time.Second}, url+"/end") // whose end may be too soon for the answer
-			return
+			return nil
 		default:
-			log.Fatalf("there is no %s", what)
+			err = errors.New("no such thing")
 		}
-		fmt.Printf("web %s %.3f\n", args[0], float64(n)/time.Since(start).Seconds())
+		if err != nil {
+			return fmt.Errorf("%s: %w", things[0], err)
+		}
+		fmt.Printf("web %s %.3f\n", things[0], float64(n)/time.Since(start).Seconds())
+		start = time.Now()
 	}
+	return nil
 }
 
 // first asks until there were so many answers, each time by another connection. It gives none up
@@ -82,26 +128,27 @@ func first(url string, n int) {
 }
 
 // many lets clients ask n times together.
-func many(n int, alone bool, ask func(*http.Client) error) {
+func many(n int, alone bool, ask func(*http.Client) error) error {
 	var left atomic.Int64
 	left.Store(int64(n))
-	var wg sync.WaitGroup
+	var group errgroup.Group
 	for range clients {
-		wg.Go(func() {
+		group.Go(func() error {
 			c := &http.Client{Transport: &http.Transport{DisableKeepAlives: alone}}
 			defer c.CloseIdleConnections()
 			for left.Add(-1) >= 0 {
 				if err := ask(c); err != nil {
-					log.Fatal(err)
+					return err
 				}
 			}
+			return nil
 		})
 	}
-	wg.Wait()
+	return group.Wait()
 }
 
 // together asks by n connections for an answer each, and then, when there are all of them, for another.
-func together(url string, n int) {
+func together(url string, n int) error {
 	address := strings.TrimPrefix(url, "http://")
 	if !strings.Contains(address, ":") {
 		address += ":80"
@@ -109,21 +156,25 @@ func together(url string, n int) {
 	open := make([]net.Conn, n)
 	for range 2 {
 		var next atomic.Int64
-		var wg sync.WaitGroup
+		var group errgroup.Group
 		for range clients {
-			wg.Go(func() {
+			group.Go(func() error {
 				for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
 					if err := askOn(&open[i], address); err != nil {
-						log.Fatalf("connection %d: %v", i, err)
+						return fmt.Errorf("connection %d: %w", i, err)
 					}
 				}
+				return nil
 			})
 		}
-		wg.Wait()
+		if err := group.Wait(); err != nil {
+			return err
+		}
 	}
 	for _, c := range open {
 		c.Close()
 	}
+	return nil
 }
 
 // askOn asks by *c, which it makes if there is none yet.
@@ -144,14 +195,15 @@ func askOn(c *net.Conn, address string) (err error) {
 }
 
 // one asks for so many megabytes, by one connection.
-func one(megabytes int, ask func(*http.Client) error) {
+func one(megabytes int, ask func(*http.Client) error) error {
 	c := &http.Client{Transport: &http.Transport{}}
 	defer c.CloseIdleConnections()
 	for n := 0; n < megabytes; n += bulk {
 		if err := ask(c); err != nil {
-			log.Fatal(err)
+			return err
 		}
 	}
+	return nil
 }
 
 func get(c *http.Client, url string) error {
