@@ -147,15 +147,17 @@ func (r *Route) WriteSegment(ttl, tos uint8, head *[15]uint32, pkt *PacketBuffer
 		return nil, false
 	}
 	err, ok := s.writer.WriteSegment(r, link, ttl, tos, *head, pkt, mss)
-	switch {
-	case !ok:
-	case err != nil:
-		n.stats.txPacketsDroppedNoBufferSpace.Increment()
-	default:
+	if !ok {
+		return nil, false
+	}
+	switch err.(type) {
+	case nil:
 		n.stats.tx.packets.Increment()
 		n.stats.tx.bytes.IncrementBy(uint64(header.EthernetMinimumSize + s.sizes.header + int(head[3]>>28)*4 + pkt.Size()))
+	case *tcpip.ErrNoBufferSpace:
+		n.stats.txPacketsDroppedNoBufferSpace.Increment()
 	}
-	return err, ok
+	return err, true
 }
 
 // known are connections, by their hash: some of those that transportEndpoints has. What is
