@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,6 +191,33 @@ func TestNetAdmin(t *testing.T) {
 		t.Skip("SKIPPED: only root can make a TAP device and become somebody else")
 	}
 	same(t, options{flags: []string{"--net", "user"}}, cProgram(t, glibc, "netadmin"))
+}
+
+// TestIPv6: a server's clients over IPv6 are Linux's, at a TAP device in a network namespace; a megabyte comes and goes.
+func TestIPv6(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: only root can make a TAP device")
+	}
+	busybox := busybox(t)
+	server := vmm.Quote([]string{gosv, "run", "--timeout", bound.String(), "--net", "tap=tap0,ip=fd00::2/64", goProgram(t, "test/programs/serve")})
+	script := "set -e; ip() { " + busybox + ` ip "$@"; }
+` + busybox + ` tunctl -t tap0 >/dev/null
+echo 0 >/proc/sys/net/ipv6/conf/tap0/accept_dad
+ip addr add fd00::1/64 dev tap0
+ip link set tap0 up
+` + server + ` & vm=$!
+get() { curl -sgf --max-time 60 "$@"; }
+for i in $(seq 100); do get http://[fd00::2]/ && break; sleep 0.2; done
+for i in 1 2 3; do get http://[fd00::2]/ http://[fd00::2]/; done
+get http://[fd00::2]/down/1000000 | wc -c
+head -c 1000000 /dev/zero | get --data-binary @- http://[fd00::2]/up
+kill $vm
+`
+	want := strings.Repeat("hello\n", 7) + "1000000\n" + fmt.Sprintf("1000000 %x <nil>\n", crc32.Checksum(make([]byte, 1000000), crc32.MakeTable(crc32.Castagnoli)))
+	if got := onHost(t, "unshare", "-n", "sh", "-c", script); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
 }
 
 // TestNetFirecracker: a TAP device, by MMIO and by PCI; over IPv6, too.
