@@ -66,8 +66,7 @@ func (s *callers) end() {
 		e.receiving.Lock()
 		var h headers
 		h.read(&kept[i].frame)
-		e.in.add(&kept[i].frame, &h, true)
-		e.in.flush()
+		e.in.pass(&kept[i].frame, &h, true)
 		e.receiving.Unlock()
 	}
 }

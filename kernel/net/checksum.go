@@ -59,8 +59,13 @@ func (c *onesSum) add(b []byte) {
 // sumOf is the sum of a header, whose length is a multiple of four: what add takes as long to
 // begin with.
 func sumOf(b []byte) (sum uint64) {
-	for ; len(b) >= 4; b = b[4:] {
-		sum += uint64(le.Uint32(b))
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		w := le.Uint64(b[i:])
+		sum += w>>32 + w&0xffff_ffff
+	}
+	if i < len(b) {
+		sum += uint64(le.Uint32(b[i:]))
 	}
 	return sum
 }

@@ -194,7 +194,11 @@ func (e *device) Receive(frames []nic.Frame) {
 			}
 		}
 		if (supply == enough || e.net.admits(&h, e.index, supply)) && !e.net.callers.keeps(e, f, &h) {
-			e.in.add(f, &h, checked)
+			if len(frames) == 1 {
+				e.in.pass(f, &h, checked)
+			} else {
+				e.in.add(f, &h, checked)
+			}
 		}
 	}
 	e.in.flush()

@@ -23,19 +23,13 @@ type incoming struct {
 
 // flow is segments that follow each other.
 type flow struct {
-	segment                 // the first with data, with the size of all; or the last if none has any
-	parts   [][]byte        // their data
-	push    header.TCPFlags // PSH, if one has it
-	joined  bool            // there are several with data
-}
-
-// segment is a TCP segment in a frame, whose IP header has neither options nor extensions.
-type segment struct {
-	head  []byte // headers
-	tcp   int    // where TCP's begins
-	size  int    // of the data
-	key   uint64 // of addresses and ports: that of others is nearly always another
-	alone bool   // no part of another: it has flags besides ACK and PSH
+	head   []byte          // headers of the first with data, or of the last if none has any
+	tcp    int             // where TCP's begins
+	size   int             // of all data
+	key    uint64          // of addresses and ports: that of others is nearly always another
+	parts  [][]byte        // the data
+	push   header.TCPFlags // PSH, if one has it
+	joined bool            // there are several with data
 }
 
 const mostMerged = 65535 + header.EthernetMinimumSize // bytes of a frame
@@ -43,29 +37,28 @@ const mostMerged = 65535 + header.EthernetMinimumSize // bytes of a frame
 // add adds a frame with these headers; checked says whether its checksums are right. It may
 // be kept until flush.
 func (in *incoming) add(f *nic.Frame, h *headers, checked bool) {
-	var s segment
-	if !checked || !s.of(h) {
+	if !checked || !h.plainTCP() {
 		in.flush() // which may have been sent before
-		in.deliver(copied(f), checked)
+		in.pass(f, h, checked)
 		return
 	}
-	at := 0
-	for at < in.n && !in.flows[at].same(&s) {
+	key, at := h.flowKey(), 0
+	for at < in.n && !in.flows[at].same(h, key) {
 		at++
 	}
 	fl := &in.flows[at%len(in.flows)]
-	if s.alone {
+	if h.tcp().Flags()&^header.TCPFlagPsh != header.TCPFlagAck { // it is no part of another
 		if at < in.n { // which comes before it
 			in.put(fl)
 			in.n--
 			in.flows[at], in.flows[in.n] = in.flows[in.n], in.flows[at]
 		}
-		in.pass(copied(f), len(s.head))
+		in.pass(f, h, true)
 		return
 	}
 	switch {
-	case at < in.n && fl.follows(&s):
-		fl.join(&s, f.Parts)
+	case at < in.n && fl.follows(h):
+		fl.join(h, key, f.Parts)
 		return
 	case at < in.n:
 		in.put(fl)
@@ -76,7 +69,7 @@ func (in *incoming) add(f *nic.Frame, h *headers, checked bool) {
 		in.next = (in.next + 1) % len(in.flows)
 		in.put(fl)
 	}
-	fl.begin(&s, f.Parts)
+	fl.begin(h, key, f.Parts)
 }
 
 // flush delivers what was kept.
@@ -100,62 +93,69 @@ func (in *incoming) put(fl *flow) {
 	headers := len(fl.head)
 	clear(fl.parts)
 	*fl = flow{parts: fl.parts[:0]}
-	in.pass(v, headers)
+	in.passSegment(v, headers)
 }
 
-// pass delivers a frame with a segment whose headers are so long.
-func (in *incoming) pass(v *buffer.View, headers int) {
+// pass delivers a frame by itself.
+func (in *incoming) pass(f *nic.Frame, h *headers, checked bool) {
+	size, segment := f.Size(), checked && h.plainTCP()
+	if segment {
+		size = h.end // without padding
+	}
+	v := buffer.NewView(size)
+	for _, p := range f.Parts {
+		p = p[:min(len(p), size)]
+		v.Write(p)
+		size -= len(p)
+	}
+	if segment {
+		in.passSegment(v, h.data)
+	} else {
+		in.deliver(v, checked)
+	}
+}
+
+// passSegment delivers a frame with a segment whose headers are so long.
+func (in *incoming) passSegment(v *buffer.View, headers int) {
 	if in.segment == nil || !in.segment(v, headers) {
 		in.deliver(v, true)
 	}
 }
 
-// copied copies a frame.
-func copied(f *nic.Frame) *buffer.View {
-	v := buffer.NewView(f.Size())
-	for _, p := range f.Parts {
-		v.Write(p)
-	}
-	return v
+// plainTCP says whether a frame is a TCP segment whose IP header has neither options nor
+// extensions.
+func (h *headers) plainTCP() bool { return h.bare && h.is(header.TCPProtocolNumber) }
+
+// flowKey is a segment's key.
+func (h *headers) flowKey() uint64 {
+	return le.Uint64(h.frame[h.transport-8:]) ^ uint64(le.Uint32(h.frame[h.transport:]))<<32
 }
 
-// of finds the segment in a frame; ok says whether there is one that may follow others.
-func (s *segment) of(h *headers) (ok bool) {
-	if !h.bare || !h.is(header.TCPProtocolNumber) {
-		return false
-	}
-	s.head, s.tcp, s.size = h.frame[:h.data:h.data], h.transport, h.end-h.data
-	t := s.head[s.tcp:]
-	s.alone = header.TCP(t).Flags()&^header.TCPFlagPsh != header.TCPFlagAck
-	s.key = le.Uint64(s.head[s.tcp-8:]) ^ uint64(le.Uint32(t))<<32
-	return true
-}
-
-// same says whether a segment is of the flow: its addresses and ports are.
-func (fl *flow) same(s *segment) bool {
-	if fl.key != s.key || fl.tcp != s.tcp {
+// same says whether a segment with that key is of the flow: its addresses and ports are.
+func (fl *flow) same(h *headers, key uint64) bool {
+	if fl.key != key || fl.tcp != h.transport {
 		return false
 	}
 	from := fl.tcp - 2*header.IPv4AddressSize
-	if fl.tcp != header.EthernetMinimumSize+header.IPv4MinimumSize {
+	if !h.v4 {
 		from = fl.tcp - 2*header.IPv6AddressSize
 	}
-	return bytes.Equal(fl.head[from:fl.tcp+4], s.head[from:fl.tcp+4])
+	return bytes.Equal(fl.head[from:fl.tcp+4], h.frame[from:fl.tcp+4])
 }
 
-// follows says whether s can become a part of the flow's segments.
-func (fl *flow) follows(s *segment) bool {
-	a, b := header.TCP(fl.head[fl.tcp:]), header.TCP(s.head[s.tcp:])
+// follows says whether a segment can become a part of the flow's.
+func (fl *flow) follows(h *headers) bool {
+	a, b, size := header.TCP(fl.head[fl.tcp:]), h.tcp(), h.end-h.data
 	if len(a) != len(b) {
 		return false
 	}
 	if fl.size == 0 { // an acknowledgement: what comes next tells all of it, if it is one that acknowledges more, or data
 		more := int32(b.AckNumber() - a.AckNumber())
-		return plain(a) && a.SequenceNumber() == b.SequenceNumber() && (more > 0 && plain(b) || more >= 0 && s.size > 0)
+		return plain(a) && a.SequenceNumber() == b.SequenceNumber() && (more > 0 && plain(b) || more >= 0 && size > 0)
 	}
-	return s.size > 0 && len(fl.head)+fl.size+s.size <= mostMerged &&
+	return size > 0 && len(fl.head)+fl.size+size <= mostMerged &&
 		b.SequenceNumber() == a.SequenceNumber()+uint32(fl.size) && a.AckNumber() == b.AckNumber() && a.WindowSize() == b.WindowSize() &&
-		sameIP(fl.head[header.EthernetMinimumSize:], s.head[header.EthernetMinimumSize:]) &&
+		sameIP(fl.head[header.EthernetMinimumSize:], h.ip()) &&
 		bytes.Equal(a[header.TCPMinimumSize:], b[header.TCPMinimumSize:])
 }
 
@@ -174,26 +174,26 @@ func sameIP(a, b []byte) bool {
 	return le.Uint32(a) == le.Uint32(b) && a[hops6At] == b[hops6At]
 }
 
-// begin makes s, which is in these parts of a frame, the flow's first segment.
-func (fl *flow) begin(s *segment, parts [][]byte) {
-	fl.segment = *s
-	fl.data(s, parts)
+// begin makes a segment, which is in these parts of a frame, the flow's first.
+func (fl *flow) begin(h *headers, key uint64, parts [][]byte) {
+	fl.head, fl.tcp, fl.size, fl.key = h.frame[:h.data:h.data], h.transport, h.end-h.data, key
+	fl.data(h, parts)
 }
 
-// join adds s, which follows.
-func (fl *flow) join(s *segment, parts [][]byte) {
+// join adds a segment that follows.
+func (fl *flow) join(h *headers, key uint64, parts [][]byte) {
 	if fl.size == 0 {
-		fl.begin(s, parts)
+		fl.begin(h, key, parts)
 		return
 	}
-	fl.size += s.size
+	fl.size += h.end - h.data
 	fl.joined = true
-	fl.data(s, parts)
+	fl.data(h, parts)
 }
 
-func (fl *flow) data(s *segment, parts [][]byte) {
-	fl.push |= header.TCP(s.head[s.tcp:]).Flags() & header.TCPFlagPsh
-	skip, left := len(s.head), s.size
+func (fl *flow) data(h *headers, parts [][]byte) {
+	fl.push |= h.tcp().Flags() & header.TCPFlagPsh
+	skip, left := h.data, h.end-h.data
 	for _, p := range parts {
 		p = p[skip:min(len(p), skip+left)]
 		skip, left = 0, left-len(p)

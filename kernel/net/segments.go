@@ -84,18 +84,14 @@ func (e *device) WriteSegment(r *stack.Route, link tcpip.LinkAddress, ttl, tos u
 
 // putIPv4 makes the header (RFC 791 section 3.1) of a TCP segment of so many bytes.
 func putIPv4(b []byte, length int, from, to *tcpip.Address, ttl, tos uint8) {
-	h := [...]uint32{
-		plainHeader<<24 | uint32(tos)<<16 | uint32(header.IPv4MinimumSize+length),
-		dontFragment, // and no identification: RFC 6864 section 4.1
-		uint32(ttl)<<24 | uint32(header.TCPProtocolNumber)<<16,
-		address4(*from),
-		address4(*to),
-	}
-	h[2] |= uint32(^fold(uint64(h[0]) + uint64(h[1]) + uint64(h[2]) + uint64(h[3]) + uint64(h[4])))
-	b = b[:4*len(h)]
-	for i, v := range h {
-		binary.BigEndian.PutUint32(b[4*i:], v)
-	}
+	be := binary.BigEndian
+	b = b[:header.IPv4MinimumSize]
+	be.PutUint32(b, plainHeader<<24|uint32(tos)<<16|uint32(header.IPv4MinimumSize+length))
+	be.PutUint32(b[idAt:], dontFragment) // and no identification: RFC 6864 section 4.1
+	be.PutUint32(b[ttlAt:], uint32(ttl)<<24|uint32(header.TCPProtocolNumber)<<16)
+	le.PutUint32(b[addressesAt:], le.Uint32(from.AsSlice()))
+	le.PutUint32(b[addressesAt+4:], le.Uint32(to.AsSlice()))
+	le.PutUint16(b[sumAt:], ^fold(sumOf(b)))
 }
 
 // putIPv6 makes the header (RFC 8200 section 3) of a TCP segment of so many bytes.

@@ -168,6 +168,35 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
+// TestPadded: what an Ethernet frame is padded with is no data, also not that of a segment that ends a connection.
+func TestPadded(t *testing.T) {
+	for _, version := range []int{4, 6} {
+		for _, flags := range []header.TCPFlags{header.TCPFlagAck, header.TCPFlagAck | header.TCPFlagFin} {
+			x := newEnds(t, version, false)
+			x.c.sendAll([]byte("hello"))
+			x.s.receiveAll(5)
+			b := bytes.Clone(*x.last.Load())
+			h := headersOf(b)
+			h.tcp().SetSequenceNumber(h.tcp().SequenceNumber() + 5)
+			h.tcp().SetFlags(uint8(flags))
+			copy(b[h.data:], "lo") // of which the first byte is data
+			if version == 4 {
+				header.IPv4(h.ip()).SetTotalLength(uint16(h.data + 1 - header.EthernetMinimumSize))
+			} else {
+				header.IPv6(h.ip()).SetPayloadLength(uint16(h.data + 1 - h.transport))
+			}
+			x.a.h.(*device).Receive([]nic.Frame{{Parts: [][]byte{b}, ChecksumValid: true}})
+			n := 0
+			if err := x.s.await(func() (err errno.Errno) {
+				n, err = x.s.Receive(&socket.Message{Data: &memory{make([]byte, 10)}})
+				return err
+			}); err != 0 || n != 1 {
+				t.Errorf("IPv%d: %d bytes, %v", version, n, err)
+			}
+		}
+	}
+}
+
 // TestForged: a connection gets what comes between its addresses while they are this machine's and
 // another's.
 func TestForged(t *testing.T) {

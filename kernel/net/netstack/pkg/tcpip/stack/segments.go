@@ -180,12 +180,18 @@ func (k *known) at(address []byte, port uint16) *atomic.Pointer[knownEndpoint] {
 // lookUp returns the endpoint of a connection, or nil if there is none, or what is sent to it
 // is for others, too. ok says whether what comes between these addresses is for this machine, for sure.
 func (s *Segments) lookUp(flow []byte) (e *knownEndpoint, ok bool) {
-	eps, size := s.endpoints, s.sizes.address
-	ports := binary.BigEndian.Uint32(flow[2*size:])
-	at := eps.known.at(flow[:size], uint16(ports>>16))
+	size := s.sizes.address
+	at := s.endpoints.known.at(flow[:size], binary.BigEndian.Uint16(flow[2*size:]))
 	if e := at.Load(); e != nil && e.flow == string(flow) && e.local.assigned() {
 		return e, true
 	}
+	return s.find(flow, at)
+}
+
+// find is lookUp for a connection that is not known yet; it will have its place at.
+func (s *Segments) find(flow []byte, at *atomic.Pointer[knownEndpoint]) (e *knownEndpoint, ok bool) {
+	eps, size := s.endpoints, s.sizes.address
+	ports := binary.BigEndian.Uint32(flow[2*size:])
 	id := TransportEndpointID{
 		LocalPort: uint16(ports), LocalAddress: tcpip.AddrFromSlice(flow[size : 2*size]),
 		RemotePort: uint16(ports >> 16), RemoteAddress: tcpip.AddrFromSlice(flow[:size]),
