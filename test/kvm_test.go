@@ -187,6 +187,8 @@ func TestPick(t *testing.T) {
 	hello := b.add(cProgram(t, musl, "hello"))
 	out := b.run(t, 60, strings.Join([]string{
 		"/box/gosv run --verbose --firecracker-cpu-config /box/cpu.json " + hello + " 2>&1 </dev/null",
+		// What it says itself is not the program's output.
+		"/box/gosv run --vmm firecracker --firecracker-cpu-config " + hello + " " + hello + " 2>/err </dev/null; grep -o 'the VM ended .exit.*' /err; grep -c 'Failed to build' /err",
 		// An old one is told by its version, when it does not know its arguments.
 		"mkdir /old /left; cat >/old/firecracker <<'END'",
 		"#!/bin/sh",
@@ -194,7 +196,7 @@ func TestPick(t *testing.T) {
 		"END",
 		"chmod 755 /old/firecracker; TMPDIR=/left PATH=/old:$PATH /box/gosv run --vmm firecracker " + hello + " 2>&1 </dev/null; echo $?; ls /left",
 	}, "\n"))
-	if !strings.Contains(out, "running on Firecracker (kvm)\n") || !strings.Contains(out, "hello, world\n") {
+	if !strings.Contains(out, "running on Firecracker (kvm)\n") || !strings.Contains(out, "hello, world\nthe VM ended (exit status 1) without reporting an exit code, on Firecracker (kvm), which said:\n1\n") {
 		t.Errorf("gosv says:\n%s", out)
 	}
 	if want := "\ngosv: Firecracker v0.20.1 is too old: version 1.0 or newer is needed; get a release from its GitHub page, and put the binary there\n125\n"; !strings.HasSuffix(out, want) {

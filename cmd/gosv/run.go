@@ -270,7 +270,7 @@ func (f *runFlags) run(args []string) error {
 	case res.Code == vmm.ExitTimeout:
 		return &exitError{res.Code, fmt.Errorf("ended after %v, as --timeout asks", f.timeout)}
 	}
-	if f, ok := v.(*firecracker.Firecracker); ok && !res.Output {
+	if f, ok := v.(*firecracker.Firecracker); ok {
 		if err := f.Outdated(m); err != nil {
 			return err
 		}
@@ -396,6 +396,12 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 		if f.accel == "tcg" {
 			return nil, nil, errors.New("firecracker needs KVM: --accel tcg is for --vmm qemu")
 		}
+		if f.machine != "" {
+			return nil, nil, errors.New("--machine is for --vmm qemu: firecracker has but one")
+		}
+		if _, err := os.Stat(f.cpuConfig); f.cpuConfig != "" && err != nil {
+			return nil, nil, fmt.Errorf("--firecracker-cpu-config: %w", err)
+		}
 		v, err := firecracker.New(f.cpuConfig, f.vmmArgs, jail)
 		if err == nil && !f.dryRun { // which may be for another machine
 			err = vmm.CheckKVM()
@@ -404,7 +410,11 @@ func (f *runFlags) pick() (v, fallback vmm.VMM, err error) {
 			return nil, nil, err
 		}
 		return v, nil, nil
-	case "", "qemu":
+	case "":
+	case "qemu":
+		if f.cpuConfig != "" {
+			return nil, nil, errors.New("--firecracker-cpu-config is for --vmm firecracker")
+		}
 	default:
 		return nil, nil, fmt.Errorf("--vmm %s: there are qemu and firecracker", f.vmm)
 	}

@@ -211,6 +211,9 @@ func (f *Firecracker) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 	if in != nil {
 		command.Argv = in.command(args)
 	} else {
+		// Its own messages come by standard output otherwise, which is the guest's. In a jail that
+		// is the only one that it can open.
+		args = append([]string{"--log-path", "/proc/self/fd/2"}, args...)
 		command.Argv = append([]string{path}, args...)
 	}
 	return command, nil
