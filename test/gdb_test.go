@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,6 +21,11 @@ func TestGDB(t *testing.T) {
 	kernel := build(t, "kernel-symbols.elf", "sh", "-c", "cd .. && go run ./cmd/mkkernel -symbols -o test/bin/kernel-symbols.elf")
 	prog := goProgram(t, "examples/hello")
 	cmd := exec.Command(gosv, append(append([]string{"run", "--gdb", "--timeout", "100s", "--kernel", kernel}, microvm...), prog)...)
+	tmp := filepath.Join(t.TempDir(), "a,b") // commas are what QEMU's options are separated by
+	if err := os.Mkdir(tmp, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -496,7 +496,7 @@ a container image, with its arguments and files.`,
 			if out, err = replaceable(out); err != nil {
 				return err
 			}
-			half := fmt.Sprintf("%s.%d.tmp", out, os.Getpid())
+			half := state.Half(out)
 			noLonger()
 			noLonger = onSignal(func() { os.RemoveAll(dir); os.Remove(half) })
 			if err := a.write(half); err != nil {

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -27,6 +29,25 @@ func (s *Store) ImagePath(name string) (string, error) {
 	}
 	dir := filepath.Join(s.dir, "images")
 	return filepath.Join(dir, name+imageSuffix), os.MkdirAll(dir, 0o700)
+}
+
+// Half is what a file is called in which this process makes the image that will be at path.
+func Half(path string) string { return fmt.Sprintf("%s.%d%s", path, os.Getpid(), halfSuffix) }
+
+const halfSuffix = ".tmp"
+
+// sweepImages removes those that were half made when their process was killed.
+func (s *Store) sweepImages() {
+	halves, err := filepath.Glob(filepath.Join(s.dir, "images", "*"+imageSuffix+".*"+halfSuffix))
+	if err != nil {
+		return
+	}
+	for _, half := range halves {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Ext(strings.TrimSuffix(half, halfSuffix)), "."))
+		if err == nil && pid > 0 && syscall.Kill(pid, 0) == syscall.ESRCH {
+			os.Remove(half)
+		}
+	}
 }
 
 // FindImage returns the path of the image of that name; !ok if there is none.

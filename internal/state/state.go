@@ -462,11 +462,12 @@ const tempPrefix = "gosv-run-"
 var held []*os.File
 
 // Sweep removes what our user's gosv that were killed have left: their temporary
-// directories, and VMs that nothing is to be known of. This process must not run a VM yet.
+// directories, images that were half made, and VMs that nothing is to be known of. This process must not run a VM yet.
 func Sweep() {
 	sweepTemp()
 	if s, err := place(); err == nil {
 		s.sweep()
+		s.sweepImages()
 	}
 }
 

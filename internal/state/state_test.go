@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -311,5 +312,30 @@ func TestRelativePlace(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", "here")
 	if s, err := place(); err != nil || s.dir != filepath.Join(home, ".local", "state", "gosv") {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// What a killed gosv build has left goes, what another one is making stays.
+func TestHalfImages(t *testing.T) {
+	s := open(t)
+	path, err := s.ImagePath("app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	left := fmt.Sprintf("%s.%d.tmp", path, gone.Process.Pid)
+	for _, name := range []string{path, Half(path), left} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Sweep()
+	for name, stays := range map[string]bool{path: true, Half(path): true, left: false} {
+		if _, err := os.Stat(name); (err == nil) != stays {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -49,7 +49,7 @@ func (q *QEMU) Command(m *vmm.Machine, dir string) (vmm.Command, error) {
 		argv = append(argv, "-name", m.Name)
 	}
 	if m.Debugger != "" {
-		argv = append(argv, "-S", "-chardev", "socket,id=gdb,server=on,wait=off,path="+m.Debugger, "-gdb", "chardev:gdb")
+		argv = append(argv, "-S", "-chardev", "socket,id=gdb,server=on,wait=off,path="+quote(m.Debugger), "-gdb", "chardev:gdb")
 	}
 	argv = q.devices(argv, m)
 	stream := m.Devices.Wire && m.Devices.UserNet() != nil
