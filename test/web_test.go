@@ -95,6 +95,58 @@ func TestWebServer(t *testing.T) {
 	}
 }
 
+// TestUnprivileged: who is not root has the same on Firecracker, by a user namespace, and is told
+// what is missing for that; a killed gosv leaves nothing.
+func TestUnprivileged(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, "firecracker")
+	img := t.TempDir() + "/httpd.img"
+	expect(t, command(t, nil, "", nil, gosv, "build", "-o", img, "../examples/httpd"), "")
+	web, hello := b.add(img), b.add(cProgram(t, musl, "hello"))
+	out := b.run(t, 150, strings.Join([]string{
+		"mkdir -p /home/user; chown 1000:1000 /home/user; chmod 1777 /tmp; echo user:x:1000:1000::/home/user:/bin/sh >>/etc/passwd",
+		"cat >/box/inside <<'END'",
+		"export HOME=/home/user; cd; exec 2>&1",
+		"run='/box/gosv run --vmm firecracker --firecracker-cpu-config /box/cpu.json'",
+		"fetch() { for i in $(seq 100); do wget -q -O - http://127.0.0.1:8080/ 2>/dev/null && break; usleep 100000; done; }",
+		"case $1 in",
+		"all)",
+		"	$run -p 80:80 " + hello,
+		"	$run -p 8080:80 " + web + " >/dev/null 2>&1 & gosv=$!; fetch; /box/gosv ps | tail -n 1 | cut -c 1-6",
+		"	kill -TERM $gosv; wait $gosv; echo ended $?",
+		"	$run -p 8080:80 " + web + " >/dev/null 2>&1 & gosv=$!; fetch; kill -9 $gosv; wait $gosv 2>/dev/null; usleep 500000",
+		"	ps | grep '[f]irecracker'; /box/gosv ps; ls /tmp $HOME/.local/state/gosv/vms;;",
+		"*) $run -p 8080:80 " + hello + "; echo $?;;",
+		"esac",
+		"END",
+		"inside() { su -s /bin/sh user -c \"sh /box/inside $1\"; }",
+		"chmod 600 /dev/kvm /dev/net/tun; inside kvm",
+		"chmod 666 /dev/kvm; inside tun",
+		"chmod 666 /dev/net/tun; inside all",
+		"echo 0 >/proc/sys/user/max_user_namespaces; inside namespaces",
+		"exit 0",
+	}, "\n"))
+	want := `gosv: no access to /dev/kvm: add yourself to its group (usermod -aG kvm $USER, and log in again)
+125
+gosv: user-mode network: /dev/net/tun: permission denied (it is usually everybody's: chmod 666 /dev/net/tun)
+125
+gosv: -p: port 127.0.0.1:80 of the host cannot be had: bind: permission denied (below net.ipv4.ip_unprivileged_port_start, 1024 if nobody has set that, ports are root's)
+Hello from gosv
+httpd-
+ended 143
+Hello from gosv
+NAME   PROGRAM   VMM   STATUS   PORTS
+/home/user/.local/state/gosv/vms:
+
+/tmp:
+gosv: user-mode network: a namespace for it: no space left on device: there are no more to be had: sysctl user.max_user_namespaces and user.max_net_namespaces
+125
+`
+	if out != want {
+		t.Errorf("got\n%s\nwant\n%s", out, want)
+	}
+}
+
 // TestWebServerFirecracker: the same on Firecracker, whose network is gosv's own.
 func TestWebServerFirecracker(t *testing.T) {
 	t.Parallel()
