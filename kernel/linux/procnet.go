@@ -53,7 +53,7 @@ func sysctlNet(s *subject) kernfs.Directory {
 
 // Attributes of a network device.
 var linkFiles = [...]string{"addr_len", "address", "broadcast", "carrier", "flags", "ifindex", "iflink", "mtu", "operstate", "tx_queue_len", "type"}
-var linkStatistics = [...]string{"rx_bytes", "rx_packets", "tx_bytes", "tx_packets"}
+var linkStatistics = [...]string{"collisions", "multicast", "rx_bytes", "rx_dropped", "rx_errors", "rx_packets", "tx_bytes", "tx_dropped", "tx_errors", "tx_packets"}
 
 // sysClassNet is the directory /sys/class/net.
 func sysClassNet(s *subject) kernfs.Directory {

@@ -45,8 +45,9 @@ type Network struct {
 	links    []*link    // by index, from 1 on; like the next two, another list after each change
 	addrs    []*address
 	fib      []*route
-	netlinks map[uint32]*netlinkSocket // those with a port
-	ports    uint32                    // the last one given out
+	netlinks []*netlinkSocket           // that are open
+	ports    uint32                     // the last one of theirs that was given out
+	cause    struct{ port, seq uint32 } // whose request it is that others are told of
 	devices  []nic.Device
 	dns      []string // addresses of name servers
 	domain   string

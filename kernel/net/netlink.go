@@ -1,6 +1,7 @@
 package net
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -14,12 +15,11 @@ import (
 // rtnetlink's: see rtnetlink.go.
 type netlinkSocket struct {
 	net    *Network
-	kind   int32
 	wake   func(events uint32)
 	groups atomic.Uint64 // of which it is told: bit 0 is group 1
+	port   uint32        // 0: it has none yet; net.mu guards it
 
 	mu        sync.Mutex // guards what follows
-	port      uint32     // 0: it has none yet
 	switches  uint32     // options that are on, by number
 	room      int        // SO_RCVBUF
 	queue     []netlinkMessage
@@ -48,7 +48,11 @@ func (n *Network) netlinkSocket(kind, protocol int32, wake func(events uint32)) 
 	case protocol != unix.NETLINK_ROUTE:
 		return nil, errno.EPROTONOSUPPORT
 	}
-	return &netlinkSocket{net: n, kind: kind, wake: wake, room: defaultBuf}, 0
+	s := &netlinkSocket{net: n, wake: wake, room: defaultBuf}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.netlinks = append(n.netlinks, s)
+	return s, 0
 }
 
 func (s *netlinkSocket) parse(addr []byte) (port, groups uint32, err errno.Errno) {
@@ -68,35 +72,39 @@ func netlinkAddr(port, groups uint32) []byte {
 
 // named gives s a port, if it has none; 0 is any.
 func (s *netlinkSocket) named(port uint32) errno.Errno {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.port != 0 {
-		if port != 0 && port != s.port {
-			return errno.EINVAL
-		}
-		return 0
-	}
 	n := s.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if port != 0 && n.netlinks[port] != nil {
+	taken := func() bool {
+		return slices.ContainsFunc(n.netlinks, func(o *netlinkSocket) bool { return o.port == port })
+	}
+	switch {
+	case s.port != 0:
+		return 0
+	case port != 0 && taken():
 		return errno.EADDRINUSE
 	}
-	for port == 0 || n.netlinks[port] != nil {
+	for port == 0 || taken() {
 		n.ports++
 		port = kernelPID + n.ports
 	}
-	if n.netlinks == nil {
-		n.netlinks = map[uint32]*netlinkSocket{}
-	}
-	n.netlinks[port] = s
 	s.port = port
 	return 0
+}
+
+// name is s's port, or 0.
+func (s *netlinkSocket) name() uint32 {
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	return s.port
 }
 
 // Bind implements Endpoint.
 func (s *netlinkSocket) Bind(addr []byte) errno.Errno {
 	port, groups, err := s.parse(addr)
+	if now := s.name(); err == 0 && now != 0 && now != port {
+		err = errno.EINVAL
+	}
 	if err == 0 {
 		err = s.named(port)
 	}
@@ -124,12 +132,10 @@ func (s *netlinkSocket) Connect(addr []byte) errno.Errno {
 
 // Address implements Endpoint.
 func (s *netlinkSocket) Address(peer bool) ([]byte, errno.Errno) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if peer {
 		return netlinkAddr(0, 0), 0
 	}
-	return netlinkAddr(s.port, uint32(s.groups.Load())), 0
+	return netlinkAddr(s.name(), uint32(s.groups.Load())), 0
 }
 
 func (s *netlinkSocket) Listen(int) errno.Errno { return errno.EOPNOTSUPP }
@@ -142,12 +148,10 @@ func (s *netlinkSocket) AtMark() (bool, errno.Errno)           { return false, e
 
 // Close implements Endpoint.
 func (s *netlinkSocket) Close() {
-	s.groups.Store(0)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.net.mu.Lock()
-	delete(s.net.netlinks, s.port)
-	s.net.mu.Unlock()
+	n := s.net
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.netlinks = slices.DeleteFunc(n.netlinks, func(o *netlinkSocket) bool { return o == s })
 }
 
 // Ready implements Endpoint.
@@ -212,7 +216,6 @@ func (s *netlinkSocket) SetOption(level, name int32, value []byte) errno.Errno {
 		if v < 1 || v > lastGroup {
 			return errno.EINVAL
 		}
-		s.named(0)
 		if bit := uint64(1) << (v - 1); name == unix.NETLINK_ADD_MEMBERSHIP {
 			s.groups.Or(bit)
 		} else {
@@ -263,8 +266,9 @@ func (s *netlinkSocket) Send(m *socket.Message) (int, errno.Errno) {
 	}
 	s.named(0)
 	s.mu.Lock()
-	port, switches := s.port, s.switches
+	switches := s.switches
 	s.mu.Unlock()
+	port := s.name()
 	for rest := b; len(rest) >= unix.SizeofNlMsghdr; {
 		size := int(le.Uint32(rest))
 		if size < unix.SizeofNlMsghdr || size > len(rest) {
@@ -358,13 +362,20 @@ func (n *Network) tell(group uint32, write func(m *answer)) {
 			to = append(to, s)
 		}
 	}
+	m := answer{net: n, port: n.cause.port, seq: n.cause.seq}
 	n.mu.Unlock()
 	if len(to) == 0 {
 		return
 	}
-	m := answer{net: n}
 	write(&m)
 	for _, s := range to {
 		s.put(group, m.datagrams)
 	}
+}
+
+// blame says whose request is the cause of what is told from now on: 0, 0 is nobody's.
+func (n *Network) blame(port, seq uint32) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cause.port, n.cause.seq = port, seq
 }

@@ -1,6 +1,7 @@
 package net
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -106,6 +107,39 @@ func TestToldOfLease(t *testing.T) {
 	}
 	if !eth.dev.others() {
 		t.Error("the lease is renewed though the program has removed the address")
+	}
+}
+
+// plug is a cable that can be pulled out.
+type plug struct {
+	*cable
+	out atomic.Bool
+}
+
+func (p *plug) LinkUp() bool { return !p.out.Load() }
+
+// TestToldOfLink: a cable that is pulled out, and an address that a device gives itself, are told, too.
+func TestToldOfLink(t *testing.T) {
+	p := &plug{cable: newCable(1)}
+	p.send = func(nic.Frame) {}
+	n := start(t, "10.0.0.1/24", p)
+	u := open(t, n, afNetlink, sockRaw)
+	u.join(unix.RTNLGRP_LINK)
+	n.configured()
+	for _, out := range []bool{true, false} {
+		p.out.Store(out)
+		p.h.LinkChanged()
+		kind, body := u.next()
+		if flags, changed := le.Uint32(body[8:]), le.Uint32(body[12:]); kind != unix.RTM_NEWLINK || flags&iffUp == 0 || (flags&iffRunning == 0) != out || changed != iffRunning|iffLowerUp {
+			t.Errorf("message %d, flags %#x, of which %#x changed", kind, flags, changed)
+		}
+	}
+	v6 := open(t, n, afNetlink, sockRaw)
+	v6.join(unix.RTNLGRP_IPV6_IFADDR)
+	if a := n.findAddress(2, header.LinkLocalAddr(n.link(2).mac)); a == nil || a.flags&unix.IFA_F_TENTATIVE != 0 {
+		if kind, body := v6.next(); kind != unix.RTM_NEWADDR || body[0] != afInet6 || body[1] != 64 {
+			t.Errorf("message %d: %x", kind, body)
+		}
 	}
 }
 

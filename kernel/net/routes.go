@@ -77,14 +77,15 @@ func (n *Network) routes() []*route {
 // addRoute adds a route as a request of RTM_NEWROUTE with these flags does (man 7 rtnetlink, man 8
 // ip-route). Installing it is the caller's.
 func (n *Network) addRoute(r route, flags uint16) refusal {
-	no, added := n.insertRoute(&r, flags)
-	if added {
-		n.tellRoute(unix.RTM_NEWROUTE, &r, flags&(unix.NLM_F_REPLACE|unix.NLM_F_APPEND|unix.NLM_F_CREATE))
+	no, how := n.insertRoute(&r, flags)
+	if how != 0 {
+		n.tellRoute(unix.RTM_NEWROUTE, &r, how)
 	}
 	return no
 }
 
-func (n *Network) insertRoute(r *route, flags uint16) (no refusal, added bool) {
+// insertRoute returns the flags with which others are told of it, 0 if it is not there, or was.
+func (n *Network) insertRoute(r *route, flags uint16) (no refusal, how uint16) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	first, end := -1, 0 // those with the same key and metric
@@ -108,25 +109,31 @@ func (n *Network) insertRoute(r *route, flags uint16) (no refusal, added bool) {
 	list := slices.Clone(n.fib)
 	switch {
 	case first < 0 && flags&unix.NLM_F_CREATE == 0 && (r.v4() || flags&unix.NLM_F_REPLACE != 0):
-		return refusal{errno.ENOENT, ""}, false
+		return refusal{errno.ENOENT, ""}, 0
 	case first >= 0 && flags&unix.NLM_F_EXCL != 0:
-		return refusal{errno.EEXIST, ""}, false
+		return refusal{errno.EEXIST, ""}, 0
 	case first >= 0 && flags&unix.NLM_F_REPLACE != 0:
 		if same == first && r.v4() {
-			return refusal{}, false
+			return refusal{}, 0
 		} else if same >= 0 && r.v4() {
-			return refusal{errno.EEXIST, ""}, false
+			return refusal{errno.EEXIST, ""}, 0
 		}
+		how = unix.NLM_F_REPLACE
 		list[first] = r
 	case same >= 0:
-		return refusal{errno.EEXIST, ""}, false
+		return refusal{errno.EEXIST, ""}, 0
 	case first >= 0 && flags&unix.NLM_F_APPEND == 0 && r.v4():
+		how = unix.NLM_F_CREATE
 		list = slices.Insert(list, first, r)
 	default:
+		how = unix.NLM_F_CREATE | unix.NLM_F_EXCL
+		if first >= 0 {
+			how = unix.NLM_F_CREATE | unix.NLM_F_APPEND
+		}
 		list = slices.Insert(list, end, r)
 	}
 	n.fib = list
-	return refusal{}, true
+	return refusal{}, how
 }
 
 // removeRoutes removes all that f is true for. If told is set, others are told of it; of IPv6's

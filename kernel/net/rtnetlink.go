@@ -211,6 +211,8 @@ func (a *answer) request(kind uint16, r *request) refusal {
 	if kind&3 != getRequest {
 		a.net.rtnl.Lock()
 		defer a.net.rtnl.Unlock()
+		a.net.blame(a.port, a.seq)
+		defer a.net.blame(0, 0)
 	}
 	switch kind {
 	case unix.RTM_GETLINK:
@@ -304,6 +306,7 @@ func (a *answer) ack(message []byte, no refusal) {
 	if no.text != "" {
 		a.flags |= explained
 	}
+	a.datagrams = append(a.datagrams, nil)
 	a.begin(unix.NLMSG_ERROR)
 	a.put(int32Of(-int(no.errno)))
 	a.put(message)

@@ -266,6 +266,8 @@ func (n *Network) Attribute(name, file string) string {
 		return fmt.Sprintln(l.queue)
 	case "type":
 		return fmt.Sprintln(l.kind)
+	case "collisions", "multicast", "rx_dropped", "rx_errors", "tx_dropped", "tx_errors": // are not counted
+		return "0\n"
 	case "rx_bytes":
 		return fmt.Sprintln(s.Rx.Bytes.Value())
 	case "rx_packets":

@@ -651,6 +651,100 @@ static void version6(void) {
 	del_address("2001:db8::2", 64);
 }
 
+// one receives a message, and prints what comes with it.
+static void one(int s) {
+	static union { struct nlmsghdr h; char b[8192]; } u;
+	char control[200];
+	struct sockaddr_nl from = {0};
+	struct iovec v = {&u, sizeof u};
+	struct msghdr m = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	ssize_t n = SHOW(recvmsg(s, &m, MSG_DONTWAIT) > 0);
+	if (n <= 0) return;
+	printf("message %d, flags %#x, error %d, port %d; from %d, groups %#x, flags %#x", u.h.nlmsg_type, u.h.nlmsg_flags,
+		u.h.nlmsg_type == NLMSG_ERROR ? ((struct nlmsgerr *)NLMSG_DATA(&u.h))->error : 0, u.h.nlmsg_pid != 0, from.nl_pid, from.nl_groups, m.msg_flags);
+	if (u.h.nlmsg_type == NLMSG_ERROR && !(u.h.nlmsg_flags & NLM_F_ACK_TLVS)) printf(", %d bytes", u.h.nlmsg_len);
+	for (int pass = 0; pass < 2; pass++) // in one order
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+			int *p = (void *)CMSG_DATA(c);
+			if (pass == (c->cmsg_level == SOL_SOCKET)) printf("; control %d %d: %d", c->cmsg_level, c->cmsg_type, p[0]);
+		}
+	printf("\n");
+}
+
+static void listening(void) {
+	int s = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_ROUTE), t = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_ROUTE), on = 1, off = 0;
+	struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_pid = 4711, .nl_groups = RTMGRP_IPV4_ROUTE};
+	socklen_t n = sizeof a;
+	SHOW(bind(s, (void *)&a, sizeof a));
+	SHOW(bind(t, (void *)&a, sizeof a));
+	a.nl_pid = 4712;
+	SHOW(bind(s, (void *)&a, sizeof a));
+	SHOW(bind(t, (void *)&a, sizeof a));
+	SHOW(bind(t, (void *)&a, 4));
+	close(t);
+	a.nl_pid = 0;
+	a.nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_NEIGH;
+	SHOW(bind(s, (void *)&a, sizeof a));
+	SHOW(getsockname(s, (void *)&a, &n));
+	printf("%d bytes, port %d, groups %#x\n", n, a.nl_pid, a.nl_groups);
+	int groups[] = {0, RTNLGRP_LINK, RTNLGRP_IPV6_ROUTE, RTNLGRP_ND_USEROPT, 33, 1000, -1};
+	for (int i = 0; i < 7; i++) SHOW(setsockopt(s, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i], sizeof *groups));
+	SHOW(setsockopt(s, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, &groups[1], sizeof *groups));
+	SHOW(setsockopt(s, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[1], 2));
+	SHOW(setsockopt(s, SOL_NETLINK, 99, &on, sizeof on));
+	unsigned list[4] = {0};
+	n = sizeof list;
+	SHOW(getsockopt(s, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, list, &n));
+	printf("%#x %#x\n", list[0], list[1]);
+	for (int i = NETLINK_PKTINFO; i <= NETLINK_GET_STRICT_CHK; i++) {
+		int v = 7;
+		n = sizeof v;
+		printf("%d: ", i);
+		if (i != NETLINK_LIST_MEMBERSHIPS) SHOW(getsockopt(s, SOL_NETLINK, i, &v, &n));
+		printf("%d\n", i == NETLINK_LIST_MEMBERSHIPS ? 0 : v);
+	}
+	SHOW(setsockopt(s, SOL_NETLINK, NETLINK_PKTINFO, &on, sizeof on));
+	SHOW(setsockopt(s, SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+	n = sizeof on;
+	SHOW(getsockopt(s, SOL_NETLINK, NETLINK_PKTINFO, &on, &n));
+	change_link(eth, IFF_UP, IFF_UP);
+	done("up");
+	CREATE(0, .to = "192.0.2.0", .bits = 24, .index = eth);
+	one(s);
+	one(s);
+	for (int i = 0; i < 4; i++) { // all kinds of acknowledgements
+		SHOW(setsockopt(s, SOL_NETLINK, NETLINK_EXT_ACK, i & 1 ? &on : &off, sizeof on));
+		SHOW(setsockopt(s, SOL_NETLINK, NETLINK_CAP_ACK, i & 2 ? &on : &off, sizeof on));
+		begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_ACK, &(struct rtmsg){AF_INET, 24, .rtm_table = RT_TABLE_MAIN, .rtm_type = RTN_UNICAST}, sizeof(struct rtmsg));
+		address(RTA_DST, "192.0.2.1");
+		number(RTA_OIF, eth);
+		SHOW(send(s, &q, q.h.nlmsg_len, 0) > 0);
+		one(s);
+		begin(RTM_GETLINK, NLM_F_ACK, &(struct ifinfomsg){.ifi_index = 1}, sizeof(struct ifinfomsg));
+		SHOW(send(s, &q, q.h.nlmsg_len, 0) > 0);
+		one(s);
+		one(s);
+	}
+	q.h.nlmsg_flags = NLM_F_ACK; // no request
+	q.h.nlmsg_type = RTM_DELLINK;
+	SHOW(send(s, &q, q.h.nlmsg_len, 0) > 0);
+	one(s);
+	q.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	q.h.nlmsg_type = NLMSG_NOOP;
+	SHOW(send(s, &q, q.h.nlmsg_len, 0) > 0);
+	one(s);
+	q.h.nlmsg_len = 10000; // there is not so much
+	SHOW(send(s, &q, 32, 0) > 0);
+	one(s);
+	SHOW(send(s, &q, 5, 0));
+	one(s);
+	a.nl_pid = 77;
+	SHOW(sendto(s, &q, 32, 0, (void *)&a, sizeof a));
+	SHOW(recv(s, &q, sizeof q, MSG_OOB | MSG_DONTWAIT));
+	DELETE(.to = "192.0.2.0", .bits = 24);
+	close(s);
+}
+
 int main(void) {
 	setvbuf(stdout, 0, _IOLBF, 0);
 	prepare();
@@ -661,6 +755,7 @@ int main(void) {
 	links();
 	neighbors();
 	requests();
+	listening();
 	packets(SOCK_RAW);
 	packets(SOCK_DGRAM);
 	unprivileged();
