@@ -11,7 +11,7 @@ import (
 
 // headers is what the headers of a received frame say, Ethernet's to TCP's or UDP's. Nothing in a frame
 // can be trusted, so this is the only place where the kernel follows the lengths in it before netstack
-// does. Offsets are in bytes from the frame's start, and none is beyond its end.
+// does. Offsets are in bytes from the frame's start, and none is beyond its end unless it is malformed.
 type headers struct {
 	frame     []byte // the frame's first part, which has all headers
 	kind      kind
