@@ -186,7 +186,9 @@ func (f *imageFlags) files(s *image.Spec) error {
 
 // fromImage takes an image as it is, with arguments and environment changed.
 func (f *imageFlags) fromImage(name string, args, env []string) (*application, error) {
+	done := slow("checking %s", name)
 	img, c, err := image.Open(name)
+	done()
 	if err != nil {
 		return nil, &exitError{exitCannotExecute, err}
 	}
@@ -398,12 +400,14 @@ func (a *application) write(name string) error {
 		return err
 	}
 	var leftOut []string
+	done := slow("making the image")
 	if a.ready != nil {
 		err = image.Rewrite(out, a.ready, &a.spec.Config)
 	} else {
 		a.spec.LeftOut = func(name string) { leftOut = append(leftOut, name) }
 		err = image.Write(out, &a.spec)
 	}
+	done()
 	if cerr := out.Close(); err == nil {
 		err = cerr
 	}

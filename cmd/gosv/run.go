@@ -128,6 +128,22 @@ func progress(format string, args ...any) {
 	}
 }
 
+// slow says so, too, of what takes long only sometimes, until done is called.
+func slow(format string, args ...any) (done func()) {
+	const patience = 500 * time.Millisecond
+	said := make(chan struct{})
+	t := time.AfterFunc(patience, func() {
+		progress(format, args...)
+		close(said)
+	})
+	return func() {
+		if !t.Stop() {
+			<-said
+			progress("")
+		}
+	}
+}
+
 func (f *runFlags) run(args []string) error {
 	memory, err := parseMemory(f.memory)
 	if err != nil {
