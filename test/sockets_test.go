@@ -37,6 +37,12 @@ func TestUrgent(t *testing.T) {
 	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "urgent"))
 }
 
+// TestFilters: classic BPF on sockets of all families.
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "filters"))
+}
+
 // TestUDPSegment: datagrams that the kernel cuts, as QUIC has it do.
 func TestUDPSegment(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package linux
 import (
 	"unsafe"
 
+	"gosv/kernel/bpf"
 	"gosv/kernel/metal"
 	"gosv/kernel/socket"
 	"gosv/kernel/unix"
@@ -625,6 +626,10 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 		case socket.SoRcvtimeo, socket.SoSndtimeo:
 			tv := toTimeval(c.Timeout(option).Load())
 			v, n = [2]uint64{uint64(tv.sec), uint64(tv.usec)}, 16
+		case bpf.SoLock:
+			if c.Filter.Locked() {
+				v[0] = 1
+			}
 		case socket.SoPeercred:
 			peer := c.PeerCred
 			if peer.PID == 0 {
@@ -649,6 +654,26 @@ func sysGetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 	})
 }
 
+// copyInFilter reads the program of a struct sock_fprog.
+func (t *Thread) copyInFilter(addr uintptr, size int32) ([]byte, Errno) {
+	var f struct {
+		len     uint16
+		_       [3]uint16
+		program uintptr
+	}
+	if uintptr(size) != unsafe.Sizeof(f) {
+		return nil, EINVAL
+	}
+	if err := copyIn(t, &f, addr); err != 0 {
+		return nil, err
+	}
+	if f.program == 0 || f.len == 0 || f.len > bpf.Most {
+		return nil, EINVAL
+	}
+	b := make([]byte, int(f.len)*bpf.Size)
+	return b, t.CopyIn(b, f.program)
+}
+
 func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 	return t.withSocket(a.Arg1(), func(f *File, s socket.Socket) (int, Errno) {
 		level, option, size := int32(a.Arg2()), uintptr(uint32(a.Arg3())), int32(a.Arg5())
@@ -658,6 +683,15 @@ func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, EINVAL
 		case level != socket.SolSocket && c.Family == socket.AFUnix:
 			return 0, EOPNOTSUPP
+		case level == socket.SolSocket && option == bpf.SoAttach:
+			b, err := t.copyInFilter(a.Arg4(), size)
+			if err != 0 {
+				return 0, err
+			}
+			if c.Network {
+				return 0, s.SetOption(level, option, b)
+			}
+			return 0, c.Filter.Set(option, b)
 		case !c.Keeps(level, option):
 			const most = 4096 // what is longer is none that we know
 			b := make([]byte, min(size, most))
@@ -673,6 +707,8 @@ func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, err
 		}
 		switch option {
+		case bpf.SoDetach, bpf.SoLock:
+			return 0, c.Filter.Set(option, []byte{byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)})
 		case socket.SoSndbuf, socket.SoRcvbuf: // twice, for what comes with the data
 			least := [2]int32{leastSockBuf, leastReceiveBuf}[option-socket.SoSndbuf]
 			c.Buffers[option-socket.SoSndbuf].Store(max(2*min(max(v, 0), socket.DefaultBuffer), least))

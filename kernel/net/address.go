@@ -109,6 +109,9 @@ func (e *endpoint) toPeer(a tcpip.FullAddress) tcpip.FullAddress {
 	return a
 }
 
+// packetTypes are PACKET_HOST ... (packet(7)) by the kinds of packets that netstack knows.
+const packetTypes = "\x00\x03\x04\x01\x02"
+
 // formatAddr is a as a socket of that family shows it.
 func formatAddr(family int32, a tcpip.FullAddress) []byte {
 	switch family {
@@ -136,6 +139,9 @@ func formatAddr(family int32, a tcpip.FullAddress) []byte {
 	binary.BigEndian.PutUint16(b[2:], a.Port)
 	le.PutUint32(b[4:], uint32(a.NIC))
 	le.PutUint16(b[8:], arphrdEther)
+	if a.NIC == loopbackNIC {
+		le.PutUint16(b[8:], arphrdLoopback)
+	}
 	b[11] = byte(len(a.LinkAddr))
 	copy(b[12:], a.LinkAddr)
 	return b

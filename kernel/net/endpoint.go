@@ -571,7 +571,7 @@ func (e *endpoint) Receive(m *socket.Message) (int, errno.Errno) {
 	m.Addr = formatAddr(e.family, res.RemoteAddr)
 	if e.family == afPacket {
 		le.PutUint16(m.Addr[2:], uint16(res.LinkPacketInfo.Protocol>>8|res.LinkPacketInfo.Protocol<<8))
-		m.Addr[10] = byte(res.LinkPacketInfo.PktType)
+		m.Addr[10] = packetTypes[res.LinkPacketInfo.PktType]
 	}
 	m.Control = e.receivedControl(m.Control, &res.ControlMessages)
 	return n, 0

@@ -106,7 +106,7 @@ func (n *Network) start() {
 	n.tune()
 	n.collector.relax()
 	lo := &link{name: "lo", mtu: loopbackMTU, kind: arphrdLoopback, flags: iffUp | iffLoopback, mac: noMAC}
-	n.addLink(lo, loopback.New(), nil)
+	n.addLink(lo, &loopbackDevice{LinkEndpoint: loopback.New(), net: n}, nil)
 	n.addAddress(newAddress(lo, tcpip.AddressWithPrefix{Address: loopback4, PrefixLen: 8}))
 	n.addAddress(newAddress(lo, tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128}))
 }

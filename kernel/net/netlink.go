@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gosv/kernel/bpf"
 	"gosv/kernel/errno"
 	"gosv/kernel/socket"
 )
@@ -18,6 +19,8 @@ type netlinkSocket struct {
 	wake   func(events uint32)
 	groups atomic.Uint64 // of which it is told: bit 0 is group 1
 	port   uint32        // 0: it has none yet; net.mu guards it
+
+	filter bpf.Slot
 
 	mu        sync.Mutex // guards what follows
 	switches  uint32     // options that are on, by number
@@ -195,6 +198,8 @@ func (s *netlinkSocket) Option(level, name int32, room int) ([]byte, errno.Errno
 		return int32Of(0), 0
 	case unix.SO_PROTOCOL, unix.SO_ACCEPTCONN, unix.SO_REUSEADDR, unix.SO_BROADCAST, unix.SO_TIMESTAMP:
 		return int32Of(0), 0
+	case unix.SO_LOCK_FILTER:
+		return boolOf(s.filter.Locked()), 0
 	case unix.SO_SNDBUF:
 		return int32Of(defaultBuf), 0
 	case unix.SO_RCVBUF:
@@ -212,6 +217,8 @@ func (s *netlinkSocket) SetOption(level, name int32, value []byte) errno.Errno {
 		return errno.EINVAL
 	}
 	switch {
+	case level == unix.SOL_SOCKET && bpf.IsOption(uintptr(name)):
+		return s.filter.Set(uintptr(name), value)
 	case level == unix.SOL_NETLINK && (name == unix.NETLINK_ADD_MEMBERSHIP || name == unix.NETLINK_DROP_MEMBERSHIP):
 		if v < 1 || v > lastGroup {
 			return errno.EINVAL
@@ -286,6 +293,9 @@ func (s *netlinkSocket) Send(m *socket.Message) (int, errno.Errno) {
 // the program has read all that there is (netlink(7), ENOBUFS). The last one may be larger than the room: a whole
 // answer to one question.
 func (s *netlinkSocket) put(group uint32, list [][]byte) {
+	if p := s.filter.Program(); p != nil {
+		list = filtered(*p, list)
+	}
 	if len(list) == 0 {
 		return
 	}
@@ -304,6 +314,17 @@ func (s *netlinkSocket) put(group uint32, list [][]byte) {
 	}
 	s.mu.Unlock()
 	s.wake(events)
+}
+
+// filtered is what a socket's filter leaves of datagrams.
+func filtered(p bpf.Program, list [][]byte) (kept [][]byte) {
+	const fromKernel = 7 // PACKET_KERNEL
+	for _, b := range list {
+		if n := p.Run(&bpf.Packet{Data: b, Type: fromKernel}); n > 0 {
+			kept = append(kept, b[:min(uint64(n), uint64(len(b)))])
+		}
+	}
+	return kept
 }
 
 // Receive implements Endpoint.

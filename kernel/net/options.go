@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
+	"gosv/kernel/bpf"
 	"gosv/kernel/errno"
 )
 
@@ -273,6 +274,8 @@ func (e *endpoint) socketOption(name int, o *tcpip.SocketOptions) ([]byte, errno
 		return boolOf(e.opts.is(soTimestamp)), 0
 	case unix.SO_OOBINLINE:
 		return boolOf(e.opts.is(oobInline)), 0
+	case unix.SO_LOCK_FILTER:
+		return boolOf(filterOf(e.ep()).Locked()), 0
 	case unix.SO_PRIORITY:
 		return int32Of(int(e.opts.priority.Load())), 0
 	case unix.SO_MARK:
@@ -454,10 +457,8 @@ func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 			return errno.ENOENT
 		}
 		return 0
-	case level == unix.SOL_SOCKET && name == unix.SO_ATTACH_FILTER:
-		return errno.ENOPROTOOPT
-	case level == unix.SOL_SOCKET && (name == unix.SO_DETACH_FILTER):
-		return errno.ENOENT
+	case level == unix.SOL_SOCKET && bpf.IsOption(uintptr(name)):
+		return filterOf(e.ep()).Set(uintptr(name), b)
 	case level == unix.SOL_IP && (name == unix.IP_ADD_MEMBERSHIP || name == unix.IP_DROP_MEMBERSHIP):
 		return e.membership4(name == unix.IP_ADD_MEMBERSHIP, b)
 	case level == unix.SOL_IP && name == unix.IP_MULTICAST_IF:

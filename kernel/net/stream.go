@@ -8,6 +8,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"gosv/kernel/bpf"
 )
 
 // What netstack as it is built for the kernel has a shorter way for.
@@ -25,3 +27,6 @@ func readUrgent(ep *tcp.Endpoint, peek bool) (byte, tcpip.Error)      { return e
 func mark(ep *tcp.Endpoint) int                                       { return ep.Mark() }
 func urges(ep *tcp.Endpoint, ready waiter.EventMask) waiter.EventMask { return ep.Urges(ready) }
 func setInline(ep *tcp.Endpoint, on bool)                             { ep.SetOutOfBandInline(on) }
+
+// filterOf is where a socket's filter is.
+func filterOf(ep tcpip.Endpoint) *bpf.Slot { return ep.SocketOptions().Filter() }

@@ -8,6 +8,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"gosv/kernel/bpf"
 )
 
 func readStream(ep *tcp.Endpoint, w io.Writer, peek, moderate bool) (int, tcpip.Error) {
@@ -25,3 +27,6 @@ func readUrgent(*tcp.Endpoint, bool) (byte, tcpip.Error)             { return 0,
 func mark(*tcp.Endpoint) int                                         { return -1 }
 func urges(_ *tcp.Endpoint, ready waiter.EventMask) waiter.EventMask { return ready }
 func setInline(*tcp.Endpoint, bool)                                  {}
+
+// Nor does it look at a socket's filter.
+func filterOf(tcpip.Endpoint) *bpf.Slot { return new(bpf.Slot) }

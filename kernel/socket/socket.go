@@ -5,6 +5,7 @@ package socket
 import (
 	"sync/atomic"
 
+	"gosv/kernel/bpf"
 	"gosv/kernel/errno"
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
@@ -136,6 +137,7 @@ type Base struct {
 	Switches atomic.Uint64   // options that are on or off, by number
 	Buffers  [2]atomic.Int32 // SO_SNDBUF, SO_RCVBUF
 	PeerCred Cred            // SO_PEERCRED; pid 0: it has no peer
+	Filter   bpf.Slot        // of what does not stand on a Network
 }
 
 // Init makes c that of a new socket.

@@ -6,7 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"gosv/kernel/bpf"
 	"gosv/kernel/errno"
+	"gosv/kernel/metal"
 	"gosv/kernel/socket"
 	"gosv/kernel/wait"
 )
@@ -329,6 +331,13 @@ func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (
 			return 0, errno.EPERM
 		}
 	}
+	if f := peer.Filter.Program(); f != nil {
+		kept := f.Run(&bpf.Packet{Data: p.data, CPU: uint32(metal.ThisCPU())})
+		if kept == 0 { // nobody is told
+			return n, 0
+		}
+		p.data = p.data[:min(len(p.data), int(kept))]
+	}
 	s.introduce(peer, m)
 	p.from = m.From
 	s.names.rights.depart(m.Files)
@@ -346,7 +355,7 @@ func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (
 			return false
 		}
 		peer.push(p)
-		s.sent.Add(int64(n))
+		s.sent.Add(int64(len(p.data)))
 		return true
 	})
 	if err != 0 || gone || broken {

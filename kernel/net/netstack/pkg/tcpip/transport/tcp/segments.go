@@ -39,7 +39,7 @@ func (p *protocol) QueueSegment(to stack.TransportEndpoint, id *stack.TransportE
 		to.(*timeWait).receive(s)
 	} else {
 		e.stats.SegmentsReceived.Increment()
-		if e.enqueueSegment(s) && !e.isOwnedByUser() {
+		if e.passes(pkt) && e.enqueueSegment(s) && !e.isOwnedByUser() {
 			p.dispatcher.selectProcessor(*id).queueEndpoint(e)
 		}
 	}

@@ -1,0 +1,66 @@
+//go:build netstack
+
+package stack
+
+import (
+	"math"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"gosv/kernel/bpf"
+)
+
+// From where on a socket sees a packet, and so does its filter.
+const (
+	FromLink = iota
+	FromNetwork
+	FromTransport
+)
+
+// packetTypes are PACKET_HOST ... (packet(7)) by netstack's kinds.
+const packetTypes = "\x00\x03\x04\x01\x02"
+
+// Filter returns how many bytes of a packet a socket takes by its filter: 0 is none of it. The
+// packet came by, or goes by, the device nic, as one of that protocol.
+func (pk *PacketBuffer) Filter(o *tcpip.SocketOptions, from int, nic tcpip.NICID, protocol tcpip.NetworkProtocolNumber) int {
+	p := o.Filter().Program()
+	if p == nil {
+		return math.MaxInt
+	}
+	return int(pk.filter(*p, from, nic, protocol))
+}
+
+func (pk *PacketBuffer) filter(p bpf.Program, from int, nic tcpip.NICID, protocol tcpip.NetworkProtocolNumber) uint32 {
+	views, start := pk.AsViewList()
+	v := views.Front()
+	if v == nil || v.Next() != nil {
+		v, start = pk.ToView(), 0
+		defer v.Release()
+	}
+	b := v.AsSlice()[start:]
+	network := len(pk.VirtioNetHeader().Slice()) + len(pk.LinkHeader().Slice())
+	at := [...]int{0, network, network + len(pk.NetworkHeader().Slice())}
+	const ethernet, loopback = 1, 772 // ARPHRD_ETHER, ARPHRD_LOOPBACK
+	k := bpf.Packet{
+		Data: b[at[from]:], Network: b[network:], Link: b,
+		Protocol: uint16(protocol), Type: packetTypes[pk.PktType], Interface: uint32(nic), Hardware: ethernet, Mark: pk.Mark, CPU: thisCPU(),
+	}
+	if nic == 1 {
+		k.Hardware = loopback
+	}
+	return p.Run(&k)
+}
+
+// CloneUpTo is Clone of what a filter has left of a packet, counted from its transport header.
+func (pk *PacketBuffer) CloneUpTo(kept int) *PacketBuffer {
+	c := pk.Clone()
+	c.Keep(kept)
+	return c
+}
+
+// Keep takes off what a filter has not left.
+func (pk *PacketBuffer) Keep(kept int) {
+	if headers := len(pk.TransportHeader().Slice()); kept < headers+pk.Data().Size() {
+		pk.Data().CapLength(max(kept-headers, 0))
+	}
+}
