@@ -43,6 +43,12 @@ func TestFilters(t *testing.T) {
 	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "filters"))
 }
 
+// TestLinger: what close waits for, and for how long.
+func TestLinger(t *testing.T) {
+	t.Parallel()
+	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "linger"))
+}
+
 // TestUDPSegment: datagrams that the kernel cuts, as QUIC has it do.
 func TestUDPSegment(t *testing.T) {
 	t.Parallel()

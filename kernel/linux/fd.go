@@ -279,7 +279,7 @@ func sysClose(t *Thread, a *Args) (uintptr, Errno) {
 	if f == nil {
 		return 0, EBADF
 	}
-	t.proc.closed(f)
+	t.closed(f)
 	return 0, 0
 }
 
@@ -300,7 +300,7 @@ func sysCloseRange(t *Thread, a *Args) (uintptr, Errno) {
 	s.mu.Unlock()
 	for fd := first; fd < end && flags&cloexec == 0; fd++ {
 		if f := s.take(uintptr(fd)); f != nil {
-			t.proc.closed(f)
+			t.closed(f)
 		}
 	}
 	return 0, 0
@@ -358,7 +358,7 @@ func (t *Thread) dupTo(from, to uintptr, cloexec bool) (uintptr, Errno) {
 	s.fds[n] = descriptor{f, cloexec}
 	s.mu.Unlock()
 	if old != nil {
-		t.proc.closed(old)
+		t.closed(old)
 	}
 	return uintptr(n), 0
 }

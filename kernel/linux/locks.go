@@ -7,6 +7,7 @@ import (
 
 	"gosv/kernel/fs"
 	"gosv/kernel/mm"
+	"gosv/kernel/socket"
 	"gosv/kernel/wait"
 )
 
@@ -275,14 +276,20 @@ func (x *lockTable) drop(gone func(l *fileLock) bool) {
 	}
 }
 
-// closed is called when a process closes one of its descriptors for f: the
+// closed is called when t closes one of its process's descriptors for f: the
 // locks on that file are gone then, whatever other descriptors it has.
-func (p *Process) closed(f *File) {
+func (t *Thread) closed(f *File) {
+	p := t.proc
 	if x := &p.kernel.locks; x.used.Load() {
 		k := f.key()
 		x.drop(func(l *fileLock) bool { return l.owner == any(p) && l.key == k })
 	}
 	f.Release()
+	if s, ok := f.io.(*socketFile); ok && f.refs.Load() == 0 {
+		if s, ok := s.socket.(interface{ Linger(socket.Caller) }); ok {
+			s.Linger(t)
+		}
+	}
 }
 
 func sysFlock(t *Thread, a *Args) (uintptr, Errno) {

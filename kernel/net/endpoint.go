@@ -55,8 +55,7 @@ type endpoint struct {
 	first                  tcpip.Endpoint
 	wake                   func(events uint32)
 	watching               *watching
-	watched                watching                      // the first one
-	closing                atomic.Pointer[chan struct{}] // who waits in Close
+	watched                watching // the first one
 	ino                    uint64
 	family, kind, protocol int32
 	isTCP                  bool
@@ -178,12 +177,6 @@ type listener endpoint
 func (e *listener) NotifyEvent(mask waiter.EventMask) {
 	if mask&waiter.EventErr != 0 {
 		e.failed.Store(true)
-	}
-	if c := e.closing.Load(); c != nil && mask&(waiter.EventHUp|waiter.EventErr) != 0 {
-		select {
-		case *c <- struct{}{}:
-		default:
-		}
 	}
 	e.wake(uint32(mask))
 }
@@ -688,24 +681,19 @@ func (e *endpoint) Close() {
 	if e.isTCP && e.orphan(ep) {
 		return
 	}
-	l := ep.SocketOptions().GetLinger()
-	if !e.isTCP || !l.Enabled || l.Timeout == 0 {
-		e.unwatch()
-		ep.Close()
-		return
-	}
-	defer e.unwatch()
-	gone := make(chan struct{}, 1)
-	e.closing.Store(&gone)
+	e.unwatch()
 	ep.Close()
-	if ep.Readiness(waiter.EventHUp|waiter.EventErr) == 0 {
-		timeout := time.NewTimer(l.Timeout)
-		defer timeout.Stop()
-		select {
-		case <-gone:
-		case <-timeout.C:
+}
+
+// Linger implements Endpoint.
+func (e *endpoint) Linger() time.Duration {
+	if l := e.ep().SocketOptions().GetLinger(); e.isTCP && l.Enabled {
+		switch tcp.EndpointState(e.ep().State()) {
+		case tcp.StateFinWait1, tcp.StateClosing, tcp.StateLastAck:
+			return l.Timeout
 		}
 	}
+	return 0
 }
 
 // known notes the inode number of an endpoint's socket; 0 is for one that has none any

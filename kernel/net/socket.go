@@ -1,6 +1,8 @@
 package net
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"gosv/kernel/errno"
@@ -16,7 +18,7 @@ type Socket struct {
 	end   Endpoint
 }
 
-// Endpoint is what a socket stands on. None of its methods waits but Close: EAGAIN says
+// Endpoint is what a socket stands on. None of its methods waits: EAGAIN says
 // that there is nothing yet, or no room, and wake will be called.
 type Endpoint interface {
 	Bind(addr []byte) errno.Errno
@@ -40,7 +42,11 @@ type Endpoint interface {
 	AtMark() (bool, errno.Errno)
 	Option(level, name int32, room int) ([]byte, errno.Errno)
 	SetOption(level, name int32, value []byte) errno.Errno
-	Close() // waits as SO_LINGER says
+	Close()
+
+	// Linger returns how long who has closed it is to wait for its peer to take what was
+	// sent (SO_LINGER): 0 when it has.
+	Linger() time.Duration
 }
 
 // Socket implements linux.Network.
@@ -70,6 +76,19 @@ func (n *Network) newSocket(family, kind, protocol int32) *Socket {
 
 // Close implements socket.Socket.
 func (s *Socket) Close() { s.end.Close() }
+
+// Linger waits for the peer to have taken all, once s is closed, or for a signal.
+func (s *Socket) Linger(c socket.Caller) {
+	const look = 4_000_000 // ns: netstack tells nobody
+	done := func() bool { return s.end.Linger() == 0 }
+	limit := s.end.Linger()
+	for end := uint64(nanotime()) + uint64(limit); limit > 0 && !done(); {
+		now := uint64(nanotime())
+		if now >= end || c.Wait(&s.queue, min(end, now+look), done) != errno.ETIMEDOUT {
+			break
+		}
+	}
+}
 
 // Poll implements socket.Socket.
 func (s *Socket) Poll() (uint32, *wait.Queue) {
