@@ -49,6 +49,12 @@ func TestLinger(t *testing.T) {
 	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "linger"))
 }
 
+// TestFreebind: sockets bound to addresses that the machine has not.
+func TestFreebind(t *testing.T) {
+	t.Parallel()
+	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "freebind"))
+}
+
 // TestUDPSegment: datagrams that the kernel cuts, as QUIC has it do.
 func TestUDPSegment(t *testing.T) {
 	t.Parallel()

@@ -96,7 +96,7 @@ var edits = []edit{
 	{"pkg/tcpip/transport/tcp/endpoint.go", `return tcpip\.ReadResult\{\n\t\tCount: done,\n\t\tTotal: done,\n\t\}, nil`, "return done, nil"},
 
 	// Filters of sockets: see stack/socketfilter.go.
-	{"pkg/tcpip/socketops.go", `type SocketOptions struct \{`, "type SocketOptions struct {\n\tsocketFilter"},
+	{"pkg/tcpip/socketops.go", `type SocketOptions struct \{`, "type SocketOptions struct {\n\tmoreOptions"},
 	{"pkg/tcpip/transport/packet/endpoint.go", `pkt \*stack\.PacketBuffer\) bool \{\n`, "pkt *stack.PacketBuffer) bool {\n\tfrom := stack.FromLink\n\tif ep.cooked {\n\t\tfrom = stack.FromNetwork\n\t}\n\tkept := pkt.Filter(&ep.ops, from, nicID, netProto)\n\tif kept == 0 {\n\t\treturn false\n\t}\n"},
 	{"pkg/tcpip/transport/packet/endpoint.go", `(\t\}\n)\trcvdPkt\.data = `, "$1\tpktBuf.Truncate(int64(kept))\n\trcvdPkt.data = "},
 	{"pkg/tcpip/transport/raw/endpoint.go", `wasEmpty := e\.rcvBufSize == 0\n`, "from := stack.FromNetwork\n\t\tif info.NetProto == header.IPv6ProtocolNumber {\n\t\t\tfrom = stack.FromTransport\n\t\t}\n\t\tkept := pkt.Filter(&e.ops, from, pkt.NICID, info.NetProto)\n\t\tif kept == 0 {\n\t\t\treturn false\n\t\t}\n\t\twasEmpty := e.rcvBufSize == 0\n"},
@@ -106,6 +106,10 @@ var edits = []edit{
 	{"pkg/tcpip/transport/udp/endpoint.go", `\te\.rcvMu\.Lock\(\)\n\t// Drop the packet if our buffer is not`, "\tkept := pkt.Filter(&e.ops, stack.FromTransport, pkt.NICID, pkt.NetworkProtocolNumber)\n\tif kept == 0 {\n\t\treturn\n\t}\n\te.rcvMu.Lock()\n\t// Drop the packet if our buffer is not"},
 	{"pkg/tcpip/transport/udp/endpoint.go", `pkt: pkt\.Clone\(\),\n\t\}\n\te\.rcvList`, "pkt: pkt.CloneUpTo(kept),\n\t}\n\te.rcvList"},
 	{"pkg/tcpip/transport/tcp/dispatcher.go", `\tep\.stack\.Stats\(\)\.TCP\.ValidSegmentsReceived`, "\tif !ep.passes(s.pkt) {\n\t\treturn\n\t}\n\tep.stack.Stats().TCP.ValidSegmentsReceived"},
+
+	// A socket may be bound to an address that the machine has not (IP_FREEBIND).
+	{"pkg/tcpip/transport/tcp/endpoint.go", `(CheckLocalAddress\(addr\.NIC, netProto, addr\.Addr\)\n\t\tif nic == 0) \{`, "$1 && !e.ops.BindsAny() {"},
+	{"pkg/tcpip/transport/internal/network/endpoint.go", `(CheckLocalAddress\(nicID, netProto, addr\.Addr\)\n\t\tif nicID == 0) \{`, "$1 && !e.ops.BindsAny() {"},
 
 	// Urgent data: see tcp/urgent.go.
 	{"pkg/tcpip/transport/tcp/segment.go", `type segment struct \{`, "type segment struct {\n\turgent header.TCPFlags // URG, or nothing"},

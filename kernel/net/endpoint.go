@@ -301,6 +301,9 @@ func (e *endpoint) Connect(addr []byte) errno.Errno {
 	if !e.net.isLoopback(a.Addr) {
 		e.net.configured()
 	}
+	if e.isForeign() {
+		return errno.ENETUNREACH
+	}
 	switch failed := e.ep().Connect(a).(type) {
 	case *tcpip.ErrHostUnreachable: // no route
 		return errno.ENETUNREACH
@@ -418,6 +421,9 @@ func (e *endpoint) Send(m *socket.Message) (int, errno.Errno) {
 		}
 		if e.family != afPacket && !e.net.isLoopback(to.Addr) {
 			e.net.configured()
+		}
+		if e.isForeign() {
+			return 0, errno.ENETUNREACH
 		}
 		opts.To = &to
 	}

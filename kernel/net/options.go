@@ -33,6 +33,7 @@ const (
 const (
 	soTimestamp = 1 << iota
 	ipFreebind
+	ipTransparent
 	udpGRO
 	tcpFastopen // TCP_FASTOPEN_CONNECT
 	oobInline
@@ -198,7 +199,9 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 			return b, 0
 		case unix.IP_FREEBIND:
 			return short(level, boolOf(e.opts.is(ipFreebind)), room), 0
-		case unix.IP_TRANSPARENT, unix.IP_OPTIONS, unix.IP_RECVOPTS, unix.IP_RETOPTS, unix.IP_MULTICAST_ALL, unix.IP_BIND_ADDRESS_NO_PORT:
+		case unix.IP_TRANSPARENT:
+			return short(level, boolOf(e.opts.is(ipTransparent)), room), 0
+		case unix.IP_OPTIONS, unix.IP_RECVOPTS, unix.IP_RETOPTS, unix.IP_MULTICAST_ALL, unix.IP_BIND_ADDRESS_NO_PORT:
 			return short(level, boolOf(name == unix.IP_MULTICAST_ALL), room), 0
 		case unix.IP_MTU:
 			return e.pathMTU()
@@ -212,8 +215,11 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 		case unix.IPV6_MULTICAST_IF:
 			v, err := e.ep().GetSockOptInt(tcpip.IPv6MulticastInterfaceOption)
 			return int32Of(v), errnoOf(err)
-		case unix.IPV6_RECVRTHDR, unix.IPV6_RECVHOPOPTS, unix.IPV6_RECVDSTOPTS, unix.IPV6_FREEBIND, unix.IPV6_TRANSPARENT,
-			unix.IPV6_AUTOFLOWLABEL, ipv6Flowinfo, ipv6FlowinfoSend:
+		case unix.IPV6_FREEBIND:
+			return boolOf(e.opts.is(ipFreebind)), 0
+		case unix.IPV6_TRANSPARENT:
+			return boolOf(e.opts.is(ipTransparent)), 0
+		case unix.IPV6_RECVRTHDR, unix.IPV6_RECVHOPOPTS, unix.IPV6_RECVDSTOPTS, unix.IPV6_AUTOFLOWLABEL, ipv6Flowinfo, ipv6FlowinfoSend:
 			return boolOf(name == unix.IPV6_AUTOFLOWLABEL), 0
 		}
 	case unix.SOL_UDP:
@@ -538,9 +544,12 @@ func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 	case unix.SOL_IP:
 		switch name {
 		case unix.IP_FREEBIND:
-			e.opts.turn(ipFreebind, v != 0)
+			e.bindsAny(ipFreebind, v != 0)
 			return 0
-		case unix.IP_TRANSPARENT, unix.IP_OPTIONS, unix.IP_RECVOPTS, unix.IP_RETOPTS, unix.IP_MULTICAST_ALL,
+		case unix.IP_TRANSPARENT:
+			e.bindsAny(ipTransparent, v != 0)
+			return 0
+		case unix.IP_OPTIONS, unix.IP_RECVOPTS, unix.IP_RETOPTS, unix.IP_MULTICAST_ALL,
 			unix.IP_BIND_ADDRESS_NO_PORT, unix.IP_LOCAL_PORT_RANGE, unix.IP_ROUTER_ALERT:
 			return 0
 		}
@@ -551,8 +560,13 @@ func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 		case unix.IPV6_MTU_DISCOVER:
 			e.opts.mtu.Store(int32(v))
 			return 0
-		case unix.IPV6_RECVRTHDR, unix.IPV6_RECVHOPOPTS, unix.IPV6_RECVDSTOPTS, unix.IPV6_FREEBIND, unix.IPV6_TRANSPARENT,
-			unix.IPV6_AUTOFLOWLABEL, ipv6Flowinfo, ipv6FlowinfoSend, unix.IPV6_MTU:
+		case unix.IPV6_FREEBIND:
+			e.bindsAny(ipFreebind, v != 0)
+			return 0
+		case unix.IPV6_TRANSPARENT:
+			e.bindsAny(ipTransparent, v != 0)
+			return 0
+		case unix.IPV6_RECVRTHDR, unix.IPV6_RECVHOPOPTS, unix.IPV6_RECVDSTOPTS, unix.IPV6_AUTOFLOWLABEL, ipv6Flowinfo, ipv6FlowinfoSend, unix.IPV6_MTU:
 			return 0
 		}
 	case unix.SOL_PACKET:
@@ -593,6 +607,29 @@ func cstring(b []byte) string {
 		}
 	}
 	return string(b)
+}
+
+// bindsAny turns one of the options that let a socket be bound to any address.
+func (e *endpoint) bindsAny(bit uint32, on bool) {
+	e.opts.turn(bit, on)
+	setBindsAny(e.ep(), e.opts.is(ipFreebind|ipTransparent))
+}
+
+// isForeign says whether e is bound to an address that the machine has not, from which nothing
+// is sent then: IP_FREEBIND is for who waits to get it, IP_TRANSPARENT for who takes another's place.
+func (e *endpoint) isForeign() bool {
+	if e.opts.switches.Load()&(ipFreebind|ipTransparent) != ipFreebind {
+		return false
+	}
+	a, err := e.ep().GetLocalAddress()
+	if err != nil || a.Addr.BitLen() == 0 {
+		return false
+	}
+	network := header.IPv4ProtocolNumber
+	if a.Addr.Len() == header.IPv6AddressSize {
+		network = header.IPv6ProtocolNumber
+	}
+	return e.net.stack.CheckLocalAddress(0, network, a.Addr) == 0
 }
 
 // hasPort says whether the socket has a port.

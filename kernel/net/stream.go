@@ -30,3 +30,6 @@ func setInline(ep *tcp.Endpoint, on bool)                             { ep.SetOu
 
 // filterOf is where a socket's filter is.
 func filterOf(ep tcpip.Endpoint) *bpf.Slot { return ep.SocketOptions().Filter() }
+
+// setBindsAny lets a socket be bound to addresses that the machine has not.
+func setBindsAny(ep tcpip.Endpoint, on bool) { ep.SocketOptions().SetBindsAny(on) }

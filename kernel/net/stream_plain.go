@@ -30,3 +30,5 @@ func setInline(*tcp.Endpoint, bool)                                  {}
 
 // Nor does it look at a socket's filter.
 func filterOf(tcpip.Endpoint) *bpf.Slot { return new(bpf.Slot) }
+
+func setBindsAny(tcpip.Endpoint, bool) {}
