@@ -55,6 +55,12 @@ func TestFreebind(t *testing.T) {
 	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "freebind"))
 }
 
+// TestZerocopy: MSG_ZEROCOPY, which is told to have been copied.
+func TestZerocopy(t *testing.T) {
+	t.Parallel()
+	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "zerocopy"))
+}
+
 // TestUDPSegment: datagrams that the kernel cuts, as QUIC has it do.
 func TestUDPSegment(t *testing.T) {
 	t.Parallel()

@@ -108,6 +108,9 @@ func addr4(a tcpip.Address) []byte {
 // receiveError is recvmsg(2) with MSG_ERRQUEUE: a packet that came to nothing, and a
 // struct sock_extended_err that says why (ip(7), IP_RECVERR).
 func (e *endpoint) receiveError(m *socket.Message) (int, errno.Errno) {
+	if c := e.copied.Swap(nil); c != nil {
+		return e.tellCopied(m, c)
+	}
 	q := e.ep().SocketOptions().DequeueErr()
 	if q == nil {
 		return 0, errno.EAGAIN

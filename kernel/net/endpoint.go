@@ -63,6 +63,7 @@ type endpoint struct {
 	failed atomic.Bool   // an error came and has not been fetched
 	err    atomic.Uint32 // SO_ERROR: reported once
 	opts   options
+	copied atomic.Pointer[zerocopied] // nil: nothing that has not been told
 
 	reading sync.Mutex // held for a look at what there is and the read after it
 	done    bool       // under reading: an error that stays has been reported
@@ -70,6 +71,7 @@ type endpoint struct {
 	mu    sync.Mutex         // guards what follows, of TCP
 	bound *tcpip.FullAddress // what bind(2) asked for
 	set   []setting          // what setsockopt(2) set
+	calls uint32             // with MSG_ZEROCOPY, of any protocol
 }
 
 // watching is how an endpoint of netstack's tells of events.
@@ -210,7 +212,7 @@ func (e *endpoint) Ready() uint32 {
 		events = urges(e.ep().(*tcp.Endpoint), events)
 	}
 	ready := uint32(events)
-	if e.err.Load() != 0 || e.ep().SocketOptions().PeekErr() != nil {
+	if e.err.Load() != 0 || e.copied.Load() != nil || e.ep().SocketOptions().PeekErr() != nil {
 		ready |= pollErr
 	}
 	if e.isTCP {

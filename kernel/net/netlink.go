@@ -148,6 +148,7 @@ func (s *netlinkSocket) Accept(uint64, func(uint32)) (Endpoint, errno.Errno) {
 }
 func (s *netlinkSocket) Shutdown(read, write bool) errno.Errno { return errno.EOPNOTSUPP }
 func (s *netlinkSocket) Queued(bool) (int, errno.Errno)        { return 0, errno.ENOTTY }
+func (s *netlinkSocket) Copied()                               {}
 func (s *netlinkSocket) Linger() time.Duration                 { return 0 }
 func (s *netlinkSocket) AtMark() (bool, errno.Errno)           { return false, errno.ENOTTY }
 

@@ -37,6 +37,7 @@ const (
 	udpGRO
 	tcpFastopen // TCP_FASTOPEN_CONNECT
 	oobInline
+	soZerocopy
 )
 
 // options are those that netstack does not keep.
@@ -296,7 +297,9 @@ func (e *endpoint) socketOption(name int, o *tcpip.SocketOptions) ([]byte, errno
 		return int32Of(int(o.GetBindToDevice())), 0
 	case unix.SO_INCOMING_CPU:
 		return int32Of(0), 0
-	case unix.SO_ZEROCOPY, unix.SO_BUSY_POLL, unix.SO_RXQ_OVFL, unix.SO_TIMESTAMPNS, unix.SO_TIMESTAMPING:
+	case unix.SO_ZEROCOPY:
+		return boolOf(e.opts.is(soZerocopy)), 0
+	case unix.SO_BUSY_POLL, unix.SO_RXQ_OVFL, unix.SO_TIMESTAMPNS, unix.SO_TIMESTAMPING:
 		return int32Of(0), 0
 	case unix.SO_COOKIE:
 		return make([]byte, 8), 0
@@ -676,7 +679,15 @@ func (e *endpoint) setSocketOption(name, v int, b []byte, o *tcpip.SocketOptions
 	case unix.SO_INCOMING_CPU, unix.SO_BUSY_POLL, unix.SO_RXQ_OVFL, unix.SO_SELECT_ERR_QUEUE:
 	case unix.SO_TYPE, unix.SO_ERROR, unix.SO_PROTOCOL, unix.SO_DOMAIN, unix.SO_ACCEPTCONN:
 		return errno.ENOPROTOOPT
-	case unix.SO_ZEROCOPY, unix.SO_TIMESTAMPNS, unix.SO_TIMESTAMPING:
+	case unix.SO_ZEROCOPY:
+		switch {
+		case !e.isTCP && (e.kind != sockDgram || e.protocol != protoUDP):
+			return errno.EOPNOTSUPP
+		case v != v&1:
+			return errno.EINVAL
+		}
+		e.opts.turn(soZerocopy, v != 0)
+	case unix.SO_TIMESTAMPNS, unix.SO_TIMESTAMPING:
 		if v != 0 {
 			return errno.EOPNOTSUPP
 		}

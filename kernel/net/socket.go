@@ -31,6 +31,9 @@ type Endpoint interface {
 	Address(peer bool) ([]byte, errno.Errno)
 	Send(m *socket.Message) (int, errno.Errno)
 	Receive(m *socket.Message) (int, errno.Errno)
+
+	// Copied is called after a call with MSG_ZEROCOPY, whose data are the program's again.
+	Copied()
 	Shutdown(read, write bool) errno.Errno
 	Ready() (events uint32) // of poll(2)
 
@@ -223,6 +226,9 @@ func (s *Socket) Send(c socket.Caller, m *socket.Envelope) (done int, err errno.
 		if err != 0 || s.Kind != socket.Stream || m.Len() == 0 || m.Fault() {
 			break
 		}
+	}
+	if m.Flags&socket.MsgZerocopy != 0 && (done > 0 || err == 0 && s.Kind != socket.Stream) {
+		s.end.Copied()
 	}
 	if done > 0 {
 		return done, 0

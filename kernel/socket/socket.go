@@ -183,6 +183,7 @@ const (
 	MsgErrqueue = 0x2000
 	MsgMore     = 0x8000
 	MsgNosignal = 0x4000
+	MsgZerocopy = 0x4000000
 	MsgFastopen = 0x20000000
 
 	ShutRead  = 1
