@@ -12,6 +12,9 @@ const (
 	SoAttach = 26 // SO_ATTACH_FILTER
 	SoDetach = 27
 	SoLock   = 44
+
+	SoAttachGroup = 51 // SO_ATTACH_REUSEPORT_CBPF
+	SoDetachGroup = 68 // SO_DETACH_REUSEPORT_BPF
 )
 
 // IsOption says whether an option of SOL_SOCKET is about filters.

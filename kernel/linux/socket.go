@@ -683,7 +683,7 @@ func sysSetsockopt(t *Thread, a *Args) (uintptr, Errno) {
 			return 0, EINVAL
 		case level != socket.SolSocket && c.Family == socket.AFUnix:
 			return 0, EOPNOTSUPP
-		case level == socket.SolSocket && option == bpf.SoAttach:
+		case level == socket.SolSocket && (option == bpf.SoAttach || option == bpf.SoAttachGroup && c.Network):
 			b, err := t.copyInFilter(a.Arg4(), size)
 			if err != 0 {
 				return 0, err

@@ -468,6 +468,8 @@ func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 		return 0
 	case level == unix.SOL_SOCKET && bpf.IsOption(uintptr(name)):
 		return filterOf(e.ep()).Set(uintptr(name), b)
+	case level == unix.SOL_SOCKET && (name == bpf.SoAttachGroup || name == bpf.SoDetachGroup):
+		return e.setGroup(uintptr(name), b)
 	case level == unix.SOL_IP && (name == unix.IP_ADD_MEMBERSHIP || name == unix.IP_DROP_MEMBERSHIP):
 		return e.membership4(name == unix.IP_ADD_MEMBERSHIP, b)
 	case level == unix.SOL_IP && name == unix.IP_MULTICAST_IF:
@@ -633,6 +635,20 @@ func (e *endpoint) isForeign() bool {
 		network = header.IPv6ProtocolNumber
 	}
 	return e.net.stack.CheckLocalAddress(0, network, a.Addr) == 0
+}
+
+// setGroup sets or removes the program that chooses among sockets with SO_REUSEPORT.
+func (e *endpoint) setGroup(name uintptr, b []byte) errno.Errno {
+	switch ep := e.ep(); {
+	case !ep.SocketOptions().GetReusePort():
+		return errno.EINVAL
+	case name == bpf.SoDetachGroup:
+		return groupOf(ep).Set(bpf.SoDetach, b)
+	case filterOf(ep).Locked():
+		return errno.EPERM
+	default:
+		return groupOf(ep).Set(bpf.SoAttach, b)
+	}
 }
 
 // hasPort says whether the socket has a port.

@@ -33,3 +33,6 @@ func filterOf(ep tcpip.Endpoint) *bpf.Slot { return ep.SocketOptions().Filter() 
 
 // setBindsAny lets a socket be bound to addresses that the machine has not.
 func setBindsAny(ep tcpip.Endpoint, on bool) { ep.SocketOptions().SetBindsAny(on) }
+
+// groupOf is where the program is that chooses among a socket and others of the same port.
+func groupOf(ep tcpip.Endpoint) *bpf.Slot { return ep.SocketOptions().Group() }

@@ -32,3 +32,5 @@ func setInline(*tcp.Endpoint, bool)                                  {}
 func filterOf(tcpip.Endpoint) *bpf.Slot { return new(bpf.Slot) }
 
 func setBindsAny(tcpip.Endpoint, bool) {}
+
+func groupOf(tcpip.Endpoint) *bpf.Slot { return new(bpf.Slot) }

@@ -230,6 +230,53 @@ static void stream(void) {
 	close(c), close(x), close(l);
 }
 
+// groups: a program chooses among sockets that are bound to the same port.
+static void groups(int kind) {
+	printf("- groups, kind %d\n", kind);
+	struct sockaddr_in a = {AF_INET, 0, {htonl(INADDR_LOOPBACK)}};
+	socklen_t n = sizeof a;
+	int s[3], one = 1;
+	for (int i = 0; i < 3; i++) {
+		s[i] = socket(AF_INET, kind | SOCK_NONBLOCK, 0);
+		if (i == 0) {
+			SHOW(setsockopt(s[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &one, sizeof one));
+			struct sock_filter f[] = {RET(0)};
+			struct sock_fprog p = {1, f};
+			SHOW(setsockopt(s[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &p, sizeof p));
+			SHOW(set(s[0], SO_DETACH_REUSEPORT_BPF, 0));
+		}
+		set(s[i], SO_REUSEPORT, 1);
+		if (bind(s[i], (struct sockaddr *)&a, n)) perror("bind");
+		getsockname(s[i], (struct sockaddr *)&a, &n);
+		if (kind == SOCK_STREAM) listen(s[i], 5);
+	}
+	SHOW(set(s[0], SO_DETACH_REUSEPORT_BPF, 0));
+	// The first byte's last two bits, or for a connection, which has none yet, 0.
+	struct sock_filter f[] = {L(BPF_B | BPF_ABS, 0), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 3), BPF_STMT(BPF_RET | BPF_A, 0)}, g[] = {RET(2)};
+	struct sock_fprog p = {3, f}, q = {1, g};
+	SHOW(setsockopt(s[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &p, sizeof p));
+	for (int i = 0; i < 8; i++) {
+		if (i == 4) SHOW(setsockopt(s[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &q, sizeof q));
+		int c = socket(AF_INET, kind, 0), at = -1;
+		char b[10] = {'0' + i % 4};
+		connect(c, (struct sockaddr *)&a, n);
+		send(c, b, 1, 0);
+		struct pollfd e[3] = {{s[0], POLLIN}, {s[1], POLLIN}, {s[2], POLLIN}};
+		poll(e, 3, 10000);
+		for (int k = 0; k < 3; k++)
+			if (e[k].revents) {
+				at = k;
+				if (kind == SOCK_STREAM) close(accept(s[k], 0, 0));
+				else recv(s[k], b, sizeof b, 0);
+			}
+		if (i % 4 == 3 && i < 4 && kind == SOCK_DGRAM) printf("\t3: to one of them, %d\n", at >= 0);
+		else printf("\t%d: to %d\n", i % 4, at);
+		close(c);
+	}
+	SHOW(set(s[0], SO_DETACH_REUSEPORT_BPF, 0));
+	for (int i = 0; i < 3; i++) close(s[i]);
+}
+
 static void netlink(void) {
 	printf("- netlink\n");
 	int s = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
@@ -253,6 +300,7 @@ int main(void) {
 	packets(SOCK_RAW), packets(SOCK_DGRAM);
 	raw();
 	stream();
+	groups(SOCK_DGRAM), groups(SOCK_STREAM);
 	netlink();
 	return 0;
 }

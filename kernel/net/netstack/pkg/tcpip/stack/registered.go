@@ -72,6 +72,9 @@ func (epsByNIC *endpointsByNIC) handlePacket(id TransportEndpointID, p *PacketBu
 		return true
 	}
 	e := m.selectEndpoint(id, epsByNIC.seed)
+	if by := m.groupMember(p); by != nil {
+		e = by
+	}
 	if q, ok := m.demux.queuedProtocols[protocolIDs{m.netProto, m.transProto}]; ok {
 		q.QueuePacket(e, id, p)
 		epsByNIC.mu.RUnlock()

@@ -15,6 +15,7 @@ const (
 	FromLink = iota
 	FromNetwork
 	FromTransport
+	FromData
 )
 
 // packetTypes are PACKET_HOST ... (packet(7)) by netstack's kinds.
@@ -39,7 +40,7 @@ func (pk *PacketBuffer) filter(p bpf.Program, from int, nic tcpip.NICID, protoco
 	}
 	b := v.AsSlice()[start:]
 	network := len(pk.VirtioNetHeader().Slice()) + len(pk.LinkHeader().Slice())
-	at := [...]int{0, network, network + len(pk.NetworkHeader().Slice())}
+	at := [...]int{0, network, network + len(pk.NetworkHeader().Slice()), len(b) - pk.Data().Size()}
 	const ethernet, loopback = 1, 772 // ARPHRD_ETHER, ARPHRD_LOOPBACK
 	k := bpf.Packet{
 		Data: b[at[from]:], Network: b[network:], Link: b,
@@ -49,6 +50,31 @@ func (pk *PacketBuffer) filter(p bpf.Program, from int, nic tcpip.NICID, protoco
 		k.Hardware = loopback
 	}
 	return p.Run(&k)
+}
+
+// groupMember returns which of several endpoints a packet is for, if one of them has a program
+// that says so: otherwise nil.
+func (ep *multiPortEndpoint) groupMember(p *PacketBuffer) TransportEndpoint {
+	ep.mu.RLock()
+	defer ep.mu.RUnlock()
+	if len(ep.endpoints) == 1 {
+		return nil
+	}
+	for _, e := range ep.endpoints {
+		e, ok := e.(interface {
+			SocketOptions() *tcpip.SocketOptions
+		})
+		if !ok {
+			continue
+		}
+		if program := e.SocketOptions().Group().Program(); program != nil {
+			if n := p.filter(*program, FromData, p.NICID, p.NetworkProtocolNumber); int(n) < len(ep.endpoints) {
+				return ep.endpoints[n]
+			}
+			break
+		}
+	}
+	return nil
 }
 
 // CloneUpTo is Clone of what a filter has left of a packet, counted from its transport header.
