@@ -24,7 +24,7 @@ const packetTypes = "\x00\x03\x04\x01\x02"
 // Filter returns how many bytes of a packet a socket takes by its filter: 0 is none of it. The
 // packet came by, or goes by, the device nic, as one of that protocol.
 func (pk *PacketBuffer) Filter(o *tcpip.SocketOptions, from int, nic tcpip.NICID, protocol tcpip.NetworkProtocolNumber) int {
-	p := o.Filter().Program()
+	p := o.FilterProgram()
 	if p == nil {
 		return math.MaxInt
 	}
@@ -67,7 +67,7 @@ func (ep *multiPortEndpoint) groupMember(p *PacketBuffer) TransportEndpoint {
 		if !ok {
 			continue
 		}
-		if program := e.SocketOptions().Group().Program(); program != nil {
+		if program := e.SocketOptions().GroupProgram(); program != nil {
 			if n := p.filter(*program, FromData, p.NICID, p.NetworkProtocolNumber); int(n) < len(ep.endpoints) {
 				return ep.endpoints[n]
 			}
