@@ -171,7 +171,7 @@ func (e *device) use(m *dhcpMessage) {
 	n := e.net
 	n.rtnl.Lock()
 	defer n.rtnl.Unlock()
-	if e.lease != nil && e.lease.AddressWithPrefix == p {
+	if e.taken() || e.lease != nil && e.lease.AddressWithPrefix == p {
 		return
 	}
 	e.drop()
@@ -183,7 +183,7 @@ func (e *device) use(m *dhcpMessage) {
 		n.config.Log("network: " + p.String() + ": " + err.Error())
 		return
 	}
-	e.lease = n.findAddress(e.index, p.Address)
+	e.lease, e.leased = n.findAddress(e.index, p.Address), true
 	e.announce(p.Address)
 	if len(m.routers) > 0 {
 		e.route(tcpip.AddrFrom4(m.routers[0]))
@@ -215,16 +215,21 @@ func (e *device) drop() {
 	e.lease = nil
 }
 
-// others says whether the program configures IPv4 of the device itself: it has removed the lease's address, or brought
-// one before there was a lease.
+// others says whether the program configures IPv4 of the device itself.
 func (e *device) others() bool {
 	e.net.rtnl.Lock()
 	defer e.net.rtnl.Unlock()
+	return e.taken()
+}
+
+// taken says so, too, while n.rtnl is held: the program has removed the lease's address, or brought
+// one before there was any lease.
+func (e *device) taken() bool {
 	if e.lease != nil {
 		return e.net.findAddress(e.index, e.lease.Address) == nil
 	}
 	list := e.net.addresses(e.index)
-	return len(list) > 0 && list[0].v4()
+	return !e.leased && len(list) > 0 && list[0].v4()
 }
 
 func (n *Network) addDNS(server string) {

@@ -22,7 +22,8 @@ type device struct {
 
 	index    tcpip.NICID
 	disabled atomic.Bool // the program has taken it out of use
-	lease    *address    // from a DHCP server; its client's business
+	lease    *address    // from a DHCP server; n.rtnl guards it, and
+	leased   bool        // that there was one
 
 	begun      chan struct{} // closed when there is somebody for what is received
 	dispatcher atomic.Pointer[stack.NetworkDispatcher]

@@ -68,8 +68,9 @@ type dhcpMessage struct {
 }
 
 // run configures the device and keeps the lease, until the program configures it itself. configured
-// is called when there is a first one.
+// is called when there is a first one, and then.
 func (c *dhcpClient) run(configured func()) {
+	defer configured()
 	const first, longest = 250 * time.Millisecond, 16 * time.Second
 	c.id = uint32(c.dev.net.random.Uint64())
 	for wait := time.Duration(first); !c.dev.others(); wait = min(2*wait, longest) {

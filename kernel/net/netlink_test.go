@@ -110,6 +110,35 @@ func TestToldOfLease(t *testing.T) {
 	}
 }
 
+// TestDHCPOfProgram: who configures a device itself is left alone, and hears servers.
+func TestDHCPOfProgram(t *testing.T) {
+	c := newCable(1)
+	s := &dhcpServer{c: c, deaf: 1e9}
+	c.send = s.receive
+	n := start(t, "", c)
+	n.attached()
+	l := n.byName("eth0")
+	n.rtnl.Lock()
+	no := n.addAddress(newAddress(l, tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4([4]byte{10, 0, 0, 1}), PrefixLen: 8}))
+	n.rtnl.Unlock()
+	if no.errno != 0 {
+		t.Fatal(no)
+	}
+	n.configured()
+	l.dev.use(&dhcpMessage{addr: [4]byte{192, 168, 7, 9}})
+	if list := n.addresses(l.index); len(list) == 0 || list[0].String() != "10.0.0.1/8" || len(list) > 1 && list[1].v4() {
+		t.Errorf("addresses %v", list)
+	}
+	udp := open(t, n, afInet, sockDgram)
+	if err := udp.Bind(addr4Of(0, 0, 0, 0, dhcpClientPort)); err != 0 {
+		t.Fatal(err)
+	}
+	m := make([]byte, dhcpSmallest) // of somebody else's exchange
+	m[0] = dhcpReply
+	c.receive(nic.Frame{Parts: [][]byte{datagram(dhcpServerPort, dhcpClientPort, m)}})
+	udp.receiveAll(len(m))
+}
+
 // plug is a cable that can be pulled out.
 type plug struct {
 	*cable

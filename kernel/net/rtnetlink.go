@@ -139,7 +139,9 @@ func (a *answer) to(message []byte) {
 			no.errno = errno.EPERM
 		default:
 			a.net.up()
-			a.net.configured()
+			if kind != unix.RTM_GETLINK {
+				a.net.configured()
+			}
 			if kind&3 == getRequest && flags&unix.NLM_F_DUMP != 0 {
 				if no = a.dump(kind, &r); no.errno == 0 {
 					return
