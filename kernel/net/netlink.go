@@ -275,16 +275,15 @@ func (s *netlinkSocket) Send(m *socket.Message) (int, errno.Errno) {
 		return 0, errno.EFAULT
 	}
 	s.named(0)
-	s.mu.Lock()
-	switches := s.switches
-	s.mu.Unlock()
 	port := s.name()
 	for rest := b; len(rest) >= unix.SizeofNlMsghdr; {
 		size := int(le.Uint32(rest))
 		if size < unix.SizeofNlMsghdr || size > len(rest) {
 			break
 		}
-		a := answer{net: s.net, port: port, switches: switches, admin: m.Admin}
+		s.mu.Lock()
+		a := answer{net: s.net, port: port, switches: s.switches, admin: m.Admin, full: s.congested || s.queued > s.room}
+		s.mu.Unlock()
 		a.to(rest[:size])
 		s.put(0, a.datagrams)
 		rest = rest[min((size+3)&^3, len(rest)):]

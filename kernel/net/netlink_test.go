@@ -263,6 +263,32 @@ func TestRoutesCompete(t *testing.T) {
 			t.Errorf("by way of %v, not %d", hop, want)
 		}
 	}
+	to.PrefixLen = 25 // one that nothing competes with is replaced, by the same and by others
+	for _, by := range []struct {
+		link    tcpip.NICID
+		gateway byte
+	}{{l.index, 5}, {l.index, 5}, {l.index, 6}, {loopbackNIC, 0}, {l.index, 7}} {
+		gateway := tcpip.AddrFrom4([4]byte{10, 0, 0, by.gateway})
+		if by.gateway == 0 {
+			gateway = tcpip.Address{}
+		}
+		if err := root.acknowledged(routeMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, to, by.link, gateway)); err != 0 {
+			t.Fatal(err)
+		}
+		var found []tcpip.Route
+		for _, r := range n.stack.GetRouteTable() {
+			if r.Destination == to.Subnet() {
+				found = append(found, r)
+			}
+		}
+		if len(found) != 1 || found[0].NIC != by.link || found[0].Gateway != gateway {
+			t.Errorf("%v after %v", found, by)
+		}
+	}
+	if err := root.acknowledged(routeMessage(unix.RTM_DELROUTE, 0, to, 0, tcpip.Address{})); err != 0 {
+		t.Fatal(err)
+	}
+	to.PrefixLen = 24
 	add(20, 20)
 	add(10, 10)
 	add(30, 30)
@@ -419,5 +445,26 @@ func TestDownAndUp(t *testing.T) {
 	}
 	if got := n.Table("route"); len(got) < 200 {
 		t.Errorf("routes:\n%s", got)
+	}
+}
+
+// TestManyRequests: lists that nobody reads are not made, whatever the number of requests for them.
+func TestManyRequests(t *testing.T) {
+	n, l := silent(t)
+	u := open(t, n, afNetlink, sockRaw)
+	u.SetOption(unix.SOL_SOCKET, unix.SO_RCVBUF, int32Of(4096))
+	var all []byte
+	for range 1000 {
+		all = append(all, message(unix.RTM_GETLINK, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfInfomsg), nil)...)
+	}
+	ip := tcpip.AddrFrom4([4]byte{10, 7, 0, 1})
+	all = append(all, addrRequest(unix.RTM_NEWADDR, 0, l.index, ip, 24)...) // which is heard nevertheless
+	u.request(all)
+	if n.findAddress(l.index, ip) == nil {
+		t.Error("a change behind them was not made")
+	}
+	s := u.Endpoint.(*netlinkSocket)
+	if s.queued > 32<<10 {
+		t.Errorf("%d bytes wait to be read", s.queued)
 	}
 }

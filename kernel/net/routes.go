@@ -295,7 +295,11 @@ func (n *Network) changeRoute(r route, flags uint16) refusal {
 	}
 	no := n.addRoute(r, flags)
 	if no.errno == 0 {
-		n.installAll()
+		n.install(&r, func(addresses []*address) {
+			to := r.netstack(addresses)
+			n.stack.ReplaceRoute(to) // of the same device
+			n.stack.RemoveRoutes(func(o tcpip.Route) bool { return o.Destination == to.Destination && o.NIC != to.NIC })
+		})
 	}
 	return no
 }
@@ -317,7 +321,9 @@ func (n *Network) deleteRoute(w route) refusal {
 	if !found {
 		return refusal{errno.ESRCH, ""}
 	}
-	n.installAll()
+	n.install(&w, func([]*address) {
+		n.stack.RemoveRoutes(func(r tcpip.Route) bool { return r.Destination == w.to.Subnet() })
+	})
 	return refusal{}
 }
 
@@ -338,6 +344,29 @@ func (n *Network) tellRoute(kind uint16, r *route, flags uint16) {
 func (n *Network) installAll() {
 	n.installing.Lock()
 	defer n.installing.Unlock()
+	n.setTable()
+}
+
+// install does for one that has come or gone only what alone changes, unless others compete with it:
+// where there are many, all of them take their time.
+func (n *Network) install(r *route, alone func(addresses []*address)) {
+	n.installing.Lock()
+	defer n.installing.Unlock()
+	others := 0
+	for _, o := range n.routes() {
+		if o.to == r.to && *o != *r {
+			others++
+		}
+	}
+	if others > 0 {
+		n.setTable()
+		return
+	}
+	alone(n.addressList())
+}
+
+// setTable is for installAll and install; n.installing is held.
+func (n *Network) setTable() {
 	fib, addresses := n.routes(), n.addressList()
 	table := make([]tcpip.Route, 0, len(fib))
 	for _, r := range fib {
@@ -345,13 +374,18 @@ func (n *Network) installAll() {
 		for i > 0 && table[i-1].Destination.Prefix() > r.to.PrefixLen { // package slices has 10 KB for it
 			i--
 		}
-		table = slices.Insert(table, i, tcpip.Route{Destination: r.to.Subnet(), Gateway: r.gateway, NIC: r.link, MTU: r.mtu, SourceHint: r.from(addresses)})
+		table = slices.Insert(table, i, r.netstack(addresses))
 	}
 	n.stack.SetRouteTable(table)
 }
 
 // installLater does that when the caller's locks are not held any more.
 func (n *Network) installLater() { go n.installAll() }
+
+// netstack is r as netstack has it.
+func (r *route) netstack(addresses []*address) tcpip.Route {
+	return tcpip.Route{Destination: r.to.Subnet(), Gateway: r.gateway, NIC: r.link, MTU: r.mtu, SourceHint: r.from(addresses)}
+}
 
 // from is the address that what takes r comes from unless its sender has another: the one that r
 // says, or the first that has the gateway in its network.

@@ -26,6 +26,7 @@ type answer struct {
 	port, seq uint32
 	switches  uint32 // the socket's options
 	admin     bool   // who asks may change things
+	full      bool   // who asks has not read what there is
 	flags     uint16
 	datagrams [][]byte
 	at        int // of the message that is being written, in the last datagram
@@ -163,6 +164,9 @@ const (
 
 // dump lists all of a kind.
 func (a *answer) dump(kind uint16, r *request) refusal {
+	if a.full { // or many requests at once would be a lot of work for nothing
+		return refusal{errno.EBUSY, ""}
+	}
 	a.flags = unix.NLM_F_MULTI
 	family := r.body[0]
 	switch kind {
