@@ -104,7 +104,7 @@ func (s *Store) Create(vm VM) (*Running, error) {
 	if err := CheckName(vm.Name); err != nil {
 		return nil, err
 	}
-	lock, err := s.acquire(vm.Name)
+	lock, err := s.acquire(vm.Name, toRun)
 	if err != nil {
 		if errors.Is(err, errHeld) {
 			err = fmt.Errorf("a VM named %s runs already: gosv stop %s ends it", vm.Name, vm.Name)
@@ -124,7 +124,7 @@ func (s *Store) CreateUnnamed(base string, vm VM) (*Running, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		switch lock, err := s.acquire(vm.Name); {
+		switch lock, err := s.acquire(vm.Name, toRun); {
 		case err == nil:
 			return s.begin(vm, lock)
 		case !errors.Is(err, errHeld):
@@ -166,10 +166,18 @@ func (s *Store) begin(vm VM, lock *os.File) (*Running, error) {
 
 var errHeld = errors.New("another process holds the lock")
 
-// acquire takes a VM's lock, which it makes if there is none. It is one by
+// What parts of a VM's lock are for: who runs it has all, who removes it not the one that tells
+// that it runs.
+var (
+	toRun    = unix.Flock_t{Type: unix.F_WRLCK}
+	runs     = unix.Flock_t{Type: unix.F_WRLCK, Start: 0, Len: 1}
+	toRemove = unix.Flock_t{Type: unix.F_WRLCK, Start: 1, Len: 1}
+)
+
+// acquire takes a part of a VM's lock, which it makes if there is none. It is one by
 // process (man 2 fcntl), for the sake of who asks whose it is. Who holds it may be about to
 // remove the VM: that is waited for.
-func (s *Store) acquire(name string) (*os.File, error) {
+func (s *Store) acquire(name string, part unix.Flock_t) (*os.File, error) {
 	const patience, again, tries = 100 * time.Millisecond, 5 * time.Millisecond, 1000
 	begin := time.Now()
 	for removed := 0; ; {
@@ -178,7 +186,7 @@ func (s *Store) acquire(name string) (*os.File, error) {
 		}
 		f, err := os.OpenFile(s.path(name, lock), os.O_RDWR|os.O_CREATE, 0o600)
 		if err == nil {
-			if err = s.take(f, name); err == nil {
+			if err = s.take(f, name, part); err == nil {
 				return f, nil
 			}
 			f.Close()
@@ -194,10 +202,9 @@ func (s *Store) acquire(name string) (*os.File, error) {
 	}
 }
 
-// take takes the lock that f is, if it is a VM's still.
-func (s *Store) take(f *os.File, name string) error {
-	whole := unix.Flock_t{Type: unix.F_WRLCK}
-	switch err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &whole); err {
+// take takes a part of the lock that f is, if it is a VM's still.
+func (s *Store) take(f *os.File, name string, part unix.Flock_t) error {
+	switch err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &part); err {
 	case nil:
 	case unix.EAGAIN, unix.EACCES:
 		return errHeld
@@ -323,7 +330,7 @@ func (s *Store) Get(name string) (VM, error) {
 	return vm, nil
 }
 
-// holder returns the process that holds a VM's lock, 0 if none does.
+// holder returns the process that runs a VM, 0 if none does.
 func (s *Store) holder(name string) (pid int, err error) {
 	f, err := os.OpenFile(s.path(name, lock), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -336,16 +343,16 @@ func (s *Store) holder(name string) (pid int, err error) {
 	return lockHolder(f)
 }
 
-// lockHolder returns the process that holds the lock f, 0 if none does.
+// lockHolder returns the process that runs the VM whose lock f is, 0 if none does.
 func lockHolder(f *os.File) (pid int, err error) {
-	whole := unix.Flock_t{Type: unix.F_WRLCK}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &whole); err != nil {
+	lock := runs
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil {
 		return 0, err
 	}
-	if whole.Type == unix.F_UNLCK {
+	if lock.Type == unix.F_UNLCK {
 		return 0, nil
 	}
-	return int(whole.Pid), nil
+	return int(lock.Pid), nil
 }
 
 // List returns all VMs, those started last first, and what is wrong with those
@@ -377,7 +384,7 @@ func (s *Store) Remove(name string) error {
 	if _, err := os.Lstat(s.path(name)); err != nil {
 		return fmt.Errorf("%s: %w", name, ErrNoVM)
 	}
-	f, err := s.acquire(name)
+	f, err := s.acquire(name, toRemove)
 	if errors.Is(err, errHeld) {
 		return fmt.Errorf("%s runs: gosv stop %s ends it, gosv rm -f %s does both", name, name, name)
 	}
@@ -492,7 +499,7 @@ func (s *Store) sweep() {
 		if err != nil {
 			continue
 		}
-		if pid, err := lockHolder(f); err == nil && pid == 0 && forgotten(name) && s.take(f, name) == nil && forgotten(name) {
+		if pid, err := lockHolder(f); err == nil && pid == 0 && forgotten(name) && s.take(f, name, toRemove) == nil && forgotten(name) {
 			s.remove(name)
 		}
 		f.Close()

@@ -17,10 +17,21 @@ import (
 
 // This test binary plays a gosv that runs a VM until its input ends.
 func TestMain(m *testing.M) {
-	if name := os.Getenv("GOSV_TEST_VM"); name == "sweep" {
+	name := os.Getenv("GOSV_TEST_VM")
+	if name == "sweep" {
 		Sweep()
 		os.Exit(0)
-	} else if name != "" {
+	}
+	if name, remove := strings.CutPrefix(name, "remove "); remove {
+		s, err := Open()
+		if err == nil {
+			_, err = s.acquire(name, toRemove)
+		}
+		os.Stdout.WriteString(fmt.Sprintln(err))
+		bufio.NewReader(os.Stdin).ReadByte()
+		os.Exit(0)
+	}
+	if name != "" {
 		s, err := Open()
 		if err != nil {
 			panic(err)
@@ -250,6 +261,24 @@ func TestUnnamed(t *testing.T) {
 	wg.Wait()
 	if all, err := s.List(); err != nil || len(all) != 1 || all[0].Name != ended.Name {
 		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+// Who is about to remove a VM that has ended does not run it, and nobody else does meanwhile.
+func TestRemover(t *testing.T) {
+	s := open(t)
+	start(t, "a").end()
+	remover := start(t, "remove a")
+	if vm, err := s.Get("a"); err != nil || vm.PID != 0 || remover.said != "<nil>" {
+		t.Errorf("%+v, %v, the other one: %s", vm, err, remover.said)
+	}
+	if second := start(t, "a"); second.said == "runs" {
+		t.Error("it runs")
+	}
+	remover.end()
+	runs := start(t, "a")
+	if other := start(t, "remove a"); runs.said != "runs" || other.said != errHeld.Error() {
+		t.Errorf("%s while another one removes it: %s", runs.said, other.said)
 	}
 }
 
