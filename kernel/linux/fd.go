@@ -188,7 +188,7 @@ func (s *fileState) room(limit uint64) Errno {
 	switch {
 	case uint64(s.unused) >= limit:
 		return EMFILE
-	case !s.roomFor(s.unused, 64): // also when that takes some memory
+	case !s.roomFor(s.unused, 16): // also when that takes some memory
 		return ENFILE
 	}
 	return 0

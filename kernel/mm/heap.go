@@ -19,7 +19,7 @@ var heapLimit struct {
 	others    Others        // who can give some back, or nil; set with the first space
 
 	collecting sync.Mutex // guards
-	collected  uint64     // bytes that the kernel took after it was last collected
+	next       uint64     // when it is worth it to collect again
 }
 
 const (
@@ -29,6 +29,8 @@ const (
 	// What is free for more objects of the kernel is free memory less this, but
 	// on small machines.
 	kernelReserve = 1 << 20
+
+	heapSmall = 16 << 10 // what is worth a collection
 )
 
 // allocFrames is metal.AllocFrames, which gets frames from others, too.
@@ -44,23 +46,20 @@ func (s *Space) allocFrames(dst []uintptr) int {
 	if n == 0 && s.others.Relieve() {
 		n = metal.AllocFrames(dst)
 	}
-	if n == 0 {
-		collect()
-		n = metal.AllocFrames(dst)
-	}
 	return n
 }
 
-// collect gives the kernel's garbage back: nobody is refused memory for it. It takes
-// milliseconds, so there has to be some, perhaps, since the last time.
-func collect() {
+// collect gives the kernel's garbage back, before the program is refused something small for it.
+// It takes milliseconds, so it may take a tenth of the time; and some memory itself.
+func collect(free uint64) {
+	const takes, share = 256 << 10, 10
 	l := &heapLimit
 	l.collecting.Lock()
 	defer l.collecting.Unlock()
-	const worth = 256 << 10
-	if metal.KernelMemory() >= l.collected+worth {
+	if begin := metal.Now(); free >= takes && begin >= l.next {
 		freeOSMemory()
-		l.collected = metal.KernelMemory()
+		end := metal.Now()
+		l.next = end + share*(end-begin)
 	}
 }
 
@@ -94,7 +93,10 @@ func KernelRoom(n int) bool {
 			return true
 		}
 	}
-	collect()
+	if n > heapSmall {
+		return false
+	}
+	collect(free)
 	free, _ = FreeMemory()
 	return free >= need
 }
