@@ -46,7 +46,21 @@ func TestHold(t *testing.T) {
 	if h.flush(); send(3) != 3 {
 		t.Error("who takes long is trusted")
 	}
-	send(2)
+	waits := 0 // of rounds in which frames are held, and each is long
+	for range 2000 {
+		if send(2); h.sent(100) {
+			waits++
+		}
+		h.sent(100)
+		h.since -= 2 * longHeld
+		h.flush()
+	}
+	if waits > 2000/mostDoubts+10 {
+		t.Errorf("of 2000 rounds frames waited long in %d", waits)
+	}
+	for range 2 * mostDoubts {
+		send(2)
+	}
 	if h.sent(1 << 16) {
 		t.Error("a large frame is held")
 	}
