@@ -175,28 +175,31 @@ type duplex interface {
 	CloseWrite() error
 }
 
-// share has the buffers of connections that are made from now on fit for n more or fewer of them: peers that do not
-// read are not to take the host's memory.
-func (u *User) share(n int64) {
+// share has the buffers of connections that are made from now on fit for n more or fewer of them: neither many nor
+// those whose peers do not read are to take the host's memory. It returns a size for buffers to copy by.
+func (u *User) share(n int64) int {
 	const all, least, most, grown = 64 << 20, 16 << 10, 1 << 20, 8
-	size := int(min(max(all/max(u.connections.Add(n), 1), least), most))
+	each := all / max(u.connections.Add(n), 1)
+	size := int(min(max(each, least), most))
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: size, Max: size * grown}
 	u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &receive)
 	send := tcpip.TCPSendBufferSizeRangeOption(receive)
 	u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &send)
+	return int(min(max(each/4, 2<<10), 32<<10))
 }
 
 // pump copies both ways until both have ended.
 func (u *User) pump(a, b duplex) {
 	u.open.Add(1)
 	defer u.open.Done()
-	u.share(1)
+	size := u.share(1)
 	defer u.share(-1)
 	stop := context.AfterFunc(u.ctx, func() { a.Close(); b.Close() })
 	defer stop()
 	var both sync.WaitGroup
 	one := func(to, from duplex) {
-		_, err := io.Copy(to, from)
+		// Without their own ReadFrom and WriteTo, which take no buffer.
+		_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, size))
 		if err != nil { // broken, not ended: nothing of it is to be waited for
 			to.Close()
 			from.Close()
