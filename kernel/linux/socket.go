@@ -451,12 +451,12 @@ const (
 	scmRights      = 1
 	scmCredentials = 2
 	scmMaxFDs      = 253
-	maxControl     = 64 << 10
+	maxControl     = 20 << 10 // net.core.optmem_max
 )
 
 // readControl takes the control messages at addr into m.
 func (t *Thread) readControl(m *socket.Envelope, addr, n uintptr) Errno {
-	if n > maxControl {
+	if n >= maxControl {
 		return ENOBUFS
 	}
 	for end := addr + n; addr+cmsgHdrSize <= end; {
@@ -484,7 +484,7 @@ func (t *Thread) readControl(m *socket.Envelope, addr, n uintptr) Errno {
 				return err
 			}
 			for _, fd := range fds {
-				f, err := t.ioFile(uintptr(fd))
+				f, err := t.file(uintptr(fd))
 				if err != 0 {
 					return err
 				}
@@ -500,6 +500,8 @@ func (t *Thread) readControl(m *socket.Envelope, addr, n uintptr) Errno {
 			}
 			uid, gid := t.ids()
 			switch {
+			case c.UID == noID || c.GID == noID:
+				return EINVAL
 			case int(c.PID) != t.proc.pid && !t.can(capSysAdmin),
 				c.UID != uid.real && c.UID != uid.effective && c.UID != uid.saved && !t.can(capSetUID),
 				c.GID != gid.real && c.GID != gid.effective && c.GID != gid.saved && !t.can(capSetGID):

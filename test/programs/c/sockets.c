@@ -321,6 +321,9 @@ static void circle(void) {
 	int p[2], sv[2];
 	pipe(p);
 	pair(SOCK_STREAM, sv);
+	int path = open("/", O_PATH);
+	say("with O_PATH", give(sv[0], path));
+	close(path);
 	say("itself", give(sv[1], sv[0]));
 	say("and a pipe", give(sv[1], p[1]));
 	close(p[1]);
