@@ -70,7 +70,7 @@ func main() {
 		if err := askFor(url, things, start); err != nil {
 			log.Print(err) // which the VM's end may be the reason of
 		}
-		const ends = 10 * time.Second // for a VM that has answered enough
+		const ends = time.Minute // for a VM that has answered enough
 		time.AfterFunc(ends, func() { vm.Process.Signal(syscall.SIGTERM) })
 	}()
 	if err := vm.Wait(); err != nil {
