@@ -91,7 +91,8 @@ int main(int argc, char **argv) {
 	run = 1;
 	pthread_create(&t, 0, spin, 0);
 	pthread_create(&other, 0, nap, 0);
-	usleep(10000);
+	while (!last) usleep(1000); // it runs, on a busy machine, too
+	usleep(10000);              // and the other is asleep
 	double began = now();
 	timer_t tm = every(SIGCONT);
 	TELL(kill(getpid(), SIGSTOP));
