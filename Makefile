@@ -13,7 +13,7 @@ export GOTOOLCHAIN := go1.26.8
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := qemu-system-x86 curl wrk busybox-static musl-tools gcc libc6-dev erofs-utils linux-image-cloud-amd64 cpio lz4 strace gdb zlib1g-dev libsqlite3-dev liblua5.4-dev
 
-.PHONY: all kernels deps hello test testnet std stress bench fuzz docs clean
+.PHONY: all kernels deps hello test testnet std stress bench pgo fuzz docs clean
 
 all: bin/gosv
 
@@ -66,6 +66,10 @@ stress: deps all
 
 bench: deps all
 	$(GO) run ./bench
+
+# The profile that the kernel with a network is built with, anew: when much has changed in what a request goes through.
+pgo: deps all
+	$(GO) run ./bench -pgo kernel/withnet/default.pgo
 
 # Each fuzz target for a while.
 fuzz:

@@ -1,6 +1,7 @@
 // Bench measures gosv and prints one Markdown table of it beside its peers:
 //
 //	go run ./bench [-run REGEXP] [-json]
+//	go run ./bench -pgo FILE     measures nothing, but writes the profile that the kernel with a network is built with
 //
 // It counts instructions, VM exits, bytes and megabytes: what a machine's load
 // does not change. It runs in the project's directory, after make.
@@ -106,7 +107,7 @@ func newBench(dir string) (*bench, error) {
 	return b, os.WriteFile(b.netKernel, k, 0o644)
 }
 
-func run(pattern string, asJSON bool) error {
+func run(pattern string, asJSON bool, pgo string) error {
 	selected, err := regexp.Compile(pattern)
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)
@@ -119,6 +120,9 @@ func run(pattern string, asJSON bool) error {
 	b, err := newBench(dir)
 	if err != nil {
 		return err
+	}
+	if pgo != "" {
+		return b.train(pgo)
 	}
 	var results []result
 	var failed []error
@@ -146,8 +150,9 @@ func run(pattern string, asJSON bool) error {
 func main() {
 	pattern := flag.String("run", "", "measure only what matches this regular expression")
 	asJSON := flag.Bool("json", false, "print JSON, without the peers")
+	pgo := flag.String("pgo", "", "measure nothing, but write the profile that the kernel with a network is built with")
 	flag.Parse()
-	if err := run(*pattern, *asJSON); err != nil {
+	if err := run(*pattern, *asJSON, *pgo); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

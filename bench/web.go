@@ -75,7 +75,7 @@ func (b *bench) webMachine(linux bool, arg string) (*vmm.Machine, error) {
 func (b *bench) firstAnswer() (float64, string, error) {
 	runs := make([]float64, 5)
 	for i := range runs {
-		counts, err := b.countWeb(false, 1)
+		counts, err := b.countWeb(false, nil, 1)
 		if err != nil {
 			return 0, "", err
 		}
@@ -93,7 +93,7 @@ func (b *bench) webInstructions(linux bool, thing string, count int) (float64, s
 		requests, each = count/webBulk, webBulk
 	}
 	requests++ // the first
-	counts, err := b.countWeb(linux, requests, thing, strconv.Itoa(count))
+	counts, err := b.countWeb(linux, nil, requests, thing, strconv.Itoa(count))
 	if err != nil {
 		return 0, "", err
 	}
@@ -105,9 +105,9 @@ func (b *bench) webInstructions(linux bool, thing string, count int) (float64, s
 	return (end - half) / float64(requests-requests/2) / float64(each), "", err
 }
 
-// countWeb runs a VM that serves so many requests with tools/icount while ask asks for
-// a first answer and then for things, and returns what that has counted.
-func (b *bench) countWeb(linux bool, requests int, things ...string) ([]byte, error) {
+// countWeb runs a VM that serves so many requests with tools/icount, which has env too, while ask asks
+// for a first answer and then for things, and returns what that has counted.
+func (b *bench) countWeb(linux bool, env []string, requests int, things ...string) ([]byte, error) {
 	m, err := b.webMachine(linux, strconv.Itoa(requests))
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (b *bench) countWeb(linux bool, requests int, things ...string) ([]byte, er
 	_, err = b.serve(m, func(argv []string) []string {
 		// The server waits for the client as long as the client takes: what is due in a second
 		// does not come before the answer.
-		return append([]string{"env", "SLEEP=on", "T=300", "tools/icount/icount", out}, argv[1:]...)
+		return slices.Concat([]string{"env", "SLEEP=on", "T=300"}, env, []string{"tools/icount/icount", out}, argv[1:])
 	}, append([]string{webFirst, "1"}, things...)...)
 	if err != nil {
 		return nil, err

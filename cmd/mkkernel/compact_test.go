@@ -21,7 +21,7 @@ var linkedKernel = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	name := filepath.Join(dir, "kernel.elf")
-	if err := link(name, smallKernel, false); err != nil {
+	if err := link(name, smallKernel, false, "auto"); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(name)

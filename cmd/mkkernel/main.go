@@ -50,6 +50,7 @@ func main() {
 		"loader: the latter, by way of a boot loader that the note leads to")
 	symbols := flag.Bool("symbols", false, "keep the symbol table and DWARF, for gdb")
 	network := flag.Bool("net", false, "the kernel with a network")
+	pgo := flag.String("pgo", "auto", "the profile to build with, as go build's -pgo has it")
 	host := flag.Bool("host", false, "no kernel but gosv, the program on the host")
 	tests := flag.Bool("test", false, "make nothing, but run go test with the arguments on what would be made")
 	flag.Parse()
@@ -62,7 +63,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	make := func() error { return build(*out, pkg, kind, *symbols) }
+	make := func() error { return build(*out, pkg, kind, *symbols, *pgo) }
 	switch {
 	case *tests:
 		make = func() error { return test(*host, flag.Args()) }
@@ -84,7 +85,7 @@ const (
 	loader                 // by PVH at loaderStub, which goes on with the other
 )
 
-func build(out, pkg string, kind entries, symbols bool) error {
+func build(out, pkg string, kind entries, symbols bool, pgo string) error {
 	if v := runtime.Version(); v != pinnedGo {
 		return fmt.Errorf("this is %s, but the kernel is written for %s, whose runtime it knows; "+
 			"run the go command with GOTOOLCHAIN=%s", v, pinnedGo, pinnedGo)
@@ -95,7 +96,7 @@ func build(out, pkg string, kind entries, symbols bool) error {
 	}
 	defer os.RemoveAll(tmp)
 	linked := filepath.Join(tmp, "kernel.elf")
-	if err := link(linked, pkg, symbols); err != nil {
+	if err := link(linked, pkg, symbols, pgo); err != nil {
 		return err
 	}
 	img, err := os.ReadFile(linked)
@@ -128,7 +129,7 @@ func build(out, pkg string, kind entries, symbols bool) error {
 }
 
 // link runs the stock toolchain.
-func link(out, pkg string, symbols bool) error {
+func link(out, pkg string, symbols bool, pgo string) error {
 	// SYSCALL becomes LEAQ 5(IP), CX; JMP kernelsyscall: the return address in
 	// CX and nothing pushed, as by the instruction.
 	const instructions = `-asmflags=all=-D "SYSCALL=BYTE $0x48; BYTE $0x8d; BYTE $0x0d; LONG $5; JMP kernelsyscall(SB)" ` +
@@ -144,7 +145,7 @@ func link(out, pkg string, symbols bool) error {
 	if err := files.undescribe(dir); err != nil {
 		return err
 	}
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-gcflags=gosv/kernel/metal=-+ -wb=false -B", instructions,
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-pgo=" + pgo, "-gcflags=gosv/kernel/metal=-+ -wb=false -B", instructions,
 		fmt.Sprintf("-ldflags=%s -checklinkname=0 -funcalign=16 -T=%d -E kernelentry", strip, text)}
 	if pkg == netKernel {
 		modfile, err := kernelNetstack(dir, files, netKernel)

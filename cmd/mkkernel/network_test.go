@@ -12,7 +12,7 @@ import (
 // built without is not there.
 func TestTrimNetwork(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "kernel.elf")
-	if err := link(name, netKernel, true); err != nil {
+	if err := link(name, netKernel, true, "auto"); err != nil {
 		t.Fatal(err)
 	}
 	linked, err := os.ReadFile(name)
