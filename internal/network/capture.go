@@ -27,12 +27,14 @@ type Capture func(at time.Time, size int, parts ...[]byte)
 // those through that are for ours: the stack would take any address for its own.
 type captured struct {
 	nested.Endpoint
+	heard    chan struct{}              // closed when the guest has sent a first frame
+	first    sync.Once                  // closes it
 	captures atomic.Pointer[[]*Capture] // nil while there are none
 	mu       sync.Mutex                 // held to change captures
 }
 
 func newCaptured(link stack.LinkEndpoint) *captured {
-	c := &captured{}
+	c := &captured{heard: make(chan struct{})}
 	c.Init(link, c)
 	return c
 }
@@ -69,6 +71,7 @@ func (c *captured) show(p *stack.PacketBuffer) {
 
 // DeliverNetworkPacket implements stack.NetworkDispatcher.
 func (c *captured) DeliverNetworkPacket(protocol tcpip.NetworkProtocolNumber, p *stack.PacketBuffer) {
+	c.first.Do(func() { close(c.heard) })
 	c.show(p)
 	if protocol == header.ARPProtocolNumber {
 		b, ok := p.Data().PullUp(header.ARPSize)

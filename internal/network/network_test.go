@@ -15,9 +15,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
 	"gvisor.dev/gvisor/pkg/tcpip/link/fdbased"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
@@ -209,6 +211,37 @@ func TestOut(t *testing.T) {
 	}
 }
 
+// TestNotUpYet: who connects before the guest has a network waits for the first that it sends. What would be
+// sent to it before is lost, and is sent again only a second later.
+func TestNotUpYet(t *testing.T) {
+	link := channel.New(16, MTU, gatewayMAC)
+	u, err := newUser(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	asks := make(chan struct{}, 1)
+	to := tcpip.FullAddress{NIC: nic, Addr: tcpip.AddrFrom4(Guest.Addr().As4()), Port: 80}
+	u.open.Go(func() { u.dialGuest(to, asks) })
+	time.Sleep(100 * time.Millisecond)
+	if n := link.NumQueued(); n != 0 {
+		t.Errorf("%d frames for a guest that has sent none", n)
+	}
+	announcement := make(header.ARP, header.ARPSize)
+	announcement.SetIPv4OverEthernet()
+	announcement.SetOp(header.ARPRequest)
+	copy(announcement.ProtocolAddressSender(), to.Addr.AsSlice())
+	copy(announcement.ProtocolAddressTarget(), to.Addr.AsSlice())
+	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(announcement)})
+	defer p.DecRef()
+	link.InjectInbound(arp.ProtocolNumber, p)
+	syn := link.ReadContext(t.Context())
+	defer syn.DecRef()
+	if syn.NetworkProtocolNumber != ipv4.ProtocolNumber {
+		t.Errorf("a packet of protocol %#x for the guest", syn.NetworkProtocolNumber)
+	}
+}
+
 // guest is a machine at the other end of the TAP device.
 func guest(what string) error {
 	tun, err := unix.Open("/dev/net/tun", unix.O_RDWR, 0)
@@ -264,6 +297,11 @@ func guest(what string) error {
 				return err
 			}
 			c.WriteTo(buf[:n], from)
+		}
+	}
+	if err := s.GetLinkAddress(1, gateway, own.AddressWithPrefix.Address, ipv4.ProtocolNumber, nil); err != nil {
+		if _, asks := err.(*tcpip.ErrWouldBlock); !asks { // which is to be heard
+			return errors.New(err.String())
 		}
 	}
 	time.Sleep(100 * time.Millisecond) // late-echo: connections come before there is a listener

@@ -279,13 +279,18 @@ func (u *User) inTCP(c *net.TCPConn, to tcpip.FullAddress, asks chan struct{}) {
 	u.pump(c, g)
 }
 
-// dialGuest connects to the guest. Until the guest has accepted a first connection, it may
+// dialGuest connects to the guest. Until the guest has sent something it has no network yet, and what is sent
+// to it is lost, to be sent again only after a second. Until it has accepted a first connection, it may
 // not listen yet: it is asked again for a while, by one who has asks on behalf of all, or
 // it would have nothing else to do than to refuse.
 func (u *User) dialGuest(to tcpip.FullAddress, asks chan struct{}) (*gonet.TCPConn, error) {
 	const patience, again = 10 * time.Second, 2 * time.Millisecond
-	begin := time.Now()
 	if !u.reached.Load() {
+		select {
+		case <-u.link.heard:
+		case <-time.After(patience): // it may be one that only answers
+		case <-u.ctx.Done():
+		}
 		asks <- struct{}{}
 		if u.reached.Load() {
 			<-asks
@@ -293,6 +298,7 @@ func (u *User) dialGuest(to tcpip.FullAddress, asks chan struct{}) (*gonet.TCPCo
 			defer func() { <-asks }()
 		}
 	}
+	begin := time.Now()
 	for {
 		// A guest that is busy may let SYNs drop for as long as TCP sends them anew.
 		g, err := gonet.DialContextTCP(u.ctx, u.stack, to, ipv4.ProtocolNumber)
