@@ -116,11 +116,11 @@ func TestBadPrograms(t *testing.T) {
 		"device":       {"/dev/null", 126, "not a program"},
 		"missing":      {filepath.Join(dir, "missing"), 127, "no such program"},
 		"not on PATH":  {"no-such-program-anywhere", 127, "no such program"},
-		"empty dir":    {empty, 126, "without a Go package"},
+		"empty dir":    {empty, 126, "neither a Go package"},
 		"not main":     {filepath.Join(root, "internal", "elf"), 126, "not package main"},
 		"bad image":    {file("bad.img", []byte("not an image\n")), 126, "no application image"},
 		"empty image":  {file("empty.img", nil), 126, "no application image"},
-		"just a slash": {"/", 126, "without a Go package"},
+		"just a slash": {"/", 126, "neither a Go package"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -72,6 +72,9 @@ func newUser(link stack.LinkEndpoint) (*User, error) {
 	})
 	sack := tcpip.TCPSACKEnabled(true)
 	u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &sack)
+	// Nothing is late on this wire, and who has many short connections would run out of ports, and of memory.
+	shortly := tcpip.TCPTimeWaitTimeoutOption(time.Second)
+	u.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &shortly)
 	u.share(0)
 	const inFlight = 1024 // connections of the guest that the host has not answered yet
 	u.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(u.stack, 0, inFlight, u.outTCP).HandlePacket)
