@@ -7,6 +7,7 @@
 package pci
 
 import (
+	"sync"
 	"unsafe"
 
 	"gosv/kernel/metal"
@@ -59,8 +60,8 @@ func Open(m *platform.Machine) (s Space, buses int) {
 			return s, int(e.Last) + 1
 		}
 	}
-	if len(m.ECAM) == 0 && portsAnswer() && !absent(ports{}.Read(0, 0)) {
-		return ports{}, 256
+	if p := new(ports); len(m.ECAM) == 0 && portsAnswer() && !absent(p.Read(0, 0)) {
+		return p, 256
 	}
 	return nil, 0
 }
@@ -108,8 +109,9 @@ func load(p *uint32) uint32 { return *p }
 //go:noinline
 func store(p *uint32, v uint32) { *p = v }
 
-// ports is the configuration space behind two I/O ports (PCI 3.2.2.3.2).
-type ports struct{}
+// ports is the configuration space behind two I/O ports (PCI 3.2.2.3.2). The devices' drivers start
+// beside each other: nobody may come between one's address and its data.
+type ports struct{ mu sync.Mutex }
 
 const (
 	configAddress = 0xcf8
@@ -123,12 +125,16 @@ func portsAnswer() bool {
 	return metal.In32(configAddress) == configEnable
 }
 
-func (ports) Read(a Address, off int) uint32 {
+func (p *ports) Read(a Address, off int) uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	metal.Out32(configAddress, configEnable|uint32(a)<<8|uint32(off&0xfc))
 	return metal.In32(configData)
 }
 
-func (ports) Write(a Address, off int, v uint32) {
+func (p *ports) Write(a Address, off int, v uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	metal.Out32(configAddress, configEnable|uint32(a)<<8|uint32(off&0xfc))
 	metal.Out32(configData, v)
 }
