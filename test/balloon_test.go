@@ -144,5 +144,6 @@ func TestFreePageReporting(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Errorf("%d MiB are in use, but the program has given back what it had", inFile(t, memory))
+	said, _ := os.ReadFile(vm.console)
+	t.Errorf("%d MiB are in use, but the program has given back what it had:\n%s", inFile(t, memory), said)
 }
