@@ -7,8 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"gosv/kernel/errno"
@@ -160,9 +158,7 @@ func (n *Network) addAddress(a *address) refusal {
 	if n.supply() != enough {
 		return refusal{errno.ENOBUFS, ""}
 	}
-	protocol := ipv6.ProtocolNumber
 	if a.v4() {
-		protocol = ipv4.ProtocolNumber
 		a.flags &^= unix.IFA_F_SECONDARY
 		for _, b := range n.addresses(a.link) {
 			if !a.sameNetwork(b) {
@@ -185,7 +181,7 @@ func (n *Network) addAddress(a *address) refusal {
 	if !a.v4() {
 		properties.Disp = &addressEvents{n, a.link, a.Address}
 	}
-	err := n.stack.AddProtocolAddress(a.link, tcpip.ProtocolAddress{Protocol: protocol,
+	err := n.stack.AddProtocolAddress(a.link, tcpip.ProtocolAddress{Protocol: protocolOf(a.Address),
 		AddressWithPrefix: tcpip.AddressWithPrefix{Address: a.Address, PrefixLen: bits}}, properties)
 	if err != nil {
 		n.exchange(a, nil)

@@ -4,8 +4,6 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -164,17 +162,13 @@ func (n *Network) linkAddr(a tcpip.FullAddress) []byte {
 
 // mtuTo is the largest packet that fits on the way from one address to another.
 func (n *Network) mtuTo(from, to tcpip.Address) int {
-	protocol := ipv4.ProtocolNumber
-	if to.Len() == header.IPv6AddressSize {
-		protocol = ipv6.ProtocolNumber
-	}
-	r, err := n.stack.FindRoute(0, from, to, protocol, false)
+	r, err := n.stack.FindRoute(0, from, to, protocolOf(to), false)
 	if err != nil {
 		return loopbackMTU
 	}
 	defer r.Release()
 	head := header.IPv4MinimumSize
-	if protocol == ipv6.ProtocolNumber {
+	if to.Len() == header.IPv6AddressSize {
 		head = header.IPv6MinimumSize
 	}
 	return int(r.MTU()) + head

@@ -630,11 +630,7 @@ func (e *endpoint) isForeign() bool {
 	if err != nil || a.Addr.BitLen() == 0 {
 		return false
 	}
-	network := header.IPv4ProtocolNumber
-	if a.Addr.Len() == header.IPv6AddressSize {
-		network = header.IPv6ProtocolNumber
-	}
-	return e.net.stack.CheckLocalAddress(0, network, a.Addr) == 0
+	return e.net.stack.CheckLocalAddress(0, protocolOf(a.Addr), a.Addr) == 0
 }
 
 // setGroup sets or removes the program that chooses among sockets with SO_REUSEPORT.

@@ -18,21 +18,7 @@ func connected(t *testing.T, tso bool) (c, s *user) {
 	a.tso, b.tso = tso, tso
 	a.send, b.send = b.receive, a.receive
 	server, client := start(t, "10.0.0.1/24", a), start(t, "10.0.0.2/24", b)
-	l := open(t, server, afInet, sockStream)
-	l.Bind(addr4Of(10, 0, 0, 1, 80))
-	l.Listen(4)
-	c = open(t, client, afInet, sockStream)
-	if err := c.Connect(addr4Of(10, 0, 0, 1, 80)); err != errno.EINPROGRESS {
-		t.Fatal(err)
-	}
-	s = &user{t: t, woken: make(chan bool, 1)}
-	if err := l.await(func() (err errno.Errno) {
-		s.Endpoint, err = l.Accept(2, s.wake)
-		return err
-	}); err != 0 {
-		t.Fatal(err)
-	}
-	return c, s
+	return dial(t, client, listen(t, server, 80, 4), 80)
 }
 
 // TestUrgent: urgent bytes between data of many sizes are where they were sent, and not among
