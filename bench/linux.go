@@ -61,12 +61,9 @@ func (b *bench) linuxRatio(p program) (float64, string, error) {
 func parseTimes(out string) (float64, error) {
 	var ratios []float64
 	for _, m := range regexp.MustCompile(`(?m)^times (\S+) (\S+) (\S+)\r?$`).FindAllStringSubmatch(out, -1) {
-		var at [3]float64
-		for i := range at {
-			var err error
-			if at[i], err = strconv.ParseFloat(m[i+1], 64); err != nil {
-				return 0, err
-			}
+		at, err := numbers(m[1:]...)
+		if err != nil {
+			return 0, err
 		}
 		ratios = append(ratios, (at[1]-at[0])/(at[2]-at[1]))
 	}
@@ -74,6 +71,17 @@ func parseTimes(out string) (float64, error) {
 		return 0, fmt.Errorf("no times in\n%s", out)
 	}
 	return median(ratios), nil
+}
+
+func numbers(texts ...string) (list []float64, err error) {
+	for _, t := range texts {
+		n, err := strconv.ParseFloat(t, 64)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	return list, nil
 }
 
 // known is what the Linux guest needs not find out, and does not on a busy host: the rate of its TSC

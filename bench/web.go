@@ -124,6 +124,9 @@ func (b *bench) countWeb(linux bool, env []string, requests int, things ...strin
 	return os.ReadFile(out)
 }
 
+// bounded is a command that may take five minutes.
+func bounded(argv []string) []string { return append([]string{"timeout", "300"}, argv...) }
+
 // serve lets ask run m, which serves, on QEMU by the command that run makes, and ask it for
 // these things. It returns what ask has printed.
 func (b *bench) serve(m *vmm.Machine, run func(argv []string) []string, things ...string) (string, error) {
@@ -191,12 +194,17 @@ func (b *bench) boxWeb(linux bool, arg, things string) (script, path string, err
 	if err != nil {
 		return "", "", err
 	}
+	return b.boxServe(m, fmt.Sprintf("web-%v-%s", linux, arg), things)
+}
+
+// boxServe is boxWeb with a machine that serves, whose configuration is in the directory name.
+func (b *bench) boxServe(m *vmm.Machine, name, things string) (script, path string, err error) {
 	client, err := b.compile(asker)
 	if err != nil {
 		return "", "", err
 	}
 	m.Devices.Nets = []vmm.Net{{TAP: network.TAP, MAC: boxMAC}}
-	argv, err := b.firecracker(m, fmt.Sprintf("web-%v-%s", linux, arg))
+	argv, err := b.firecracker(m, name)
 	if err != nil {
 		return "", "", err
 	}
@@ -254,7 +262,7 @@ func (b *bench) measureWeb() (gosv, linux map[string][]float64, err error) {
 				name = "linux"
 				m.CmdLine = tscRate() + " " + m.CmdLine
 			}
-			rates, err := b.serve(m, func(argv []string) []string { return append([]string{"timeout", "300"}, argv...) }, things...)
+			rates, err := b.serve(m, bounded, things...)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", name, err)
 			}
@@ -302,12 +310,9 @@ func (b *bench) boxStart(linux bool) (float64, string, error) {
 func parseStarts(counts []byte) (float64, error) {
 	var spans []float64
 	for _, m := range regexp.MustCompile(`(?m)^line .*\bnewline=(\d+) .*\| start\nline .*\bnewline=(\d+) .*\| web `+webFirst+` `).FindAllSubmatch(counts, -1) {
-		var at [2]float64
-		for i := range at {
-			var err error
-			if at[i], err = strconv.ParseFloat(string(m[i+1]), 64); err != nil {
-				return 0, err
-			}
+		at, err := numbers(string(m[1]), string(m[2]))
+		if err != nil {
+			return 0, err
 		}
 		spans = append(spans, at[1]-at[0])
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"gosv/internal/network"
 	"gosv/internal/vmm"
 )
 
@@ -12,25 +11,18 @@ import (
 // connections, on QEMU.
 func (b *bench) webMemory(linux bool) (float64, string, error) {
 	return b.leastWeb(linux, func(m *vmm.Machine) (string, error) {
-		return b.serve(m, func(argv []string) []string { return append([]string{"timeout", "300"}, argv...) },
-			webFirst, "1", webRequests, "10000", "end", "1")
+		return b.serve(m, bounded, webFirst, "1", webRequests, "10000", "end", "1")
 	})
 }
 
 // boxMemory is webMemory on Firecracker in tools/kvmbox, where 2,000 requests take as long.
 func (b *bench) boxMemory(linux bool) (float64, string, error) {
 	return b.leastWeb(linux, func(m *vmm.Machine) (string, error) {
-		client, err := b.compile(asker)
+		script, path, err := b.boxServe(m, "web-memory", "first 1 requests 2000 end 1")
 		if err != nil {
 			return "", err
 		}
-		m.Devices.Nets = []vmm.Net{{TAP: network.TAP, MAC: boxMAC}}
-		argv, err := b.firecracker(m, "web-memory")
-		if err != nil {
-			return "", err
-		}
-		script := boxWire + fmt.Sprintf("%s http://%s first 1 requests 2000 end 1 -- timeout 100 %s 2>/tmp/vm; exit 0", client, boxAddress, vmm.Quote(argv))
-		return b.kvmbox(nil, argv[0], []string{"sh", "-c", script})
+		return b.kvmbox(nil, path, []string{"sh", "-c", boxWire + "timeout 100 " + script + "exit 0"})
 	})
 }
 
