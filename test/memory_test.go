@@ -58,3 +58,16 @@ func TestExhaustion(t *testing.T) {
 		}
 	}
 }
+
+// TestLetGo: the kernel's garbage is not what a program is ended for, or a file is full for.
+func TestLetGo(t *testing.T) {
+	t.Parallel()
+	prog := cProgram(t, glibc, "letgo")
+	for _, size := range []string{"24", "64"} {
+		for _, args := range [][]string{{}, {"file"}} {
+			if r := run(t, machine{"--vmm", "qemu", "--accel", "tcg", "-m", size}, options{}, prog, args...); r.code != 7 || r.stdout != "there\n" {
+				t.Errorf("%v with %s MiB: %v", args, size, r)
+			}
+		}
+	}
+}

@@ -30,7 +30,12 @@ func (p *FilePages) Alloc() []byte {
 		if p.kernel != nil && p.kernel.disks.giveBack(free, total) > 0 {
 			free, total = mm.FreeMemory()
 		}
-		if free > min(total/32, fileReserve) {
+		reserve := min(total/32, fileReserve)
+		if free <= reserve {
+			mm.Collect(free)
+			free, _ = mm.FreeMemory()
+		}
+		if free > reserve {
 			p.n = metal.AllocFrames(p.frames[:])
 		}
 	}

@@ -74,9 +74,8 @@ func (s *Space) reclaim() bool {
 		return false
 	}
 	s.mu.Unlock()
-	n := s.others.Reclaim()
-	s.mu.Lock()
-	return n > 0
+	defer s.mu.Lock()
+	return s.others.Reclaim() > 0 || collectLast()
 }
 
 func (s *Space) faultLocked(va uintptr, a Access) Fault {

@@ -13,13 +13,16 @@ import (
 // is told a limit that follows what is free, and nothing is made for the
 // application that it could have any number of when little is (KernelRoom).
 
-var heapLimit struct {
+var heap kernelHeap
+
+type kernelHeap struct {
 	mu        sync.Mutex
 	low, high atomic.Uint64 // free memory between them needs no other limit; bytes
 	others    Others        // who can give some back, or nil; set with the first space
 
 	collecting sync.Mutex // guards
 	next       uint64     // when it is worth it to collect again
+	least      uint64     // what the kernel took when the first space was made, in bytes
 }
 
 const (
@@ -49,33 +52,49 @@ func (s *Space) allocFrames(dst []uintptr) int {
 	return n
 }
 
-// collect gives the kernel's garbage back, before the program is refused something small for it.
-// It takes milliseconds, so it may take a tenth of the time; and some memory itself.
-func collect(free uint64) {
+// Collect gives the kernel's garbage back, before the program is refused something small for it.
+// It takes milliseconds, so it may take a tenth of the time; and some memory itself, of what is free.
+func Collect(free uint64) {
 	const takes, share = 256 << 10, 10
-	l := &heapLimit
-	l.collecting.Lock()
-	defer l.collecting.Unlock()
-	if begin := metal.Now(); free >= takes && begin >= l.next {
+	h := &heap
+	h.collecting.Lock()
+	defer h.collecting.Unlock()
+	if begin := metal.Now(); free >= takes && begin >= h.next {
 		freeOSMemory()
 		end := metal.Now()
-		l.next = end + share*(end-begin)
+		h.next = end + share*(end-begin)
 	}
+}
+
+// collectLast is Collect for a program that is going to be ended else, so it takes the time, if the kernel has come to
+// take so much that there may be garbage; and the memory that it takes is of the kernel's reserve. It says whether that
+// was worth it.
+func collectLast() bool {
+	h := &heap
+	h.collecting.Lock()
+	defer h.collecting.Unlock()
+	if metal.KernelMemory() < h.least+heapSlack {
+		return false
+	}
+	before, _ := metal.FreeMemory()
+	freeOSMemory()
+	after, _ := metal.FreeMemory()
+	return after >= before+heapSmall
 }
 
 // FreeMemory is metal.FreeMemory, for those who are about to take some: it adapts the
 // collector's limit, which costs little when there is no need.
 func FreeMemory() (free, total uint64) {
 	free, total = metal.FreeMemory()
-	l := &heapLimit
-	if high := l.high.Load(); high == 0 { // the first time: the limit is metal's, a quarter
-		l.low.Store(total / 8 * 7) // well before the collector is busy with that
-		l.high.Store(total)
-	} else if (free < l.low.Load() || free > high) && l.mu.TryLock() {
+	h := &heap
+	if high := h.high.Load(); high == 0 { // the first time: the limit is metal's, a quarter
+		h.low.Store(total / 8 * 7) // well before the collector is busy with that
+		h.high.Store(total)
+	} else if (free < h.low.Load() || free > high) && h.mu.TryLock() {
 		setMemoryLimit(int64(metal.KernelMemory() + heapSlack + uint64(metal.CPUs()-1)*heapPerCPU + free/2))
-		l.low.Store(free / 4 * 3)
-		l.high.Store(free/2*3 + heapSlack)
-		l.mu.Unlock()
+		h.low.Store(free / 4 * 3)
+		h.high.Store(free/2*3 + heapSlack)
+		h.mu.Unlock()
 	}
 	return free, total
 }
@@ -88,7 +107,7 @@ func KernelRoom(n int) bool {
 	if free >= need || total == 0 { // in tests on the host
 		return true
 	}
-	if o := heapLimit.others; o != nil && o.GiveBack(0, total) > 0 {
+	if o := heap.others; o != nil && o.GiveBack(0, total) > 0 {
 		if free, _ = FreeMemory(); free >= need {
 			return true
 		}
@@ -96,7 +115,7 @@ func KernelRoom(n int) bool {
 	if n > heapSmall {
 		return false
 	}
-	collect(free)
+	Collect(free)
 	free, _ = FreeMemory()
 	return free >= need
 }

@@ -71,8 +71,8 @@ type Others interface {
 // New returns an empty address space, or nil if there is no memory. It calls
 // noMemory when there is no frame for a page that the application may touch.
 func New(others Others, noMemory func()) *Space {
-	if heapLimit.others == nil {
-		heapLimit.others = others
+	if heap.others == nil {
+		heap.others, heap.least = others, metal.KernelMemory()
 	}
 	s := &Space{others: others, noMemory: noMemory}
 	if s.root = s.tableFrame(); s.root == 0 {

@@ -28,9 +28,11 @@ const (
 )
 
 const (
-	leastQueue   = 4 << 10  // received bytes that each connection may have waiting
-	leastSegment = 2 << 10  // longer ones are let go: their sender cuts them when it sends them again
-	scarceSend   = 16 << 10 // bytes that may be on the way to each peer
+	leastQueue   = 4 << 10 // received bytes that each connection may have waiting
+	leastSegment = 2 << 10 // longer ones are let go: their sender cuts them when it sends them again
+	scarceSend   = 8 << 10 // bytes that may be on the way to each peer
+
+	kernelOwn = 3 << 19 // bytes that the kernel takes when nobody sends anything
 )
 
 func (n *Network) supply() supply {
@@ -39,7 +41,7 @@ func (n *Network) supply() supply {
 	case free < total/32:
 		n.collector.hurry()
 		return none
-	case free < total/16 || kernel > total/8*3:
+	case free < total/16 || kernel > total/4+kernelOwn:
 		n.collector.hurry()
 		return scarce
 	}
