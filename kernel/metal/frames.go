@@ -10,7 +10,7 @@ var (
 	nram       int
 	ramAt      int // ranges below are used up
 	freeFrames uintptr
-	freeHuges  uintptr // 2 MiB each, aligned, that came back whole
+	freeHuges  uintptr // 2 MiB each, aligned, that came back whole: see popHuge
 
 	framesFree   uintptr // in ranges and list
 	framesTotal  uintptr
@@ -49,8 +49,7 @@ func frame() uintptr {
 			return f
 		}
 	}
-	if f := freeHuges; f != 0 { // the ranges are used up: it is one
-		freeHuges = ld(directMap + f)
+	if f := popHuge(); f != 0 { // the ranges are used up: it is one
 		ramAt = nram - 1
 		ram[ramAt].next, ram[ramAt].end = f+4096, f+pageSize2M
 		framesFree--
@@ -77,6 +76,46 @@ func takeReturnedHuge() uintptr {
 	return takeHuge()
 }
 
+// Large pages that came back are not linked through themselves, as frames are: the
+// host may have taken their memory (package balloon), and would have to give 2 MiB
+// for each that is written to. One in 512 has the addresses of those that came
+// after it, in its first frame: that of the one before it of its kind, how many there
+// are, and these.
+const (
+	hugesCount = 8
+	hugesFirst = 16
+	hugesMost  = (4096 - hugesFirst) / 8
+)
+
+// pushHuge adds f to the large pages that came back.
+func pushHuge(f uintptr) {
+	if at := directMap + freeHuges; freeHuges != 0 {
+		if n := ld(at + hugesCount); n < hugesMost {
+			st(at+hugesFirst+n*8, f)
+			st(at+hugesCount, n+1)
+			return
+		}
+	}
+	st(directMap+f, freeHuges)
+	st(directMap+f+hugesCount, 0)
+	freeHuges = f
+}
+
+// popHuge takes one away and returns it, or 0.
+func popHuge() uintptr {
+	f, at := freeHuges, directMap+freeHuges
+	if f == 0 {
+		return 0
+	}
+	n := ld(at + hugesCount)
+	if n == 0 {
+		freeHuges = ld(at)
+		return f
+	}
+	st(at+hugesCount, n-1)
+	return ld(at + hugesFirst + (n-1)*8)
+}
+
 // hide is Hide.
 func hide(n uintptr) {
 	framesTotal -= n
@@ -90,10 +129,7 @@ func takeHuge() uintptr {
 	if framesFree < frameReserve+frames {
 		return 0
 	}
-	f := freeHuges
-	if f != 0 {
-		freeHuges = ld(directMap + f)
-	}
+	f := popHuge()
 	for i := nram - 1; i >= ramAt && f == 0; i-- {
 		r := &ram[i]
 		top := r.end &^ (pageSize2M - 1)
@@ -134,8 +170,7 @@ func takeRun(n uintptr) uintptr {
 
 // giveHuge is FreeHuge.
 func giveHuge(f uintptr) {
-	st(directMap+f, freeHuges)
-	freeHuges = f
+	pushHuge(f)
 	framesFree += pageSize2M / 4096
 	framesGiven -= pageSize2M / 4096
 	framesBack += pageSize2M / 4096

@@ -94,7 +94,6 @@ func New(d *virtio.Device, mem Memory) (*Balloon, error) {
 	if err := d.Start(); err != nil {
 		return nil, err
 	}
-	b.reported = mem.Returned()
 	if b.stats.q != nil {
 		b.offerStats()
 	}

@@ -287,6 +287,26 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestReportEarlier: what was freed before the balloon was there is reported, too.
+func TestReportEarlier(t *testing.T) {
+	h, m := newHost(t, featureReporting), newMemory(2)
+	frames := make([]uintptr, hugeSize)
+	m.Alloc(frames)
+	m.Free(frames)
+	if _, err := New(h.Device.Device(), m); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for reported := 0; reported < 2; runtime.Gosched() {
+		h.mu.Lock()
+		reported = h.reported
+		h.mu.Unlock()
+		if time.Now().After(deadline) {
+			t.Fatalf("%d large pages are reported, want 2", reported)
+		}
+	}
+}
+
 func TestStats(t *testing.T) {
 	h, m := newHost(t, featureStats), newMemory(8)
 	if _, err := New(h.Device.Device(), m); err != nil {
