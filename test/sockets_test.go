@@ -18,6 +18,12 @@ func TestUnixNames(t *testing.T) {
 	same(t, options{}, cProgram(t, glibc, "unixnames"))
 }
 
+// TestUnixUrgent: urgent data of Unix sockets.
+func TestUnixUrgent(t *testing.T) {
+	t.Parallel()
+	same(t, options{}, cProgram(t, glibc, "unixurgent"))
+}
+
 // TestInet: TCP and UDP over the loopback device, IPv4 and IPv6.
 func TestInet(t *testing.T) {
 	t.Parallel()

@@ -3,8 +3,6 @@ package net
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"gosv/kernel/errno"
 	"gosv/kernel/socket"
 	"gosv/kernel/wait"
@@ -291,7 +289,7 @@ func (s *Socket) Ioctl(c socket.Caller, req, arg uintptr) (uintptr, errno.Errno)
 			return 0, err
 		}
 		return 0, c.CopyOut(arg, []byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})
-	case req == unix.SIOCATMARK:
+	case req == socket.AtMark:
 		at, err := s.end.AtMark()
 		if err != 0 {
 			return 0, err

@@ -114,7 +114,7 @@ type Envelope struct {
 	Files []File // SCM_RIGHTS
 	From  Cred   // SCM_CREDENTIALS
 	Given bool   // by the sender
-	None  bool   // nothing has come, not even an empty message: nobody sends any more
+	None  bool   // no message has come, not even an empty one: nobody sends any more, or it is an urgent byte
 }
 
 // ReleaseFiles is for who does not pass the files on.
@@ -191,8 +191,9 @@ const (
 
 	DefaultBuffer = 212992 // net.core.wmem_default
 
-	Inq  = 0x541b // SIOCINQ
-	Outq = 0x5411 // SIOCOUTQ
+	Inq    = 0x541b // SIOCINQ
+	Outq   = 0x5411 // SIOCOUTQ
+	AtMark = 0x8905 // SIOCATMARK
 )
 
 // Options of SOL_SOCKET (socket(7)).

@@ -43,8 +43,9 @@ type world interface {
 	name(s int, peer bool) string
 	cred(s int) string
 	lastError(s int) string
-	passCred(s int, on bool) string
+	option(s, name int, on bool) string
 	queued(s int, sent bool) string
+	atMark(s int) string
 	poll(s int) string
 	close(s int)
 	unlink(path string) string
@@ -213,7 +214,7 @@ func (o *ours) receive(s, n, flags int) string {
 		files = append(files, f.(*token).number)
 	}
 	m.ReleaseFiles()
-	return received(n, b[:min(n, len(b))], int(m.Flags)&host.MSG_TRUNC, m.Addr, cred, files)
+	return received(n, b[:min(n, len(b))], int(m.Flags)&(host.MSG_TRUNC|host.MSG_OOB), m.Addr, cred, files)
 }
 
 func (o *ours) shutdown(s, how int) string { return said(o.sockets[s].Shutdown(uintptr(how + 1))) }
@@ -236,9 +237,9 @@ func (o *ours) cred(s int) string {
 
 func (o *ours) lastError(s int) string { return said(o.sockets[s].TakeError()) }
 
-func (o *ours) passCred(s int, on bool) string {
-	if o.sockets[s].Switches.And(^uint64(1 << socket.SoPasscred)); on {
-		o.sockets[s].Switches.Or(1 << socket.SoPasscred)
+func (o *ours) option(s, name int, on bool) string {
+	if o.sockets[s].Switches.And(^uint64(1 << name)); on {
+		o.sockets[s].Switches.Or(1 << name)
 	}
 	return "ok"
 }
@@ -248,10 +249,24 @@ func (o *ours) queued(s int, sent bool) string {
 	if sent {
 		req = socket.Outq
 	}
-	if _, err := o.sockets[s].Ioctl(o, req, 0); err != 0 {
+	n, err := o.ioctl(s, req)
+	if err != 0 {
 		return said(err)
 	}
-	return counted(int(*(*int32)(unsafe.Pointer(&o.Memory[0]))), sent)
+	return counted(n, sent)
+}
+
+func (o *ours) ioctl(s int, req uintptr) (int, errno.Errno) {
+	_, err := o.sockets[s].Ioctl(o, req, 0)
+	return int(*(*int32)(unsafe.Pointer(&o.Memory[0]))), err
+}
+
+func (o *ours) atMark(s int) string {
+	n, err := o.ioctl(s, socket.AtMark)
+	if err != 0 {
+		return said(err)
+	}
+	return fmt.Sprint(n)
 }
 
 // counted is how many bytes are queued. Those that have been sent are counted with what
@@ -415,7 +430,7 @@ func (h *hosts) receive(s, n, flags int) string {
 			host.Close(fd)
 		}
 	}
-	return received(int(got), b[:min(int(got), n)], int(m.Flags)&host.MSG_TRUNC, name[:m.Namelen], cred, files)
+	return received(int(got), b[:min(int(got), n)], int(m.Flags)&(host.MSG_TRUNC|host.MSG_OOB), name[:m.Namelen], cred, files)
 }
 
 func (h *hosts) shutdown(s, how int) string { return saidHost(host.Shutdown(h.fds[s], how)) }
@@ -448,12 +463,12 @@ func (h *hosts) lastError(s int) string {
 	return saidHost(host.Errno(n))
 }
 
-func (h *hosts) passCred(s int, on bool) string {
+func (h *hosts) option(s, name int, on bool) string {
 	v := 0
 	if on {
 		v = 1
 	}
-	return saidHost(host.SetsockoptInt(h.fds[s], host.SOL_SOCKET, host.SO_PASSCRED, v))
+	return saidHost(host.SetsockoptInt(h.fds[s], host.SOL_SOCKET, name, v))
 }
 
 func (h *hosts) queued(s int, sent bool) string {
@@ -466,6 +481,14 @@ func (h *hosts) queued(s int, sent bool) string {
 		return saidHost(err)
 	}
 	return counted(n, sent)
+}
+
+func (h *hosts) atMark(s int) string {
+	n, err := host.IoctlGetInt(h.fds[s], host.SIOCATMARK)
+	if err != nil {
+		return saidHost(err)
+	}
+	return fmt.Sprint(n)
 }
 
 func (h *hosts) poll(s int) string {
@@ -494,6 +517,8 @@ type script struct {
 	kinds [slots]int32 // 0: there is none
 	creds [slots]bool  // SO_PASSCRED
 	sent  int
+
+	urgent bool // some was sent
 }
 
 var kinds = [...]int32{socket.Stream, socket.Stream, socket.Dgram, socket.Dgram, socket.Seqpacket, socket.Seqpacket, socket.Raw}
@@ -589,7 +614,10 @@ func (r *script) call(w world) string {
 	case n < 76:
 		size := [...]int{0, 1, 3, 10, 100, 5000}[r.IntN(6)]
 		flags := [...]int{0, 0, 0, host.MSG_PEEK, host.MSG_TRUNC, host.MSG_WAITALL, host.MSG_PEEK | host.MSG_TRUNC, host.MSG_PEEK | host.MSG_WAITALL}[r.IntN(8)]
-		return fmt.Sprintf("receive %d, %d bytes, %#x: %s", s, size, flags, w.receive(s, size, flags))
+		if r.IntN(8) == 0 {
+			flags ^= host.MSG_OOB
+		}
+		return r.receive(w, s, size, flags)
 	case n < 79:
 		how := r.IntN(3)
 		return fmt.Sprint("shutdown ", s, " ", how, ": ", w.shutdown(s, how))
@@ -601,12 +629,12 @@ func (r *script) call(w world) string {
 	case n < 86:
 		return fmt.Sprint("SO_ERROR ", s, ": ", w.lastError(s))
 	case n < 87:
-		on := r.IntN(2) == 0
-		r.creds[s] = on
-		return fmt.Sprint("SO_PASSCRED ", s, " ", on, ": ", w.passCred(s, on))
+		return r.option(w, s)
 	case n < 89:
-		sent := r.IntN(2) == 0
+		sent := r.IntN(2) == 0 || r.urgent // an urgent byte that was passed is still counted on Linux since 6.16
 		return fmt.Sprint("queued ", s, " ", sent, ": ", w.queued(s, sent))
+	case n < 90:
+		return fmt.Sprint("at mark ", s, ": ", w.atMark(s))
 	case n < 96:
 		return fmt.Sprint("poll ", s, ": ", w.poll(s))
 	case n < 97:
@@ -618,6 +646,56 @@ func (r *script) call(w world) string {
 	return fmt.Sprint("close ", s)
 }
 
+// stream makes a call on one of two streams, which are connected.
+func (r *script) stream(w world) string {
+	s := r.IntN(2)
+	switch n := r.IntN(40); {
+	case r.kinds[0] == 0:
+		r.kinds[0], r.kinds[1] = socket.Stream, socket.Stream
+		return "pair: " + w.pair(0, 1, socket.Stream)
+	case n < 14:
+		return r.send(w, s)
+	case n < 31:
+		size := [...]int{0, 1, 3, 10, 100, 5000}[r.IntN(6)]
+		flags := r.IntN(2)*host.MSG_PEEK | r.IntN(5)/4*host.MSG_WAITALL | r.IntN(3)/2*host.MSG_OOB
+		return r.receive(w, s, size, flags)
+	case n < 33:
+		return r.option(w, s)
+	case n < 35:
+		return fmt.Sprint("at mark ", s, ": ", w.atMark(s))
+	case n < 38:
+		return fmt.Sprint("poll ", s, ": ", w.poll(s))
+	case n < 39 && r.IntN(10) == 0:
+		how := r.IntN(3)
+		return fmt.Sprint("shutdown ", s, " ", how, ": ", w.shutdown(s, how))
+	}
+	if r.IntN(10) > 0 {
+		return ""
+	}
+	w.close(s)
+	result := fmt.Sprint("close ", s, ": ", w.poll(1-s), " ", w.lastError(1-s), " ", w.receive(1-s, 10, 0))
+	w.close(1 - s)
+	r.kinds = [slots]int32{}
+	return result
+}
+
+func (r *script) receive(w world, s, size, flags int) string {
+	if size == 0 && r.kinds[s] == socket.Stream { // Linux looks at nothing of what has come, but waits if the last is urgent
+		flags &^= host.MSG_PEEK
+	}
+	return fmt.Sprintf("receive %d, %d bytes, %#x: %s", s, size, flags, w.receive(s, size, flags))
+}
+
+func (r *script) option(w world, s int) string {
+	name, on := host.SO_PASSCRED, r.IntN(2) == 0
+	if r.IntN(2) == 0 {
+		name = host.SO_OOBINLINE
+	} else {
+		r.creds[s] = on
+	}
+	return fmt.Sprint("option ", name, " of ", s, " ", on, ": ", w.option(s, name, on))
+}
+
 func (r *script) send(w world, s int) string {
 	b := make([]byte, [...]int{0, 1, 5, 20, 200, 3000}[r.IntN(6)])
 	for i := range b {
@@ -625,6 +703,10 @@ func (r *script) send(w world, s int) string {
 	}
 	r.sent++
 	flags := [...]int{0, 0, host.MSG_NOSIGNAL}[r.IntN(3)]
+	if r.IntN(4) == 0 {
+		flags |= host.MSG_OOB
+		r.urgent = true
+	}
 	var addr []byte
 	// Whether a datagram socket gets a name first, or it is looked at whether it is connected,
 	// depends on the release.
@@ -656,7 +738,12 @@ func alike(got, want string) bool {
 	return got == want
 }
 
-func TestLikeHost(t *testing.T) {
+func TestLikeHost(t *testing.T) { likeHost(t, (*script).call) }
+
+// TestStreamsLikeHost: urgent data are many things that come after each other.
+func TestStreamsLikeHost(t *testing.T) { likeHost(t, (*script).stream) }
+
+func likeHost(t *testing.T, call func(*script, world) string) {
 	const calls = 60
 	t.Chdir(t.TempDir())
 	for seed := range *seeds {
@@ -666,7 +753,7 @@ func TestLikeHost(t *testing.T) {
 		var log []string
 		failed := ""
 		for range calls {
-			want, got := theirs.call(h), mine.call(o)
+			want, got := call(theirs, h), call(mine, o)
 			log = append(log, want)
 			if !alike(got, want) {
 				failed = fmt.Sprintf("got  %.300s\nwant %.300s", got, want)

@@ -32,6 +32,8 @@ type Socket struct {
 	// came with files.
 	first, last *parcel
 	count       int
+	urgent      *parcel // the one of these that is an urgent byte which nobody has read or passed
+	passed      *parcel // what is gone of them, as long as mu is held
 
 	names   *Names
 	embryo  bool      // it waits to be accepted
@@ -139,7 +141,7 @@ func (s *Socket) Send(c socket.Caller, m *socket.Envelope) (int, errno.Errno) {
 	}
 	peer := s.other()
 	switch {
-	case m.Flags&socket.MsgOOB != 0:
+	case m.Flags&socket.MsgOOB != 0 && (s.Kind != socket.Stream || m.Len() == 0):
 		return 0, errno.EOPNOTSUPP
 	case m.Addr != nil && s.Kind == socket.Stream:
 		if peer != nil {
@@ -206,7 +208,10 @@ func (s *Socket) sendStream(c socket.Caller, peer *Socket, m *socket.Envelope) (
 			}
 			peer.mu.Lock()
 			defer peer.mu.Unlock()
-			if broken = peer.deaf(); broken {
+			if peer.deaf() {
+				if broken = !urgent(m); !broken { // no signal for an urgent byte
+					failed = errno.EPIPE
+				}
 				return true
 			}
 			if !s.hasRoom() {
@@ -217,6 +222,9 @@ func (s *Socket) sendStream(c socket.Caller, peer *Socket, m *socket.Envelope) (
 		})
 		done += moved
 		if moved > 0 {
+			if m.Flags&socket.MsgOOB != 0 && m.Len() == 0 {
+				peer.queue.WakeFor(wait.Pri)
+			}
 			peer.queue.Wake()
 		}
 		if err == 0 {
@@ -239,19 +247,25 @@ func (s *Socket) sendStream(c socket.Caller, peer *Socket, m *socket.Envelope) (
 
 // append adds bytes of a stream to what has come to s from sender.
 func (s *Socket) append(m *socket.Envelope, sender *Socket) int {
-	p := s.last
-	if p == nil || len(p.files) > 0 || len(m.Files) > 0 || p.from != m.From || cap(p.data)-len(p.data) < m.Len() {
+	p, all, oob := s.last, m.Len(), urgent(m)
+	if m.Flags&socket.MsgOOB != 0 && !oob {
+		all-- // the last byte is by itself
+	}
+	if p == nil || oob || len(p.files) > 0 || len(m.Files) > 0 || p.from != m.From || cap(p.data)-len(p.data) < all {
 		p = &parcel{from: m.From, files: m.Files, sender: sender}
-		if n := min(m.Len(), streamWrite); n >= streamPiece {
+		if n := min(all, streamWrite); n >= streamPiece || oob {
 			p.data = make([]byte, 0, n)
 		} else {
 			p.data = make([]byte, 0, min(streamPiece, 16*n))
 		}
 	}
 	old := len(p.data)
-	n := m.Get(p.data[old:min(cap(p.data), old+m.Len())])
+	n := m.Get(p.data[old:min(cap(p.data), old+all)])
 	if n == 0 || m.Fault() { // a part that ends early is none
 		return 0
+	}
+	if oob {
+		s.urgent = p
 	}
 	p.data = p.data[:old+n]
 	sender.sent.Add(int64(n))
@@ -380,15 +394,15 @@ func (s *Socket) sendPacket(c socket.Caller, peer *Socket, m *socket.Envelope) (
 // Receive implements socket.Socket.
 func (s *Socket) Receive(c socket.Caller, m *socket.Envelope) (int, errno.Errno) {
 	switch {
-	case m.Flags&socket.MsgOOB != 0 && s.Kind == socket.Stream:
-		return 0, errno.EINVAL
-	case m.Flags&socket.MsgOOB != 0:
-		return 0, errno.EOPNOTSUPP
 	case s.Kind != socket.Dgram && s.other() == nil:
 		if s.Kind == socket.Stream {
 			return 0, errno.EINVAL
 		}
 		return 0, errno.ENOTCONN
+	case m.Flags&socket.MsgOOB != 0 && s.Kind == socket.Stream:
+		return s.receiveUrgent(m)
+	case m.Flags&socket.MsgOOB != 0:
+		return 0, errno.EOPNOTSUPP
 	case s.Kind == socket.Stream:
 		return s.receiveStream(c, m)
 	}
@@ -425,14 +439,17 @@ func (s *Socket) receiveStream(c socket.Caller, m *socket.Envelope) (done int, e
 		var sender *Socket
 		err = s.Await(c, &s.queue, m.Flags, socket.SoRcvtimeo, func() bool {
 			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.first == nil {
+			first := s.first
+			p := s.fromMark(first, m, done > 0)
+			switch {
+			case p != nil && (done == 0 || s.glues(p, m)):
+				sender = p.sender
+				done = s.takeStream(m, p, done)
+			case first == nil || done == 0: // nothing has come
 				ended = s.shut&socket.ShutRead != 0 || s.Err.Load() != 0
-				return ended
 			}
-			sender = s.first.sender
-			done += s.takeStream(m)
-			return true
+			s.unlockDrop()
+			return p != nil || ended || first != nil && done > 0
 		})
 		if sender != nil {
 			m.Addr = sender.ownName()
@@ -443,7 +460,7 @@ func (s *Socket) receiveStream(c socket.Caller, m *socket.Envelope) (done int, e
 				return 0, lost
 			}
 		}
-		if err != 0 || ended || m.Fault() || m.Len() == 0 || m.Files != nil || m.Flags&(socket.MsgWaitall|socket.MsgPeek) != socket.MsgWaitall {
+		if sender == nil || m.Fault() || m.Len() == 0 || m.Files != nil || m.Flags&(socket.MsgWaitall|socket.MsgPeek) != socket.MsgWaitall {
 			break
 		}
 	}
@@ -453,14 +470,21 @@ func (s *Socket) receiveStream(c socket.Caller, m *socket.Envelope) (done int, e
 	return done, err
 }
 
-// takeStream moves bytes that have come to m: those of one sender, and up to the
-// end of what came with files.
-func (s *Socket) takeStream(m *socket.Envelope) (done int) {
-	m.From = s.first.from
-	p := s.first
+// glues says whether p's bytes can be read with those that m has got: not if who asks for their sender
+// would take them for another's.
+func (s *Socket) glues(p *parcel, m *socket.Envelope) bool {
+	return p.from == m.From || !s.Is(socket.SoPasscred)
+}
+
+// takeStream moves bytes that have come to m, from p on: those of one sender, and up to the mark
+// or the end of what came with files. It returns how many m has got, which were done before.
+func (s *Socket) takeStream(m *socket.Envelope, p *parcel, done int) int {
+	if done == 0 {
+		m.From = p.from
+	}
 	peek := m.Flags&socket.MsgPeek != 0
 	// Files come even to who has no room for a byte, and who only looks sees the next ones.
-	for first := true; p != nil && (p.from == m.From || !s.Is(socket.SoPasscred)) && (m.Len() > 0 || first || peek); first = false {
+	for p != nil && s.glues(p, m) {
 		n := m.Put(p.data)
 		if m.Fault() { // a part that does not get there whole stays
 			break
@@ -481,9 +505,10 @@ func (s *Socket) takeStream(m *socket.Envelope) (done int) {
 			}
 			p = s.first
 		}
-		if files != nil {
+		if files != nil || !peek && m.Len() == 0 {
 			break
 		}
+		p = s.fromMark(p, m, done > 0)
 	}
 	return done
 }
@@ -559,7 +584,7 @@ func (s *Socket) Close() {
 	s.mu.Lock()
 	s.dead = true
 	unread, peer, pending := s.first, s.peer, s.pending
-	s.first, s.last, s.pending = nil, nil, nil
+	s.first, s.last, s.urgent, s.pending = nil, nil, nil, nil
 	s.count, s.peer = 0, nil
 	key := s.key
 	s.mu.Unlock()
@@ -601,7 +626,7 @@ func (s *Socket) Close() {
 // Poll implements socket.Socket.
 func (s *Socket) Poll() (ready uint32, q *wait.Queue) {
 	s.mu.Lock()
-	shut, come, peer, listens := s.shut, s.first != nil || len(s.pending) > 0, s.peer, s.listens
+	shut, come, urgent, peer, listens := s.shut, s.first != nil || len(s.pending) > 0, s.urgent != nil, s.peer, s.listens
 	s.mu.Unlock()
 	if s.Err.Load() != 0 {
 		ready |= wait.Err
@@ -614,6 +639,9 @@ func (s *Socket) Poll() (ready uint32, q *wait.Queue) {
 	}
 	if come {
 		ready |= wait.In | wait.RdNorm
+	}
+	if urgent {
+		ready |= wait.Pri
 	}
 	const share = 4 // of the buffer may be in use
 	writable := !listens && s.sent.Load()*share <= int64(s.Buffers[0].Load())
@@ -628,7 +656,8 @@ func (s *Socket) Poll() (ready uint32, q *wait.Queue) {
 	return ready, &s.queue
 }
 
-// Ioctl tells how many bytes there are to be read, or have been sent and not been read.
+// Ioctl tells how many bytes there are to be read, or have been sent and not been read, and
+// whether the mark is next.
 func (s *Socket) Ioctl(c socket.Caller, req, arg uintptr) (uintptr, errno.Errno) {
 	n := int32(0)
 	switch req {
@@ -646,6 +675,11 @@ func (s *Socket) Ioctl(c socket.Caller, req, arg uintptr) (uintptr, errno.Errno)
 		s.mu.Unlock()
 	case socket.Outq:
 		n = int32(s.sent.Load())
+	case socket.AtMark:
+		if s.Kind != socket.Stream {
+			return 0, errno.EOPNOTSUPP
+		}
+		n = s.atMark()
 	default:
 		return 0, errno.ENOTTY
 	}

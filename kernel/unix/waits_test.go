@@ -107,6 +107,20 @@ func testWaits(s *sockets, kind int32) {
 		check("closed", s.waits(receives(x), y.Close), ended)
 	}
 
+	if kind == socket.Stream {
+		x, y = s.pair(kind)
+		for range 1000 { // who passes an urgent byte makes room
+			if _, err := send(p, y, []byte("!"), socket.MsgOOB|socket.MsgDontwait, nil); err != 0 {
+				s.t.Fatal(err)
+			}
+			receive(p, x, 10, socket.MsgDontwait)
+		}
+		check("after an urgent byte", s.waits(receives(x), func() {
+			send(p, y, []byte("!"), socket.MsgOOB, nil)
+			send(p, y, []byte("hello"), 0, nil)
+		}), "hello ok")
+	}
+
 	x, y = s.pair(kind)
 	fill(x, nil)
 	check("room", s.waits(sends(x, nil), func() { receive(p, y, 1<<20, 0) }), "6 ok")
