@@ -43,6 +43,12 @@ func TestUrgent(t *testing.T) {
 	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "urgent"))
 }
 
+// TestRaw: raw sockets.
+func TestRaw(t *testing.T) {
+	t.Parallel()
+	same(t, options{flags: []string{"--net", "lo"}}, cProgram(t, glibc, "raw"))
+}
+
 // TestFilters: classic BPF on sockets of all families.
 func TestFilters(t *testing.T) {
 	t.Parallel()

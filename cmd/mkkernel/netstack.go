@@ -99,7 +99,7 @@ var edits = []edit{
 	{"pkg/tcpip/socketops.go", `type SocketOptions struct \{`, "type SocketOptions struct {\n\tmoreOptions"},
 	{"pkg/tcpip/transport/packet/endpoint.go", `pkt \*stack\.PacketBuffer\) bool \{\n`, "pkt *stack.PacketBuffer) bool {\n\tfrom := stack.FromLink\n\tif ep.cooked {\n\t\tfrom = stack.FromNetwork\n\t}\n\tkept := pkt.Filter(&ep.ops, from, nicID, netProto)\n\tif kept == 0 {\n\t\treturn false\n\t}\n"},
 	{"pkg/tcpip/transport/packet/endpoint.go", `(\t\}\n)\trcvdPkt\.data = `, "$1\tpktBuf.Truncate(int64(kept))\n\trcvdPkt.data = "},
-	{"pkg/tcpip/transport/raw/endpoint.go", `wasEmpty := e\.rcvBufSize == 0\n`, "from := stack.FromNetwork\n\t\tif info.NetProto == header.IPv6ProtocolNumber {\n\t\t\tfrom = stack.FromTransport\n\t\t}\n\t\tkept := pkt.Filter(&e.ops, from, pkt.NICID, info.NetProto)\n\t\tif kept == 0 {\n\t\t\treturn false\n\t\t}\n\t\twasEmpty := e.rcvBufSize == 0\n"},
+	{"pkg/tcpip/transport/raw/endpoint.go", `wasEmpty := e\.rcvBufSize == 0\n`, "kept := pkt.FilterRaw(&e.ops, e.transProto)\n\t\tif kept == 0 {\n\t\t\treturn false\n\t\t}\n\t\twasEmpty := e.rcvBufSize == 0\n"},
 	{"pkg/tcpip/transport/raw/endpoint.go", `packet\.data = stack`, "combinedBuf.Truncate(int64(kept))\n\t\tpacket.data = stack"},
 	{"pkg/tcpip/transport/icmp/endpoint.go", `\te\.rcvMu\.Lock\(\)\n\n\t// Drop the packet`, "\tkept := pkt.Filter(&e.ops, stack.FromTransport, pkt.NICID, pkt.NetworkProtocolNumber)\n\tif kept == 0 {\n\t\treturn\n\t}\n\te.rcvMu.Lock()\n\n\t// Drop the packet"},
 	{"pkg/tcpip/transport/icmp/endpoint.go", `\tpacket\.data = stack\.`, "\tpktBuf.Truncate(int64(kept))\n\tpacket.data = stack."},

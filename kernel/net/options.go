@@ -134,10 +134,12 @@ func (e *endpoint) knows(level int) bool {
 		return e.protocol == protoUDP && e.kind == sockDgram
 	case unix.SOL_IP:
 		return e.family == afInet || e.family == afInet6
-	case unix.SOL_IPV6, unix.SOL_ICMPV6:
+	case unix.SOL_IPV6:
 		return e.family == afInet6
+	case unix.SOL_ICMPV6:
+		return e.kind == sockRaw && e.family == afInet6
 	case unix.SOL_RAW:
-		return e.kind == sockRaw && e.family == afInet
+		return e.kind == sockRaw && e.family != afPacket
 	case unix.SOL_PACKET:
 		return e.family == afPacket
 	}
@@ -167,6 +169,9 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 	level, name := int(level32), int(name32)
 	if !e.knows(level) {
 		return nil, e.unknownLevel()
+	}
+	if level == unix.SOL_ICMPV6 || level == unix.SOL_RAW {
+		return e.icmpFilter(level, name)
 	}
 	o := e.ep().SocketOptions()
 	for i := range toggles {
@@ -478,10 +483,8 @@ func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 		return e.membership6(name == unix.IPV6_JOIN_GROUP, b)
 	case level == unix.SOL_IPV6 && name == unix.IPV6_MULTICAST_HOPS && e.isTCP:
 		return errno.ENOPROTOOPT
-	case level == unix.SOL_ICMPV6 && name == unix.ICMPV6_FILTER:
-		return 0
-	case level == unix.SOL_RAW: // ICMP_FILTER
-		return 0
+	case level == unix.SOL_ICMPV6 || level == unix.SOL_RAW:
+		return e.setICMPFilter(level, name, b)
 	}
 	var v int
 	switch {

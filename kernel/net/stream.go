@@ -4,6 +4,7 @@ package net
 
 import (
 	"io"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -30,6 +31,9 @@ func setInline(ep *tcp.Endpoint, on bool)                             { ep.SetOu
 
 // filterOf is where a socket's filter is.
 func filterOf(ep tcpip.Endpoint) *bpf.Slot { return ep.SocketOptions().Filter() }
+
+// icmpTypes is where a raw socket has the types of ICMP messages that it does not take.
+func icmpTypes(ep tcpip.Endpoint) *atomic.Uint32 { return ep.SocketOptions().ICMPTypes() }
 
 // setBindsAny lets a socket be bound to addresses that the machine has not.
 func setBindsAny(ep tcpip.Endpoint, on bool) { ep.SocketOptions().SetBindsAny(on) }

@@ -4,6 +4,7 @@ package net
 
 import (
 	"io"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -30,6 +31,8 @@ func setInline(*tcp.Endpoint, bool)                                  {}
 
 // Nor does it look at a socket's filter.
 func filterOf(tcpip.Endpoint) *bpf.Slot { return new(bpf.Slot) }
+
+func icmpTypes(tcpip.Endpoint) *atomic.Uint32 { return new(atomic.Uint32) }
 
 func setBindsAny(tcpip.Endpoint, bool) {}
 

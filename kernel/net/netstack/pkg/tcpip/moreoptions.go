@@ -15,6 +15,7 @@ type moreOptions struct{ more atomic.Pointer[options] }
 type options struct {
 	filter, group bpf.Slot
 	anyAddr       atomic.Bool
+	icmpTypes     atomic.Uint32
 }
 
 func (o *moreOptions) make() *options {
@@ -43,6 +44,15 @@ func (o *moreOptions) GroupProgram() *bpf.Program {
 		return m.group.Program()
 	}
 	return nil
+}
+
+// ICMPTypes are those of messages that a raw socket does not take (ICMP_FILTER).
+func (o *moreOptions) ICMPTypes() *atomic.Uint32 { return &o.make().icmpTypes }
+
+// DeniesICMP says whether a type is one of them.
+func (o *moreOptions) DeniesICMP(typ uint8) bool {
+	m := o.more.Load()
+	return m != nil && m.icmpTypes.Load()>>typ&1 != 0
 }
 
 // BindsAny says whether a socket may be bound to any address (IP_FREEBIND).

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"gosv/kernel/bpf"
 )
@@ -29,6 +30,17 @@ func (pk *PacketBuffer) Filter(o *tcpip.SocketOptions, from int, nic tcpip.NICID
 		return math.MaxInt
 	}
 	return int(pk.filter(*p, from, nic, protocol))
+}
+
+// FilterRaw is Filter for a raw socket of that protocol, which has one by ICMP's types, too.
+func (pk *PacketBuffer) FilterRaw(o *tcpip.SocketOptions, protocol tcpip.TransportProtocolNumber) int {
+	if pk.NetworkProtocolNumber == header.IPv6ProtocolNumber {
+		return pk.Filter(o, FromTransport, pk.NICID, pk.NetworkProtocolNumber)
+	}
+	if h := pk.TransportHeader().Slice(); protocol == header.ICMPv4ProtocolNumber && len(h) > 0 && o.DeniesICMP(h[0]) {
+		return 0
+	}
+	return pk.Filter(o, FromNetwork, pk.NICID, pk.NetworkProtocolNumber)
 }
 
 func (pk *PacketBuffer) filter(p bpf.Program, from int, nic tcpip.NICID, protocol tcpip.NetworkProtocolNumber) uint32 {

@@ -1,0 +1,167 @@
+// raw: raw sockets: which ICMP types they take, and protocols that nobody else knows.
+#include "show.h"
+#include <arpa/inet.h>
+#include <linux/icmp.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+// Addresses that no other program on the same machine uses, so that nothing else comes.
+static struct sockaddr_in me = {.sin_family = AF_INET}, other = {.sin_family = AF_INET};
+static struct sockaddr_in6 me6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+
+static int open4(int protocol) {
+	int s = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, protocol);
+	if (bind(s, (struct sockaddr *)&me, sizeof me)) perror("bind");
+	return s;
+}
+
+// get prints what comes to s within two seconds, if wait is set, or has come.
+static void get(const char *what, int s, int wait) {
+	unsigned char b[200], *p = b;
+	struct sockaddr_storage from = {0};
+	socklen_t size = sizeof from;
+	struct pollfd f = {s, POLLIN, 0};
+	for (;;) {
+		if (wait) poll(&f, 1, 2000);
+		ssize_t n = recvfrom(s, b, sizeof b, 0, (struct sockaddr *)&from, &size);
+		if (n < 0) {
+			result(what, n);
+			return;
+		}
+		if (from.ss_family == AF_INET6) {
+			struct icmp6_hdr *h = (void *)b;
+			int protocol = 0;
+			socklen_t l = sizeof protocol;
+			getsockopt(s, SOL_SOCKET, SO_PROTOCOL, &protocol, &l);
+			if (protocol == IPPROTO_ICMPV6) {
+				if ((h->icmp6_type == ICMP6_ECHO_REQUEST || h->icmp6_type == ICMP6_ECHO_REPLY) && h->icmp6_id != htons(getpid())) continue;
+				printf("%s: %zd bytes, type %d, code %d, port %d\n", what, n, h->icmp6_type, h->icmp6_code, ((struct sockaddr_in6 *)&from)->sin6_port);
+				return;
+			}
+		} else {
+			struct iphdr *h = (void *)b;
+			printf("%s: ip %d %d, tos %d, length %d, ttl %d, protocol %d, ", what, h->version, h->ihl, h->tos, ntohs(h->tot_len), h->ttl, h->protocol);
+			p += h->ihl * 4;
+			char src[20];
+			strcpy(src, inet_ntoa((struct in_addr){h->saddr}));
+			printf("%s to %s, ", src, inet_ntoa((struct in_addr){h->daddr}));
+			if (h->protocol == IPPROTO_ICMP) {
+				printf("%zd bytes, type %d, code %d\n", n, p[0], p[1]);
+				return;
+			}
+		}
+		printf("%zd bytes, %.*s\n", n, (int)(b + n - p), p);
+		return;
+	}
+}
+
+static unsigned short sum(void *b, int n) {
+	unsigned s = 0;
+	for (unsigned short *p = b; n > 0; n -= 2) s += *p++;
+	s = (s >> 16) + (s & 0xffff);
+	return ~(s + (s >> 16));
+}
+
+static void message(int s, int type) {
+	struct icmphdr h = {.type = type};
+	h.un.echo.id = htons(getpid());
+	h.checksum = sum(&h, sizeof h);
+	SHOW(sendto(s, &h, sizeof h, 0, (struct sockaddr *)&me, sizeof me));
+}
+
+static void filters4(void) {
+	printf("- ICMP_FILTER\n");
+	int s = open4(IPPROTO_ICMP), all = open4(IPPROTO_ICMP), none = open4(IPPROTO_ICMP);
+	struct icmp_filter f = {1};
+	socklen_t n = sizeof f;
+	SHOW(getsockopt(s, SOL_RAW, ICMP_FILTER, &f, &n));
+	printf("%#x %d\n", f.data, n);
+	f.data = ~(1 << ICMP_ECHOREPLY);
+	SHOW(setsockopt(s, SOL_RAW, ICMP_FILTER, &f, sizeof f));
+	f.data = 0x12345678;
+	SHOW(setsockopt(none, SOL_RAW, ICMP_FILTER, &f, 8));
+	f.data = ~0;
+	SHOW(setsockopt(none, SOL_RAW, ICMP_FILTER, &f, 2));
+	SHOW(setsockopt(none, SOL_RAW, ICMP_FILTER, &f, 0));
+	n = 100;
+	SHOW(getsockopt(none, SOL_RAW, ICMP_FILTER, &f, &n));
+	printf("%#x %d\n", f.data, n);
+	n = 1, f.data = 0;
+	SHOW(getsockopt(none, SOL_RAW, ICMP_FILTER, &f, &n));
+	printf("%#x %d\n", f.data, n);
+	SHOW(setsockopt(none, SOL_RAW, ICMP_FILTER, (void *)8, 4));
+	SHOW(setsockopt(none, SOL_RAW, 2, &f, 4));
+	SHOW(getsockopt(none, SOL_RAW, 2, &f, &n));
+	f.data = ~0;
+	SHOW(setsockopt(none, SOL_RAW, ICMP_FILTER, &f, 4));
+
+	message(s, ICMP_ECHO);
+	get("all", all, 1), get("all", all, 1);
+	get("answers", s, 1), get("answers", s, 0);
+	get("none", none, 0);
+	message(s, 40); // is none that can be filtered
+	get("all", all, 1), get("answers", s, 1), get("none", none, 1);
+	f.data = 0;
+	SHOW(setsockopt(none, SOL_RAW, ICMP_FILTER, &f, 4));
+	message(s, ICMP_ECHOREPLY);
+	get("all", all, 1), get("answers", s, 1), get("none", none, 1);
+	close(s), close(all), close(none);
+
+	s = socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
+	SHOW(setsockopt(s, SOL_RAW, ICMP_FILTER, &f, 4));
+	SHOW(getsockopt(s, SOL_RAW, ICMP_FILTER, &f, &n));
+	close(s);
+	s = socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+	SHOW(setsockopt(s, SOL_RAW, ICMP_FILTER, &f, 4));
+	SHOW(getsockopt(s, SOL_RAW, ICMP_FILTER, &f, &n));
+	close(s);
+}
+
+static void filters6(void) {
+	printf("- ICMP6_FILTER\n");
+	int s = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMPV6), all = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMPV6);
+	struct icmp6_filter f;
+	socklen_t n = 100;
+	memset(&f, 1, sizeof f);
+	SHOW(getsockopt(s, IPPROTO_ICMPV6, ICMP6_FILTER, &f, &n));
+	printf("%#x %#x %d\n", f.icmp6_filt[0], f.icmp6_filt[7], n);
+	ICMP6_FILTER_SETBLOCKALL(&f);
+	SHOW(setsockopt(s, IPPROTO_ICMPV6, ICMP6_FILTER, &f, sizeof f));
+	ICMP6_FILTER_SETPASSALL(&f);
+	SHOW(setsockopt(s, IPPROTO_ICMPV6, ICMP6_FILTER, &f, 3));
+	n = 8;
+	SHOW(getsockopt(s, IPPROTO_ICMPV6, ICMP6_FILTER, &f, &n));
+	printf("%#x %#x %#x %d\n", f.icmp6_filt[0], f.icmp6_filt[1], f.icmp6_filt[7], n);
+	ICMP6_FILTER_SETBLOCKALL(&f);
+	ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &f);
+	SHOW(setsockopt(s, IPPROTO_ICMPV6, ICMP6_FILTER, &f, 100));
+	SHOW(setsockopt(s, IPPROTO_ICMPV6, 2, &f, sizeof f));
+	SHOW(getsockopt(s, IPPROTO_ICMPV6, 2, &f, &n));
+
+	struct icmp6_hdr h = {.icmp6_type = ICMP6_ECHO_REQUEST};
+	h.icmp6_id = htons(getpid());
+	SHOW(sendto(s, &h, sizeof h, 0, (struct sockaddr *)&me6, sizeof me6));
+	get("all", all, 1), get("all", all, 1);
+	get("answers", s, 1), get("answers", s, 0);
+	close(s), close(all);
+
+	s = socket(AF_INET6, SOCK_DGRAM, IPPROTO_UDP);
+	SHOW(setsockopt(s, IPPROTO_ICMPV6, ICMP6_FILTER, &f, sizeof f));
+	SHOW(getsockopt(s, IPPROTO_ICMPV6, ICMP6_FILTER, &f, &n));
+	close(s);
+	s = socket(AF_INET6, SOCK_RAW, IPPROTO_UDP);
+	SHOW(setsockopt(s, IPPROTO_ICMPV6, ICMP6_FILTER, &f, sizeof f));
+	SHOW(getsockopt(s, IPPROTO_ICMPV6, ICMP6_FILTER, &f, &n));
+	close(s);
+}
+
+int main(void) {
+	setvbuf(stdout, 0, _IOLBF, 0);
+	inet_aton("127.9.8.7", &me.sin_addr), inet_aton("127.9.8.8", &other.sin_addr);
+	filters4();
+	filters6();
+	return 0;
+}
