@@ -39,14 +39,24 @@ func (vm *rawVM) resize(t *testing.T, mib int) {
 // reaches waits until the host knows that the machine has that size.
 func (vm *rawVM) reaches(t *testing.T, mib int) {
 	t.Helper()
-	var answer string
-	for range 1000 {
-		if answer = vm.qmp(t, `{"execute":"query-balloon"}`); strings.Contains(answer, `"actual": `+strconv.Itoa(mib<<20)+`}`) {
-			return
+	eventually(t, func() error {
+		if has := vm.size(t); has != mib {
+			return fmt.Errorf("the machine has %d MiB, want %d", has, mib)
 		}
-		time.Sleep(10 * time.Millisecond)
+		return nil
+	})
+}
+
+// size is the machine's, in MiB, as far as the host knows.
+func (vm *rawVM) size(t *testing.T) int {
+	t.Helper()
+	answer := vm.qmp(t, `{"execute":"query-balloon"}`)
+	m := regexp.MustCompile(`"actual": (\d+)}`).FindStringSubmatch(answer)
+	if m == nil {
+		t.Fatal(answer)
 	}
-	t.Fatalf("query-balloon answers %s; want %d MiB", answer, mib)
+	n, _ := strconv.Atoi(m[1])
+	return n >> 20
 }
 
 // sees waits until the program sees so much memory, in MiB, and as much of it free
@@ -54,24 +64,22 @@ func (vm *rawVM) reaches(t *testing.T, mib int) {
 func (vm *rawVM) sees(t *testing.T, total int, f func(free int) bool) {
 	t.Helper()
 	line := regexp.MustCompile(`total (\d+) free (\d+)\n`)
-	var last []string
-	for range 3000 {
+	eventually(t, func() error {
 		b, err := os.ReadFile(vm.console)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		all := line.FindAllStringSubmatch(strings.ReplaceAll(string(b), "\r", ""), -1)
 		if len(all) > 0 {
-			last = all[len(all)-1]
+			last := all[len(all)-1]
 			n, _ := strconv.Atoi(last[1])
 			free, _ := strconv.Atoi(last[2])
 			if n <= total && n > total-8 && f(free) { // the kernel, and what firmware keeps, is missing
-				return
+				return nil
 			}
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("the program sees %q, of %d MiB", last, total)
+		return fmt.Errorf("the program sees %q, of %d MiB", all, total)
+	})
 }
 
 // inFile is how many MiB of the machine's memory the host has in use.
@@ -127,10 +135,18 @@ func TestBalloon(t *testing.T) {
 // if that agrees.
 func TestDeflateOnOOM(t *testing.T) {
 	t.Parallel()
-	vm, _ := balloonVM(t, "microvm", "virtio-balloon-device,deflate-on-oom=on", "use", "90")
+	const mib, rest = 90, 40
+	vm, _ := balloonVM(t, "microvm", "virtio-balloon-device,deflate-on-oom=on", "use", strconv.Itoa(mib), strconv.Itoa(rest))
 	vm.wait(t, regexp.MustCompile("waiting\n"), 1)
-	vm.resize(t, 40)
+	vm.resize(t, rest)
 	vm.wait(t, regexp.MustCompile("used\n"), 1)
+	vm.wait(t, regexp.MustCompile("using\n"), 1)
+	eventually(t, func() error {
+		if has := vm.size(t); has < mib {
+			return fmt.Errorf("the program uses %d MiB of a machine that has %d", mib, has)
+		}
+		return nil
+	})
 }
 
 // TestFreePageReporting: memory that a program has given back, the host gets back, and keeps.
@@ -139,16 +155,14 @@ func TestFreePageReporting(t *testing.T) {
 	const most = 30
 	vm, memory := balloonVM(t, "microvm", "virtio-balloon-device,free-page-reporting=on", "release", "80")
 	vm.wait(t, regexp.MustCompile("released\n"), 1)
-	for range 6000 {
-		if inFile(t, memory) < most {
-			time.Sleep(time.Second)
-			if n := inFile(t, memory); n >= most {
-				t.Errorf("%d MiB are in use again, but the program does nothing", n)
-			}
-			return
+	eventually(t, func() error {
+		if n := inFile(t, memory); n >= most {
+			return fmt.Errorf("%d MiB are in use, but the program has given back what it had", n)
 		}
-		time.Sleep(10 * time.Millisecond)
+		return nil
+	})
+	time.Sleep(time.Second)
+	if n := inFile(t, memory); n >= most {
+		t.Errorf("%d MiB are in use again, but the program does nothing", n)
 	}
-	said, _ := os.ReadFile(vm.console)
-	t.Errorf("%d MiB are in use, but the program has given back what it had:\n%s", inFile(t, memory), said)
 }

@@ -72,8 +72,9 @@ func TestHVC0(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		ended := make(chan struct{})
 		go func() {
+			defer close(ended)
 			c, err := l.Accept()
 			if err != nil {
 				return // the VM did not start
@@ -91,5 +92,7 @@ func TestHVC0(t *testing.T) {
 		m := append(tr.with("serial"), "--vmm-arg=-chardev", "--vmm-arg=socket,id=hvc,path="+l.Addr().String(),
 			"--vmm-arg=-device", "--vmm-arg=virtconsole,chardev=hvc", "-c", cpus)
 		expect(t, run(t, m, options{}, prog, fmt.Sprint(total)), "0 rows of 0\nover\n")
+		l.Close()
+		<-ended
 	})
 }

@@ -99,11 +99,13 @@ func TestDiskVanishes(t *testing.T) {
 		{"vda", noiseDisk(t, 1<<20), "drive_del disk0"},
 		{"sda", noiseDisk(t, 1<<20) + ",scsi", "device_del /machine/peripheral-anon/device[0]"},
 	} {
-		monitor := filepath.Join(t.TempDir(), "monitor")
+		monitor, err := net.Listen("unix", filepath.Join(t.TempDir(), "monitor"))
+		mustDo(t, err)
 		gone := make(chan error, 1)
 		go func() { gone <- tellMonitor(monitor, c.remove) }()
-		m := append(microvm[:len(microvm):len(microvm)], "--disk", c.disk, "--vmm-arg=-qmp", "--vmm-arg=unix:"+monitor+",server=on,wait=off")
+		m := append(microvm[:len(microvm):len(microvm)], "--disk", c.disk, "--vmm-arg=-qmp", "--vmm-arg=unix:"+monitor.Addr().String())
 		r := run(t, m, options{}, cProgram(t, glibc, "diskfails"), "/dev/"+c.name, "wait")
+		monitor.Close()
 		if err := <-gone; err != nil {
 			t.Fatal(err)
 		}
@@ -111,17 +113,10 @@ func TestDiskVanishes(t *testing.T) {
 	}
 }
 
-// tellMonitor gives a command to the QEMU with the given monitor, once the guest has
+// tellMonitor gives a command to the QEMU that connects to monitor, once the guest has
 // begun to read its disk.
-func tellMonitor(monitor, line string) error {
-	var c net.Conn
-	var err error
-	for range 600 {
-		if c, err = net.Dial("unix", monitor); err == nil {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+func tellMonitor(monitor net.Listener, line string) error {
+	c, err := monitor.Accept()
 	if err != nil {
 		return err
 	}
@@ -145,7 +140,7 @@ func tellMonitor(monitor, line string) error {
 	if _, err := ask(`{"execute": "qmp_capabilities"}`); err != nil {
 		return err
 	}
-	for range 1200 {
+	for { // or until the machine ends
 		stats, err := ask(`{"execute": "query-blockstats"}`)
 		if err != nil {
 			return err

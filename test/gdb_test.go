@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestGDB: the command that gosv run --gdb prints connects to the machine, and names what
@@ -16,11 +15,11 @@ import (
 func TestGDB(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("gdb"); err != nil {
-		t.Skip(err)
+		t.Skipf("SKIPPED: no gdb here (Debian: apt-get install gdb)")
 	}
 	kernel := build(t, "kernel-symbols.elf", "sh", "-c", "cd .. && go run ./cmd/mkkernel -symbols -o test/bin/kernel-symbols.elf")
 	prog := goProgram(t, "examples/hello")
-	cmd := exec.Command(gosv, append(append([]string{"run", "--gdb", "--timeout", "100s", "--kernel", kernel}, microvm...), prog)...)
+	cmd := exec.Command(gosv, append(append([]string{"run", "--gdb", "--timeout", bound.String(), "--kernel", kernel}, microvm...), prog)...)
 	tmp := filepath.Join(t.TempDir(), "a,b") // commas are what QEMU's options are separated by
 	if err := os.Mkdir(tmp, 0o755); err != nil {
 		t.Fatal(err)
@@ -47,12 +46,10 @@ func TestGDB(t *testing.T) {
 			main = m[1]
 		}
 	}
-	for range 500 { // the VMM is about to make it
-		if _, err := os.Stat(socket); err == nil {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	eventually(t, func() error { // the VMM is about to make it
+		_, err := os.Stat(socket)
+		return err
+	})
 	out, err := exec.Command("sh", "-c", connect+" -nx -batch -ex 'hbreak kernelentry' -ex \"hbreak 'gosv/kernel/guest.Main'\" -ex 'hbreak "+main+
 		"' -ex c -ex bt -ex c -ex bt -ex c -ex bt -ex delete -ex c").CombinedOutput()
 	for _, want := range []string{

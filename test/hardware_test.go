@@ -2,6 +2,7 @@ package test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math/rand"
 	"net"
@@ -112,9 +113,12 @@ func TestGenerationID(t *testing.T) {
 			first := start("first", a)
 			first.numbers(t, 2)
 			first.qmp(t, `{"execute":"migrate","arguments":{"uri":"exec:cat >`+state+`"}}`)
-			for !strings.Contains(first.qmp(t, `{"execute":"query-migrate"}`), `"completed"`) {
-				time.Sleep(10 * time.Millisecond)
-			}
+			eventually(t, func() error {
+				if said := first.qmp(t, `{"execute":"query-migrate"}`); !strings.Contains(said, `"completed"`) {
+					return errors.New(said)
+				}
+				return nil
+			})
 			first.end()
 			var got [3][]string
 			for i, id := range []string{a, a, b} {
@@ -151,21 +155,17 @@ func startVM(t *testing.T, name string, args ...string) *rawVM {
 	vm := &rawVM{console: name + ".out"}
 	vm.cmd = exec.Command("qemu-system-x86_64", append(args, "-accel", "tcg", "-cpu", "max", "-nodefaults", "-no-user-config", "-nographic", "-no-reboot",
 		"-serial", "file:"+vm.console, "-qmp", "unix:"+name+".qmp,server=on,wait=off")...)
-	var err error
-	if err = vm.cmd.Start(); err != nil {
+	if err := vm.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(vm.end)
-	for range 1000 {
-		if vm.control, err = net.Dial("unix", name+".qmp"); err == nil {
-			vm.answers = bufio.NewReader(vm.control)
-			vm.qmp(t, `{"execute":"qmp_capabilities"}`)
-			return vm
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal(err)
-	return nil
+	eventually(t, func() (err error) {
+		vm.control, err = net.Dial("unix", name+".qmp")
+		return err
+	})
+	vm.answers = bufio.NewReader(vm.control)
+	vm.qmp(t, `{"execute":"qmp_capabilities"}`)
+	return vm
 }
 
 func (vm *rawVM) end() {
@@ -203,20 +203,17 @@ func (vm *rawVM) numbers(t *testing.T, n int) (got []string) {
 // wait waits until something was so often on the console.
 func (vm *rawVM) wait(t *testing.T, what *regexp.Regexp, n int) (got []string) {
 	t.Helper()
-	for range 6000 {
+	eventually(t, func() error {
 		b, err := os.ReadFile(vm.console)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		got = what.FindAllString(strings.ReplaceAll(string(b), "\r", ""), n)
-		if len(got) == n {
-			return got
+		if got = what.FindAllString(strings.ReplaceAll(string(b), "\r", ""), n); len(got) < n {
+			return fmt.Errorf("not %d times %s on the console, but %q", n, what, b)
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	b, _ := os.ReadFile(vm.console)
-	t.Fatalf("not %d times %s on the console, but %q", n, what, b)
-	return nil
+		return nil
+	})
+	return got
 }
 
 // TestFirecrackerCopies: Firecracker gives every copy of a snapshot a generation

@@ -148,7 +148,11 @@ func TestInspect(t *testing.T) {
 			if r := call("stacks", vm); !strings.Contains(r.stdout, "linux.(*Thread).run(") {
 				t.Errorf("%+v", r)
 			}
-			for line := range strings.Lines(call("metrics", vm).stdout) {
+			metrics := call("metrics", vm)
+			if metrics.code != 0 || !strings.Contains(metrics.stdout, "\ngosv_") {
+				t.Errorf("%+v", metrics)
+			}
+			for line := range strings.Lines(metrics.stdout) {
 				if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name != "#" {
 					if _, err := strconv.ParseFloat(value, 64); err != nil || !strings.HasPrefix(name, "gosv_") {
 						t.Errorf("no metric: %q", line)
@@ -169,7 +173,7 @@ func TestInspectForeground(t *testing.T) {
 	vm := &backgroundVM{t: t, env: append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())}
 	w := vm.watch(append(append([]string{"run", "--timeout", bound.String()}, microvm...), busybox(t), "sh", "-c", "trap 'exit 0' TERM; echo up; while :; do umask 022; done")...)
 	w.until("up")
-	listed := regexp.MustCompile(`(?m)^(busybox-\w{4}) +\S*busybox .* QEMU .* up \d+ s`)
+	listed := regexp.MustCompile(`(?m)^(busybox-\w{4}) +\S*busybox .* QEMU .* up \d+ `)
 	eventually(t, func() error {
 		r := vm.call("ps")
 		if m := listed.FindStringSubmatch(r.stdout); m != nil {
@@ -191,7 +195,7 @@ func TestInspectForeground(t *testing.T) {
 	}
 }
 
-// TestInspectLong: an answer of several megabytes, while the program prints.
+// TestInspectLong: an answer of a megabyte, while the program prints.
 func TestInspectLong(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
@@ -204,8 +208,9 @@ func TestInspectLong(t *testing.T) {
 		t.Errorf("%d bytes of %d, %s", len(r.stdout), len(text), r.stderr)
 	}
 	call("stop", vm)
-	if log := call("logs", vm).stdout; strings.Trim(log, "line\n") != "" || len(log) < 5 {
-		t.Errorf("the output has more than the program's lines: %.200q", strings.ReplaceAll(log, "line\n", ""))
+	log := call("logs", vm).stdout
+	if other := strings.ReplaceAll(log, "line\n", ""); !strings.HasPrefix("line\n", other) || len(log) < 5 { // the last may have been cut off
+		t.Errorf("the output of %d bytes has more than the program's lines: %.200q", len(log), other)
 	}
 }
 
@@ -269,7 +274,7 @@ func TestStraceWaiting(t *testing.T) {
 	b.until(`nanosleep\(.*tv_sec=1000`)
 	b.interrupt()
 	vm.call("stop", vm.name)
-	if out := a.wait(); strings.Count(out, "tv_sec=1000") != 1 || !regexp.MustCompile(`(?s)ERESTART\w+ \(Interrupted by signal\) <0\.\d+>|<\d\.\d+>\n--- SIGTERM .*killed by SIGTERM`).MatchString(out) {
+	if out := a.wait(); strings.Count(out, "tv_sec=1000") != 1 || !regexp.MustCompile(`ERESTART\w+ \(Interrupted by signal\) <\d+\.\d+>\n--- SIGTERM .*\n\+\+\+ killed by SIGTERM`).MatchString(out) {
 		t.Errorf("%s", abbreviate(out))
 	}
 	port := freePort(t)

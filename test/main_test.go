@@ -29,11 +29,18 @@ var slots = make(chan struct{}, max(2, runtime.NumCPU()))
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := prepare(); err != nil {
+	state, err := os.MkdirTemp("", "gosv-test-state-")
+	if err == nil {
+		os.Setenv("XDG_STATE_HOME", state) // this user's own VMs, and another's tests, are not ours
+		err = prepare()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "test:", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	os.RemoveAll(state)
+	os.Exit(code)
 }
 
 func prepare() error {

@@ -208,11 +208,12 @@ ip addr add fd00::1/64 dev tap0
 ip link set tap0 up
 ` + server + ` & vm=$!
 get() { curl -sgf --max-time 60 "$@"; }
-for i in $(seq 100); do get http://[fd00::2]/ && break; sleep 0.2; done
+for i in $(seq 500); do get http://[fd00::2]/ && break; sleep 0.2; done
 for i in 1 2 3; do get http://[fd00::2]/ http://[fd00::2]/; done
 get http://[fd00::2]/down/1000000 | wc -c
 head -c 1000000 /dev/zero | get --data-binary @- http://[fd00::2]/up
 kill $vm
+wait $vm || true
 `
 	want := strings.Repeat("hello\n", 7) + "1000000\n" + fmt.Sprintf("1000000 %x <nil>\n", crc32.Checksum(make([]byte, 1000000), crc32.MakeTable(crc32.Castagnoli)))
 	if got := onHost(t, "unshare", "-n", "sh", "-c", script); got != want {

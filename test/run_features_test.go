@@ -242,7 +242,7 @@ func BenchmarkNothing(b *testing.B) {
 `)
 	write(t, dir, "bad/bad_test.go", "package bad\n\nimport \"testing\"\n\nfunc TestBad(t *testing.T) { t.Error(\"as it should\") }\n")
 	env := append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	runner := "-exec=" + strings.Join(append([]string{gosv, "run", "--timeout", "1m", "--cwd"}, microvm...), " ") + " --"
+	runner := "-exec=" + strings.Join(append([]string{gosv, "run", "--timeout", bound.String(), "--cwd"}, microvm...), " ") + " --"
 	r := command(t, nil, dir, env, "go", "test", runner, "-count=1", "-v", ".")
 	if r.code != 0 || !strings.Contains(r.stdout, "--- PASS: TestHere") || !strings.Contains(r.stdout, "ok  \texample\t") {
 		t.Error(r)

@@ -1,12 +1,24 @@
 package test
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestTimes: clocks, usage, limits and ids, as Linux has them.
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	same(t, options{}, cProgram(t, glibc, "times"))
 	same(t, options{flags: []string{"-c", "4"}}, cProgram(t, glibc, "times"))
+}
+
+// TestCPUTime: what of a thread's time is told to be in ring 3, and what in the kernel. It is measured on QEMU's count of
+// instructions: while the host does something else no time passes.
+func TestCPUTime(t *testing.T) {
+	t.Parallel()
+	m := append(microvm[:len(microvm):len(microvm)], "--vmm-arg=-icount", "--vmm-arg=shift=3,sleep=off")
+	expect(t, run(t, m, options{}, cProgram(t, glibc, "times"), "divided"),
+		"in ring 3: 1\nin the kernel: 1\nITIMER_VIRTUAL: 1, 1\ntimes: 1, thread: 1\nstat: 1\n")
 }
 
 // TestClockSet: who goes by the time of day notices that it is set.
@@ -33,5 +45,9 @@ read: -1 Operation canceled
 // look at timers meanwhile.
 func TestLongSleep(t *testing.T) {
 	t.Parallel()
+	start := time.Now()
 	expect(t, run(t, microvm, options{}, busybox(t), "sleep", "6"), "")
+	if d := time.Since(start); d < 6*time.Second {
+		t.Errorf("it is over after %v", d)
+	}
 }

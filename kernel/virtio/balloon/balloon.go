@@ -71,6 +71,7 @@ type Balloon struct {
 
 	inflate, deflate, reports pipe
 	stats                     pipe
+	told                      int    // pages that the host knows of as in the balloon; -1: none that it knows
 	reported                  uint64 // Memory.Returned when free memory was reported last
 	pause                     uint64 // until it is next looked at, ns
 }
@@ -193,7 +194,7 @@ func (b *Balloon) run() {
 	}
 }
 
-// adjust makes the balloon as large as the host wants it, and says whether that
+// adjust makes the balloon as large as the host wants it, tells it how large it is, and says whether that
 // was possible.
 func (b *Balloon) adjust() (ok bool) {
 	target := b.dev.Config32(configTarget)
@@ -201,10 +202,9 @@ func (b *Balloon) adjust() (ok bool) {
 	if target != b.target {
 		b.target, b.hold = target, false
 	}
-	before := b.n
 	if b.lost.Swap(false) {
 		b.retell()
-		before = -1 // whatever it is, the device is to be told
+		b.told = -1
 	}
 	b.mu.Unlock()
 	ok = true
@@ -218,9 +218,7 @@ func (b *Balloon) adjust() (ok bool) {
 			ok = b.grow(int(target) - n)
 		default:
 			b.mu.Unlock()
-			if n != before {
-				b.dev.SetConfig32(configActual, uint32(n))
-			}
+			b.tellActual(n)
 			return true
 		}
 		b.mu.Unlock()
@@ -228,10 +226,16 @@ func (b *Balloon) adjust() (ok bool) {
 	b.mu.Lock()
 	n := b.n
 	b.mu.Unlock()
-	if n != before && b.dev.Err() == nil {
+	b.tellActual(n)
+	return false
+}
+
+// tellActual tells the host how many pages are in the balloon, if it does not know.
+func (b *Balloon) tellActual(n int) {
+	if n != b.told && b.dev.Err() == nil {
+		b.told = n
 		b.dev.SetConfig32(configActual, uint32(n))
 	}
-	return false
 }
 
 // spare is what the balloon leaves of total memory, in bytes: as much as a
@@ -336,6 +340,7 @@ func (b *Balloon) Relieve() bool {
 		return false
 	}
 	b.hold = true
+	defer b.kick() // the host is to be told
 	return b.shrink(batch)
 }
 

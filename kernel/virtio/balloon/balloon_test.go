@@ -252,6 +252,9 @@ func TestGreedyHost(t *testing.T) {
 	if free, _ := m.Size(); free != batch*pageSize || h.pages() != int(n)-batch {
 		t.Errorf("%d bytes are free, the host has %d pages", free, h.pages())
 	}
+	if told := <-h.actual; told != n-batch {
+		t.Errorf("the host is told that it has %d pages, not %d", told, n-batch)
+	}
 	if !b.Relieve() { // there is memory
 		t.Error("there is memory, but Relieve does not say so")
 	}

@@ -1,7 +1,7 @@
 // What a program sees of a machine's memory when the host wants some of it.
 //   watch        says what there is, whenever that has changed
 //   below N      waits until there is less than N MiB in all
-//   use N        touches N MiB once less than that is free, and says whether it could
+//   use N FREE   touches N MiB once less than FREE is free, and says whether it could
 //   release N    touches N MiB and gives them back
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ int main(int argc, char **argv)
 		return 0;
 	} else if (!strcmp(argv[1], "use")) {
 		printf("waiting\n");
-		while (field("MemFree:") >= mib)
+		while (field("MemFree:") >= atol(argv[3]))
 			usleep(20000);
 		printf("using\n");
 		char *p = touch(mib);

@@ -1,6 +1,7 @@
 // What calls about files do when nothing is wrong: contents, names, permissions,
 // locks, seals.
 #include "show.h"
+#include "await.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -441,25 +442,26 @@ static void permissions(void) {
 	SHOW(chdir(scratch_dir));
 }
 
+static volatile int waiter, locked; // the thread that waits for a lock, and whether it has it
+
 static void *blocked(void *fd) {
-	int r = flock(*(int *)fd, LOCK_EX);
-	usleep(100000); // what made way for it is shown first
-	printf("waited for flock: %d\n", r);
-	return 0;
+	waiter = own_tid();
+	long r = flock(*(int *)fd, LOCK_EX);
+	locked = 1;
+	return (void *)r;
 }
 
 static void *blocked2(void *fd) {
 	struct flock l = {.l_type = F_WRLCK, .l_start = 5, .l_len = 5};
-	int r = fcntl(*(int *)fd, F_OFD_SETLKW, &l);
-	usleep(100000);
-	printf("waited for a range: %d\n", r);
-	return 0;
+	waiter = own_tid();
+	return (void *)(long)fcntl(*(int *)fd, F_OFD_SETLKW, &l);
 }
 
 static void nothing(int sig) {}
 
 static void *interrupted(void *fd) {
 	struct flock l = {.l_type = F_WRLCK};
+	waiter = own_tid();
 	SHOW(fcntl(*(int *)fd, F_OFD_SETLKW, &l));
 	return 0;
 }
@@ -477,13 +479,15 @@ static void locks(void) {
 	SHOW(flock(c, LOCK_EX | LOCK_NB));
 	SHOW(flock(b, LOCK_SH | LOCK_NB));
 	pthread_t t;
+	void *r;
 	pthread_create(&t, 0, blocked, &b);
-	usleep(20000);
+	await_asleep(&waiter);
 	close(a);
 	usleep(20000);
-	puts("not yet");
+	puts(locked ? "too early" : "not yet");
 	close(c);
-	pthread_join(t, 0);
+	pthread_join(t, &r);
+	printf("waited for flock: %ld\n", (long)r);
 	a = open("l", O_RDWR);
 
 	struct flock l = {.l_type = F_WRLCK, .l_start = 2, .l_len = 3};
@@ -511,11 +515,13 @@ static void locks(void) {
 	SHOW(fcntl(a, F_OFD_SETLK, &l));
 	l = (struct flock){.l_type = F_RDLCK, .l_start = 7, .l_len = -1};
 	SHOW(fcntl(a, F_OFD_SETLK, &l));
+	waiter = 0;
 	pthread_create(&t, 0, blocked2, &a);
-	usleep(20000);
+	await_asleep(&waiter);
 	l = (struct flock){.l_type = F_UNLCK};
 	SHOW(fcntl(b, F_OFD_SETLK, &l));
-	pthread_join(t, 0);
+	pthread_join(t, &r);
+	printf("waited for a range: %ld\n", (long)r);
 	l = (struct flock){.l_type = F_WRLCK, .l_start = 0, .l_len = 5};
 	SHOW(fcntl(a, F_OFD_SETLK, &l));
 	l = (struct flock){.l_type = F_RDLCK};
@@ -523,8 +529,9 @@ static void locks(void) {
 	printf("merged: %d %ld %ld\n", l.l_type, (long)l.l_start, (long)l.l_len);
 	struct sigaction sa = {.sa_handler = nothing};
 	sigaction(SIGUSR1, &sa, 0);
+	waiter = 0;
 	pthread_create(&t, 0, interrupted, &b);
-	usleep(20000);
+	await_asleep(&waiter);
 	pthread_kill(t, SIGUSR1);
 	pthread_join(t, 0);
 	close(a);

@@ -1,5 +1,6 @@
 // futexes: every operation, right and wrong, and threads that end.
 #include "tell.h"
+#include "await.h"
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -10,6 +11,7 @@
 static long futex(volatile void *a, int op, unsigned v, const void *t, volatile void *b, unsigned v3) { return syscall(SYS_futex, a, op, v, t, b, v3); }
 
 static volatile int word, word2, waiting, woken;
+static volatile int waiters[8]; // their ids, waiting of them
 
 struct waiter {
 	volatile int *at;
@@ -19,17 +21,25 @@ struct waiter {
 
 static void *wait_thread(void *arg) {
 	struct waiter *w = arg;
-	__atomic_fetch_add(&waiting, 1, __ATOMIC_SEQ_CST);
+	waiters[__atomic_fetch_add(&waiting, 1, __ATOMIC_SEQ_CST)] = own_tid();
 	if (futex(w->at, w->op, 0, 0, 0, w->bits) == 0) __atomic_fetch_add(&woken, 1, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
-// Starts n threads that wait and gives them time to.
-static void start(pthread_t *t, struct waiter *w, int n) {
+static void await_waiters(int n) {
+	for (int i = 0; i < n; i++) await_asleep(&waiters[i]);
+}
+
+static void nobody_waits(void) {
 	waiting = woken = 0;
+	memset((void *)waiters, 0, sizeof waiters);
+}
+
+// Starts n threads and waits until they do.
+static void start(pthread_t *t, struct waiter *w, int n) {
+	nobody_waits();
 	for (int i = 0; i < n; i++) pthread_create(&t[i], 0, wait_thread, w);
-	while (waiting < n) sched_yield();
-	usleep(200000);
+	await_waiters(n);
 }
 
 static void join(pthread_t *t, int n) {
@@ -120,11 +130,10 @@ static void waking(void) {
 		pthread_t u[2];
 		struct waiter w2 = {&word2, FUTEX_WAIT_PRIVATE, 0};
 		word = word2 = 0;
-		waiting = woken = 0;
+		nobody_waits();
 		w = (struct waiter){&word, FUTEX_WAIT_PRIVATE, 0};
 		for (int k = 0; k < 2; k++) pthread_create(&t[k], 0, wait_thread, &w), pthread_create(&u[k], 0, wait_thread, &w2);
-		while (waiting < 4) sched_yield();
-		usleep(200000);
+		await_waiters(4);
 		word2 = ops[i][4];
 		long n = futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, &word2, FUTEX_OP((unsigned)ops[i][0], ops[i][1] & 0xfff, ops[i][2], ops[i][3] & 0xfff));
 		printf("%ld, word %d\n", n, word2);

@@ -1,6 +1,7 @@
 // futexpi: locks with priority inheritance, as the C library uses them and beneath it,
 // and futex_waitv.
 #include "show.h"
+#include "await.h"
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -68,7 +69,10 @@ static void end(struct holder *h) {
 	pthread_join(h->t, 0);
 }
 
+static volatile int sleeper; // the id of a thread that soon waits
+
 static void *locker(void *arg) {
+	sleeper = tid();
 	long r = lock(arg);
 	int e = errno;
 	if (r == 0) show("got it", *(volatile unsigned *)arg), unlock(arg);
@@ -76,6 +80,7 @@ static void *locker(void *arg) {
 }
 
 static void *waiter(void *arg) {
+	sleeper = tid();
 	futex(arg, FUTEX_WAIT, word, 0, 0, 0);
 	return 0;
 }
@@ -139,8 +144,9 @@ static void two(void) {
 	SHOW(futex(&word, FUTEX_LOCK_PI2, 0, &ts, 0, 0));
 	ts = in(CLOCK_REALTIME, 20);
 	SHOW(futex(&word, FUTEX_LOCK_PI2 | FUTEX_CLOCK_REALTIME, 0, &ts, 0, 0));
+	sleeper = 0;
 	pthread_create(&t, 0, locker, (void *)&word);
-	usleep(100000);
+	await_asleep(&sleeper);
 	SHOW(futex(&word, FUTEX_WAKE, 1, 0, 0, 0));
 	SHOW(futex(&word, FUTEX_REQUEUE, 1, (void *)1, &word2, 0));
 	SHOW(unlock(&word));
@@ -155,8 +161,9 @@ static void two(void) {
 	word = 0;
 	start(&h, &word);
 	h.keep = 1;
+	sleeper = 0;
 	pthread_create(&t, 0, locker, (void *)&word);
-	usleep(100000);
+	await_asleep(&sleeper);
 	end(&h);
 	pthread_join(t, &r);
 	printf("after a dead owner: %ld\n", (long)r), show("in the end", word);
@@ -169,8 +176,9 @@ static void two(void) {
 	SHOW(lock(&word)), show("of one long dead", word);
 
 	word = 0;
+	sleeper = 0;
 	pthread_create(&t, 0, waiter, (void *)&word);
-	usleep(100000);
+	await_asleep(&sleeper);
 	SHOW(lock(&word)), show("free, with one who just waits", word);
 	SHOW(unlock(&word));
 	word = 0;
@@ -183,15 +191,15 @@ static void two(void) {
 static volatile int waits;
 static void *circle(void *arg) {
 	lock(&word2);
-	waits = 1;
+	waits = tid();
 	long r = lock(&word); // the main thread has it
 	unlock(&word), unlock(&word2);
 	return (void *)r;
 }
 
-static volatile int ready, order;
+static volatile int ready, order, requeuers[4];
 static void *requeued(void *arg) {
-	__atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST);
+	requeuers[__atomic_fetch_add(&ready, 1, __ATOMIC_SEQ_CST)] = tid();
 	long r = futex(&word, FUTEX_WAIT_REQUEUE_PI, 0, 0, &word2, 0);
 	int ok = r == 0 && (word2 & FUTEX_TID_MASK) == tid();
 	order++; // under the lock
@@ -205,9 +213,9 @@ static void requeue(void) {
 	void *r;
 	for (int held = 0; held < 2; held++) {
 		word = word2 = ready = order = 0;
+		memset((void *)requeuers, 0, sizeof requeuers);
 		for (int i = 0; i < 4; i++) pthread_create(&t[i], 0, requeued, 0);
-		while (ready < 4) usleep(1000);
-		usleep(100000);
+		for (int i = 0; i < 4; i++) await_asleep(&requeuers[i]);
 		SHOW(futex(&word, FUTEX_WAKE, 1, 0, 0, 0));
 		SHOW(futex(&word, FUTEX_CMP_REQUEUE_PI, 1, 0, &ready, 0));
 		if (held) SHOW(lock(&word2));
@@ -235,7 +243,7 @@ static void *contend(void *arg) {
 
 static pthread_mutex_t mutex;
 static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
-static volatile int turn;
+static volatile int turn, dying;
 
 static void make(int kind, int robust) {
 	pthread_mutexattr_t a;
@@ -257,9 +265,12 @@ static void *play(void *arg) {
 	return 0;
 }
 
-static void *die(void *arg) {
+// die dies with the lock, if late when another waits for it.
+static void *die(void *late) {
+	static int main_thread;
+	main_thread = getpid();
 	pthread_mutex_lock(&mutex);
-	usleep((long)arg);
+	if (late) dying = 1, await_asleep(&main_thread);
 	return 0;
 }
 
@@ -282,10 +293,10 @@ static void library(void) {
 	printf("unlock %d, again %d\n", pthread_mutex_unlock(&mutex), pthread_mutex_unlock(&mutex));
 	pthread_join(t, 0), pthread_join(u, 0);
 	printf("turns %d\n", turn);
-	for (long late = 0; late <= 100000; late += 100000) {
+	for (long late = 0; late < 2; late++) {
 		make(PTHREAD_MUTEX_NORMAL, 1);
 		pthread_create(&t, 0, die, (void *)late);
-		if (late) usleep(20000);
+		if (late) while (!dying);
 		else pthread_join(t, 0);
 		printf("after a dead owner %d\n", pthread_mutex_lock(&mutex));
 		printf("consistent %d, unlock %d\n", pthread_mutex_consistent(&mutex), pthread_mutex_unlock(&mutex));
@@ -354,8 +365,7 @@ int main(void) {
 	word = word2 = 0;
 	lock(&word);
 	pthread_create(&t[0], 0, circle, 0);
-	while (!waits) usleep(1000);
-	usleep(100000);
+	await_asleep(&waits);
 	SHOW(lock(&word2));
 	SHOW(unlock(&word));
 	pthread_join(t[0], &r);

@@ -1,6 +1,7 @@
 // Pipes, and the calls that tell what is ready: poll(2), select(2), epoll(7),
 // eventfd(2).
 #include "show.h"
+#include "await.h"
 #include <sys/inotify.h>
 #include <sys/sysmacros.h>
 #include <fcntl.h>
@@ -343,24 +344,16 @@ static void epolls(void) {
 static volatile int handled;
 static void on_signal(int sig) { handled++; }
 static void *waker(void *arg) {
+	static int main_thread;
 	int *a = arg;
-	usleep(30000);
+	main_thread = getpid();
+	await_asleep(&main_thread);
 	if (a[0] >= 0) write(a[0], "x", 1);
 	else pthread_kill(*(pthread_t *)(void *)(a + 2), SIGUSR1);
 	return 0;
 }
 
 static volatile int tids[3];
-
-// asleep says whether a thread waits in the kernel.
-static int asleep(int tid) {
-	char name[64], state = 0;
-	sprintf(name, "/proc/self/task/%d/stat", tid);
-	FILE *f = fopen(name, "r");
-	if (f && fscanf(f, "%*d %*s %c", &state) != 1) state = 0;
-	if (f) fclose(f);
-	return state == 'S';
-}
 
 static void *exclusive(void *arg) {
 	struct epoll_event e;
@@ -468,9 +461,7 @@ static void waiting(void) {
 	int ev = eventfd(0, EFD_SEMAPHORE);
 	pthread_t u[3];
 	for (int i = 0; i < 3; i++) pthread_create(&u[i], 0, exclusive, &ev);
-	while (__atomic_load_n(&sets, __ATOMIC_SEQ_CST) < 3) usleep(1000);
-	for (int i = 0; i < 3; i++)
-		while (!tids[i] || !asleep(tids[i])) usleep(1000);
+	for (int i = 0; i < 3; i++) await_asleep(&tids[i]);
 	uint64_t one = 1;
 	write(ev, &one, 8);
 	while (!__atomic_load_n(&returned, __ATOMIC_SEQ_CST)) usleep(1000);

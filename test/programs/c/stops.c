@@ -2,6 +2,7 @@
 // "stops killed" is killed while it is stopped, "stops for good" goes on only if
 // somebody else lets it.
 #include "tell.h"
+#include "await.h"
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
@@ -37,15 +38,16 @@ static void show_pending(const char *what) {
 static volatile int count;
 static void note(int sig) { count++; }
 
-// stop_me stops the process some time after it was started, and then writes to the
+// stop_me stops the process when its first thread waits, and when that waits again writes to the
 // pipe that it got.
 static void *stop_me(void *arg) {
-	usleep(100000);
+	int main_thread = getpid();
+	await_asleep(&main_thread);
 	timer_t t = every(SIGCONT);
 	raise(SIGSTOP); // to this thread, so that it does not get any further
 	timer_delete(t);
-	usleep(100000);
-	if (arg && write(*(int *)arg, "x", 1) != 1) exit(98);
+	await_asleep(&main_thread);
+	if (arg && write(*(int *)arg, "x", 1) != 1) exit(99);
 	return 0;
 }
 

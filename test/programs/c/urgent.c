@@ -1,5 +1,6 @@
 // urgent: TCP's urgent data over loopback: MSG_OOB, the mark, SO_OOBINLINE, POLLPRI, SIGURG.
 #include "show.h"
+#include "await.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -73,8 +74,11 @@ static void get(int fd, int n, int flags) {
 	if (result(what, recvmsg(fd, &m, flags)) >= 0) printf("\t%s, flags %#x, mark %d\n", buf, m.msg_flags, atmark(fd));
 }
 
+static volatile int waiter;
+
 static void *wait_all(void *n) {
 	fcntl(x, F_SETFL, 0);
+	waiter = own_tid();
 	get(x, 10, MSG_WAITALL);
 	return 0;
 }
@@ -218,7 +222,7 @@ int main(void) {
 	get(x, 10, MSG_WAITALL);
 	pthread_t t;
 	pthread_create(&t, 0, wait_all, 0);
-	usleep(20000);
+	await_asleep(&waiter);
 	send(c, "!", 1, MSG_OOB);
 	pthread_join(t, 0);
 	end();

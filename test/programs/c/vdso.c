@@ -130,7 +130,7 @@ int main(int argc, char **argv) {
 	timeofday = find("__vdso_gettimeofday");
 	seconds = find("__vdso_time");
 	cpu = find("__vdso_getcpu");
-	if (!gettime || !getres || !timeofday || !seconds || !cpu) return 98;
+	if (!gettime || !getres || !timeofday || !seconds || !cpu) return 99;
 	if (argc > 1) {
 		set();
 		return 0;

@@ -1,6 +1,7 @@
 // vsocks: stream sockets of AF_VSOCK within one machine: addresses, errors, how
 // connections begin and end, and what poll says at each moment.
 #include "show.h"
+#include "await.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -38,9 +39,26 @@ static void name(const char *what, int s, int (*get)(int, struct sockaddr *, soc
 	else printf("%s: length %d family %d cid %d port %d flags %d\n", what, n, a.svm_family, a.svm_cid, a.svm_port > 70000 ? -1 : a.svm_port, a.svm_flags);
 }
 
+// settle waits until what was sent has come, and what the other end has answered: Linux delivers packets a little later, but in
+// order, those of other connections too.
+static void settle(void) {
+	static int probe[2];
+	if (!probe[0]) {
+		int l = stream(0);
+		if (bindTo(l, VMADDR_CID_ANY, 9999) || listen(l, 1)) exit(99);
+		probe[0] = stream(0);
+		if (connectTo(probe[0], VMADDR_CID_LOCAL, 9999) || (probe[1] = accept(l, 0, 0)) < 0) exit(99);
+		close(l);
+	}
+	for (int i = 0; i < 3; i++) {
+		char c;
+		if (write(probe[0], "x", 1) != 1 || read(probe[1], &c, 1) != 1) exit(99);
+	}
+}
+
 static void events(const char *what, int fd) {
 	struct pollfd p = {fd, POLLIN | POLLOUT | POLLPRI | POLLRDHUP | POLLRDNORM | POLLWRNORM | POLLRDBAND | POLLWRBAND, 0};
-	usleep(20000); // Linux delivers packets a little later
+	settle();
 	int r = poll(&p, 1, 0);
 	printf("%s: poll %d %#x\n", what, r, p.revents);
 }
@@ -257,7 +275,7 @@ static void streams(void) {
 	// A small buffer.
 	uint64_t size = 1000;
 	SHOW(setsockopt(sv[1], AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &size, sizeof size));
-	usleep(20000);
+	settle();
 	SHOW(write(sv[0], buf, 5000));
 	SHOW(read(sv[1], buf, 5000));
 	events("after that", sv[0]);
@@ -299,7 +317,7 @@ static void streams(void) {
 	pair(l, 6000, sv);
 	SHOW(write(sv[1], "unread", 6));
 	close(sv[0]);
-	usleep(20000);
+	settle();
 	events("peer gone that had something to read", sv[1]);
 	SHOW(read(sv[1], buf, 100));
 	SHOW(write(sv[1], buf, 1));
@@ -349,8 +367,10 @@ static void backlog(void) {
 	close(a), close(late);
 }
 
+static int main_thread;
+
 static void *later(void *p) {
-	usleep(50000);
+	await_asleep(&main_thread);
 	int s = *(int *)p;
 	write(s, "woken", 5);
 	return 0;
@@ -358,7 +378,21 @@ static void *later(void *p) {
 
 static void nothing(int s) {}
 
+static void *interrupt(void *thread) {
+	await_asleep(&main_thread);
+	pthread_kill(*(pthread_t *)thread, SIGUSR1);
+	return 0;
+}
+
+#define INTERRUPTED(call) \
+	do { \
+		pthread_create(&t, 0, interrupt, &self); \
+		SHOW(call); \
+		pthread_join(t, 0); \
+	} while (0)
+
 static void waits(void) {
+	main_thread = getpid();
 	int l = listener(8000, 5), sv[2];
 	pair(l, 8000, sv);
 	int ep = epoll_create1(0);
@@ -377,17 +411,15 @@ static void waits(void) {
 	SHOW(epoll_wait(ep, out, 4, 5000));
 	SHOW(read(sv[0], buf, 100));
 	struct sigaction sa = {.sa_handler = nothing};
-	sigaction(SIGALRM, &sa, 0);
-	ualarm(50000, 0);
-	SHOW(read(sv[0], buf, 100));
-	ualarm(50000, 0);
-	SHOW(accept(l, 0, 0));
+	sigaction(SIGUSR1, &sa, 0);
+	pthread_t self = pthread_self();
+	INTERRUPTED(read(sv[0], buf, 100));
+	INTERRUPTED(accept(l, 0, 0));
 	sa.sa_flags = SA_RESTART;
-	sigaction(SIGALRM, &sa, 0);
-	struct timeval tv = {0, 200000};
-	SHOW(setsockopt(sv[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv));
-	ualarm(50000, 0);
-	SHOW(read(sv[0], buf, 100));
+	sigaction(SIGUSR1, &sa, 0);
+	struct timeval long_one = {1000, 0}, tv = {0, 200000};
+	SHOW(setsockopt(sv[0], SOL_SOCKET, SO_RCVTIMEO, &long_one, sizeof long_one));
+	INTERRUPTED(read(sv[0], buf, 100));
 	SHOW(setsockopt(l, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv));
 	SHOW(accept(l, 0, 0));
 	SHOW(setsockopt(sv[0], SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv));
