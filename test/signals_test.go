@@ -1,6 +1,10 @@
 package test
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 // TestSignals: how they are sent, queued, blocked, waited for and handled.
 func TestSignals(t *testing.T) {
@@ -26,8 +30,16 @@ func TestStops(t *testing.T) {
 func TestStoppedForGood(t *testing.T) {
 	t.Parallel()
 	prog := cProgram(t, glibc, "stops")
-	if r := run(t, append(microvm, "--timeout", "2s"), options{}, prog, "for good"); r.code != 124 || r.stdout != "stopped\n" {
-		t.Errorf("%v", r)
+	vm := inBackground(t, microvm, nil, prog, "for good")
+	eventually(t, func() error {
+		if r := vm.call("logs", vm.name); r.stdout != "stopped\n" {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
+	expect(t, vm.call("stop", "-t", "10ms", vm.name), vm.name+"\n")
+	if r := vm.call("ps", "-a"); !strings.Contains(r.stdout, "exit code 143") {
+		t.Errorf("%+v", r)
 	}
 	term := onTerminal(t, prog, "for good")
 	term.await("stopped\n")
