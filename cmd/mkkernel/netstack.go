@@ -107,6 +107,23 @@ var edits = []edit{
 	{"pkg/tcpip/transport/udp/endpoint.go", `pkt: pkt\.Clone\(\),\n\t\}\n\te\.rcvList`, "pkt: pkt.CloneUpTo(kept),\n\t}\n\te.rcvList"},
 	{"pkg/tcpip/transport/tcp/dispatcher.go", `\tep\.stack\.Stats\(\)\.TCP\.ValidSegmentsReceived`, "\tif !ep.passes(s.pkt) {\n\t\treturn\n\t}\n\tep.stack.Stats().TCP.ValidSegmentsReceived"},
 
+	// Raw sockets have protocols that netstack does not know: see stack/rawprotocols.go.
+	{"pkg/tcpip/stack/transport_demuxer.go", `\tprotocol +map\[protocolIDs\]\*transportEndpoints\n`, "\tprotocol map[protocolIDs]*transportEndpoints\n\tunknown unknownProtocols\n"},
+	{"pkg/tcpip/stack/transport_demuxer.go", `(?s)(\) deliverRawPacket\(.*?\n\teps, ok := )d\.protocol\[protocolIDs\{pkt\.NetworkProtocolNumber, protocol\}\]`, "${1}d.raw(protocolIDs{pkt.NetworkProtocolNumber, protocol})"},
+	{"pkg/tcpip/stack/transport_demuxer.go", `d\.protocol\[(protocolIDs\{netProto, transProto\})\](\n\tif !ok \{\n\t\treturn &tcpip\.ErrNotSupported)`, "d.newRaw($1)$2"},
+	{"pkg/tcpip/stack/transport_demuxer.go", `d\.protocol\[(protocolIDs\{netProto, transProto\})\](\n\tif !ok \{\n\t\tpanic)`, "d.raw($1)$2"},
+	{"pkg/tcpip/stack/nic.go", `n\.stats\.unknownL4ProtocolRcvdPacketCounts\.Increment\(uint64\(protocol\)\)\n`, "if n.stack.demux.isRaw(protocolIDs{pkt.NetworkProtocolNumber, protocol}) {\n\t\t\treturn TransportPacketHandled, false\n\t\t}\n\t\tn.stats.unknownL4ProtocolRcvdPacketCounts.Increment(uint64(protocol))\n"},
+
+	{"pkg/tcpip/transport/raw/endpoint.go", `p\.Len\(\) > int\(ctx\.MTU\(\)\)`, "p.Len() > longest(ctx.PacketInfo().NetProto, ctx.MTU(), e.ops.GetHeaderIncluded())"},
+
+	// Of IPv6 they are given what comes after extension headers, of which 253 is none, and when it has been put together.
+	{"pkg/tcpip/network/ipv6/ipv6.go", `\te\.dispatcher\.DeliverRawPacket\(h\.TransportProtocol\(\), pkt\)\n`, ""},
+	{"pkg/tcpip/network/ipv6/ipv6.go", `\tstats\.PacketsDelivered\.Increment\(\)\n`, "\te.dispatcher.DeliverRawPacket(proto, pkt)\n\tstats.PacketsDelivered.Increment()\n"},
+	{"pkg/tcpip/header/ipv6_extension_headers.go", `(?s)\tcase IPv6ExperimentExtHdrIdentifier:\n.*?(\tcase IPv6NoNextHeaderIdentifier:)`, "$1"},
+
+	// Errors have the precedence of network control (RFC 1812 section 4.3.2.5).
+	{"pkg/tcpip/network/ipv4/icmp.go", `stack\.DefaultTOS`, "origIPHdr[1]&0x1e | 0xc0"},
+
 	// A socket may be bound to an address that the machine has not (IP_FREEBIND).
 	{"pkg/tcpip/transport/tcp/endpoint.go", `(CheckLocalAddress\(addr\.NIC, netProto, addr\.Addr\)\n\t\tif nic == 0) \{`, "$1 && !e.ops.BindsAny() {"},
 	{"pkg/tcpip/transport/internal/network/endpoint.go", `(CheckLocalAddress\(nicID, netProto, addr\.Addr\)\n\t\tif nicID == 0) \{`, "$1 && !e.ops.BindsAny() {"},

@@ -12,6 +12,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/raw"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -148,8 +149,10 @@ func (n *Network) endpoint(e *endpoint, wq *waiter.Queue) (ep tcpip.Endpoint, er
 		ep, failed = n.stack.NewEndpoint(icmp.ProtocolNumber4, network, wq)
 	case e.kind == sockDgram && e.protocol == ping:
 		ep, failed = n.stack.NewEndpoint(icmp.ProtocolNumber6, network, wq)
+	case e.kind == sockRaw && e.protocol == protoRaw: // which only sends
+		ep, failed = n.stack.NewRawEndpoint(protoRaw, network, wq, false)
 	case e.kind == sockRaw && e.protocol != protoIP:
-		ep, failed = n.stack.NewRawEndpoint(tcpip.TransportProtocolNumber(e.protocol), network, wq, e.protocol != protoRaw) // which only sends
+		ep, failed = raw.NewEndpoint(n.stack, network, tcpip.TransportProtocolNumber(e.protocol), wq)
 	case e.kind == sockStream || e.kind == sockDgram || e.kind == sockRaw:
 		return nil, errno.EPROTONOSUPPORT
 	default:

@@ -170,6 +170,9 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 	if !e.knows(level) {
 		return nil, e.unknownLevel()
 	}
+	if e.isChecksum(level, name) {
+		level = unix.SOL_IPV6
+	}
 	if level == unix.SOL_ICMPV6 || level == unix.SOL_RAW {
 		return e.icmpFilter(level, name)
 	}
@@ -483,6 +486,11 @@ func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 		return e.membership6(name == unix.IPV6_JOIN_GROUP, b)
 	case level == unix.SOL_IPV6 && name == unix.IPV6_MULTICAST_HOPS && e.isTCP:
 		return errno.ENOPROTOOPT
+	case e.isChecksum(level, name):
+		if e.protocol == protoICMPv6 { // which always has one
+			return 0
+		}
+		level = unix.SOL_IPV6
 	case level == unix.SOL_ICMPV6 || level == unix.SOL_RAW:
 		return e.setICMPFilter(level, name, b)
 	}

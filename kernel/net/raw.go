@@ -7,6 +7,12 @@ import (
 	"gosv/kernel/errno"
 )
 
+// isChecksum says whether an option is IPV6_CHECKSUM as one of SOL_RAW, which not all programs take for
+// one of IPPROTO_IPV6.
+func (e *endpoint) isChecksum(level, name int) bool {
+	return level == unix.SOL_RAW && name == unix.IPV6_CHECKSUM && e.family == afInet6
+}
+
 // Which ICMP messages a raw socket does not take: a set of their types, ICMP_FILTER of SOL_RAW (raw(7)),
 // which has those below 32, and ICMP6_FILTER of IPPROTO_ICMPV6 (RFC 3542 section 3.2).
 

@@ -53,6 +53,7 @@ static void get(const char *what, int s, int wait) {
 				return;
 			}
 		}
+		if (p == b) printf("%s: ", what);
 		printf("%zd bytes, %.*s\n", n, (int)(b + n - p), p);
 		return;
 	}
@@ -158,10 +159,90 @@ static void filters6(void) {
 	close(s);
 }
 
+static void send4(int s, struct sockaddr_in *to, const char *data) { SHOW(sendto(s, data, strlen(data), 0, (struct sockaddr *)to, sizeof *to)); }
+
+static void others4(void) {
+	printf("- other protocols\n");
+	const int protocol = 253; // for experiments (RFC 3692)
+	int s = open4(protocol), s2 = open4(protocol), c = open4(protocol), o = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, protocol), v = 0;
+	struct sockaddr_in a;
+	socklen_t n = sizeof v;
+	SHOW(bind(o, (struct sockaddr *)&other, sizeof other));
+	SHOW(connect(c, (struct sockaddr *)&other, sizeof other));
+	SHOW(getsockopt(s, SOL_SOCKET, SO_PROTOCOL, &v, &n));
+	n = sizeof a;
+	SHOW(getsockname(c, (struct sockaddr *)&a, &n));
+	printf("%d, port %d\n", v, ntohs(a.sin_port));
+	send4(s, &me, "hello");
+	get("bound", s, 1), get("bound, too", s2, 1), get("connected", c, 0), get("bound to another", o, 0);
+	send4(o, &me, "");
+	get("bound", s, 1), get("bound, too", s2, 1), get("connected", c, 1), get("bound to another", o, 0);
+	v = 0x48;
+	SHOW(setsockopt(c, IPPROTO_IP, IP_TOS, &v, sizeof v));
+	v = 7;
+	SHOW(setsockopt(c, IPPROTO_IP, IP_TTL, &v, sizeof v));
+	SHOW(send(c, "connected", 9, 0));
+	get("bound to another", o, 1);
+	send4(o, &other, "long");
+	char b[10];
+	for (int i = 0; i < 2000 && recv(o, b, 0, MSG_PEEK) < 0; i++) usleep(1000);
+	SHOW(recv(o, b, sizeof b, MSG_PEEK | MSG_TRUNC));
+	SHOW(recv(o, b, sizeof b, 0));
+	close(s), close(s2), close(c), close(o);
+
+	printf("- a protocol that nobody has\n");
+	int all = open4(IPPROTO_ICMP);
+	struct { struct iphdr h; char data[8]; } p = {{5, 4, 0, htons(28), 0, 0, 9, 252, 0, me.sin_addr.s_addr, me.sin_addr.s_addr}, "nobody's"};
+	s = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+	SHOW(sendto(s, &p, sizeof p, 0, (struct sockaddr *)&me, sizeof me));
+	get("errors", all, 1);
+	o = open4(252);
+	SHOW(sendto(s, &p, sizeof p, 0, (struct sockaddr *)&me, sizeof me));
+	get("somebody's", o, 1);
+	close(o);
+	SHOW(sendto(s, &p, sizeof p, 0, (struct sockaddr *)&me, sizeof me));
+	get("errors", all, 1), get("errors", all, 0);
+	close(s), close(all);
+	for (int i = 250; i < 264; i++) {
+		s = socket(AF_INET, SOCK_RAW, i), o = socket(AF_INET6, SOCK_RAW, i);
+		printf("%d: %d %d\n", i, s >= 0, o >= 0);
+		close(s), close(o);
+	}
+}
+
+static void others6(void) {
+	printf("- other protocols, IPv6\n");
+	int s = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, 253), s2 = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, 253), v = 2;
+	SHOW(bind(s2, (struct sockaddr *)&me6, sizeof me6));
+	SHOW(sendto(s, "hello", 5, 0, (struct sockaddr *)&me6, sizeof me6));
+	get("all", s, 1), get("bound", s2, 1);
+	SHOW(setsockopt(s, SOL_RAW, IPV6_CHECKSUM, &v, sizeof v));
+	v = 4;
+	socklen_t n = sizeof v;
+	SHOW(getsockopt(s, IPPROTO_IPV6, IPV6_CHECKSUM, &v, &n));
+	SHOW(getsockopt(s, SOL_RAW, IPV6_CHECKSUM, &v, &n));
+	printf("%d\n", v);
+	SHOW(sendto(s, "a..b", 4, 0, (struct sockaddr *)&me6, sizeof me6));
+	unsigned char b[10] = "";
+	for (int i = 0; i < 2000 && recv(s2, b, sizeof b, 0) < 0; i++) usleep(1000);
+	printf("%x %x %x %x\n", b[0], b[1], b[2], b[3]);
+	for (int i = 0; i < 2000 && recv(s, b, sizeof b, 0) < 0; i++) usleep(1000);
+	SHOW(sendto(s2, "a..b", 4, 0, (struct sockaddr *)&me6, sizeof me6)); // has a wrong one
+	get("bound", s2, 1), get("checked", s, 0);
+	close(s), close(s2);
+	s = socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
+	SHOW(setsockopt(s, SOL_RAW, IPV6_CHECKSUM, &v, sizeof v));
+	SHOW(setsockopt(s, IPPROTO_IPV6, IPV6_CHECKSUM, &v, sizeof v));
+	SHOW(setsockopt(s, SOL_RAW, 2, &v, sizeof v));
+	close(s);
+}
+
 int main(void) {
 	setvbuf(stdout, 0, _IOLBF, 0);
 	inet_aton("127.9.8.7", &me.sin_addr), inet_aton("127.9.8.8", &other.sin_addr);
 	filters4();
 	filters6();
+	others4();
+	others6();
 	return 0;
 }
