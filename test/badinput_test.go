@@ -467,7 +467,7 @@ func byHandFrom(t *testing.T, name string, m machine, prog string, image func([]
 		line = edit(line)
 	}
 	const hang = 124 // timeout's exit code
-	r := kernelRun{result: command(t, nil, "", nil, "timeout", "60", "sh", "-c", line), report: -1}
+	r := kernelRun{result: command(t, nil, "", nil, "timeout", fmt.Sprint(bound.Seconds()), "sh", "-c", line), report: -1}
 	if r.code == hang {
 		t.Errorf("the machine did not end: %v", r.result)
 	}
@@ -587,7 +587,7 @@ func TestNMI(t *testing.T) {
 		t.Run(cpus, func(t *testing.T) {
 			t.Parallel()
 			monitor := filepath.Join(t.TempDir(), "monitor")
-			cmd := exec.Command(gosv, append(append([]string{"run", "--timeout", "30s", "-c", cpus}, microvm...),
+			cmd := exec.Command(gosv, append(append([]string{"run", "--timeout", bound.String(), "-c", cpus}, microvm...),
 				"--vmm-arg", "-monitor", "--vmm-arg", "unix:"+monitor+",server,nowait", cProgram(t, musl, "asleep"))...)
 			var stderr strings.Builder
 			cmd.Stderr = &stderr

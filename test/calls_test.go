@@ -57,6 +57,9 @@ func sameCalls(t *testing.T, family string, vm, host result) {
 	t.Helper()
 	v, _ := callLines(vm)
 	h, drawn := callLines(host)
+	if host.code != 0 {
+		t.Fatalf("on the host: %v", host)
+	}
 	start := 0 // of the sequence
 	for i := range max(len(v), len(h)) {
 		if i < len(h) && strings.HasPrefix(h[i], "seed ") {
@@ -91,6 +94,9 @@ func TestCallsLikeHost(t *testing.T) {
 		t.Run(family, func(t *testing.T) {
 			t.Parallel()
 			vm, host := calls(t, family, strconv.Itoa(*callFrom), strconv.Itoa(*callFrom+*callSeeds), strconv.Itoa(length))
+			if calls, _ := callLines(host); len(calls) < *callSeeds*length {
+				t.Errorf("%d sequences are of %d calls", *callSeeds, len(calls))
+			}
 			sameCalls(t, family, vm, host)
 		})
 	}

@@ -81,6 +81,9 @@ func TestFileSystems(t *testing.T) {
 	dir := fileTree(t)
 	prog := cProgram(t, glibc, "walk")
 	want := runHost(t, options{}, prog, dir)
+	if want.code != 0 || strings.Count(want.stdout, "\n") < 100 {
+		t.Fatal(want)
+	}
 	for name, c := range map[string]struct {
 		command, at string
 		flags       []string
@@ -121,6 +124,9 @@ func TestOverlay(t *testing.T) {
 	before, err := os.ReadFile(img)
 	mustDo(t, err)
 	want := runHost(t, options{}, prog, dir, "change") // of its own directory
+	if want.code != 0 {
+		t.Fatal(want)
+	}
 	compare(t, run(t, microvm, options{flags: []string{"-v", img + ":/data:overlay"}}, prog, "/data/top", "change"), want)
 	compare(t, run(t, microvm, options{flags: []string{"-v", erofs + ":/data:overlay", "-c", "4"}}, prog, "/data", "change"), want)
 	if after, err := os.ReadFile(img); err != nil || !bytes.Equal(after, before) {

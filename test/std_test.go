@@ -46,7 +46,7 @@ var stdNetwork = regexp.MustCompile(`^(compress/gzip|context|crypto/tls|encoding
 var stdMemory = map[string]string{"runtime": "4096"}
 
 // stdBound is how long a package may take: only a hang reaches it.
-const stdBound = 10 * time.Minute
+const stdBound = 20 * time.Minute
 
 // TestStd runs the Go standard library's own tests in VMs: each package's test
 // program, as go test -c makes it, with a copy of its sources. What is left
