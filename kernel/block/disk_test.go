@@ -410,7 +410,7 @@ func TestResizeAndRemove(t *testing.T) {
 	v, s := d.Whole(), sleeper()
 	v.WriteAt(s, &fs.Buffer{Bytes: make([]byte, 1<<20)}, 0, 1<<20, false)
 	d.Resize(1024)
-	for range 1000 {
+	for range 10_000 {
 		if n, _ := v.cache.Pages(); n == 128 {
 			break
 		}

@@ -387,7 +387,7 @@ func TestReset(t *testing.T) {
 			return h.pages() == n && int(free/pageSize) == 16*hugeSize-n && !b.lost.Load()
 		}
 		for i := 0; !settled(); i++ {
-			if i == 1000 {
+			if i == 10_000 {
 				free, _ := m.Size()
 				t.Fatalf("the host wants %d pages and has %d, of %d are %d free", n, h.pages(), 16*hugeSize, free/pageSize)
 			}

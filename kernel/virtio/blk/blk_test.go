@@ -173,7 +173,7 @@ func TestLimits(t *testing.T) {
 	}
 	m.SetConfig(0, binary.LittleEndian.AppendUint64(nil, 4096))
 	for i := 0; d.Whole().Size() != 4096*512; i++ {
-		if i == 1000 {
+		if i == 10_000 {
 			t.Fatal("it does not grow")
 		}
 		time.Sleep(time.Millisecond)

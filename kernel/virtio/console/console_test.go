@@ -134,7 +134,7 @@ func TestSize(t *testing.T) {
 		t.Error(rows, columns)
 	}
 	h.SetConfig(0, []byte{100, 0, 50, 0})
-	for range 1000 {
+	for range 10_000 {
 		u.mu.Lock()
 		n := len(u.sizes)
 		u.mu.Unlock()

@@ -409,7 +409,7 @@ func (m *model) event(what uint32, target, lun int, reason uint32) {
 
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for range 2000 {
+	for range 10_000 {
 		if f() {
 			return
 		}

@@ -222,7 +222,7 @@ static void limits(void) {
 	getrlimit(RLIMIT_CPU, &l);
 	l.rlim_cur = 1;
 	setrlimit(RLIMIT_CPU, &l);
-	for (int i = 0; i < 200 && !hits; i++) spin(10);
+	for (int i = 0; i < 6000 && !hits; i++) spin(10); // Linux looks now and then
 	printf("SIGXCPU %d\n", hits > 0);
 	l.rlim_cur = l.rlim_max;
 	setrlimit(RLIMIT_CPU, &l);
