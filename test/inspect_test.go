@@ -34,7 +34,13 @@ func background(t *testing.T, flags []string, prog string, args ...string) (name
 
 func inBackground(t *testing.T, m machine, flags []string, prog string, args ...string) *backgroundVM {
 	t.Helper()
-	vm := &backgroundVM{t, "vm", append(os.Environ(), "XDG_STATE_HOME="+t.TempDir())}
+	return inBackgroundWith(t, nil, m, flags, prog, args...)
+}
+
+// inBackgroundWith is inBackground with more in gosv's own environment.
+func inBackgroundWith(t *testing.T, env []string, m machine, flags []string, prog string, args ...string) *backgroundVM {
+	t.Helper()
+	vm := &backgroundVM{t, "vm", append(append(os.Environ(), "XDG_STATE_HOME="+t.TempDir()), env...)}
 	argv := append([]string{"run", "-d", "--name", vm.name, "--timeout", bound.String()}, m...)
 	argv = append(append(argv, flags...), prog)
 	t.Cleanup(func() { vm.call("rm", "-f", vm.name) })
