@@ -25,14 +25,14 @@ func sendControl(list []socket.Control, to *tcpip.SendableControlMessages, segme
 				return errno.EINVAL
 			}
 			to.HasTTL, to.TTL = true, uint8(v)
-		case c.Level == unix.SOL_IPV6 && c.Kind == unix.IPV6_HOPLIMIT && len(c.Data) == 4:
+		case c.Level == unix.SOL_IPV6 && (c.Kind == unix.IPV6_HOPLIMIT || c.Kind == unix.IPV6_2292HOPLIMIT) && len(c.Data) == 4:
 			if v < -1 || v > 255 {
 				return errno.EINVAL
 			}
 			if v >= 0 {
 				to.HasHopLimit, to.HopLimit = true, uint8(v)
 			}
-		case c.Level == unix.SOL_IPV6 && c.Kind == unix.IPV6_PKTINFO && len(c.Data) == 20:
+		case c.Level == unix.SOL_IPV6 && (c.Kind == unix.IPV6_PKTINFO || c.Kind == unix.IPV6_2292PKTINFO) && len(c.Data) == 20:
 			to.HasIPv6PacketInfo = true
 			to.IPv6PacketInfo.NIC = tcpip.NICID(le.Uint32(c.Data[16:]))
 			if a := [16]byte(c.Data); a != [16]byte{} {
@@ -88,10 +88,18 @@ func (e *endpoint) receivedControl(list []socket.Control, from *tcpip.Receivable
 		}
 		b := make([]byte, 16)
 		copy(b, a.AsSlice())
-		put(unix.SOL_IPV6, unix.IPV6_PKTINFO, append(b, int32Of(int(from.IPv6PacketInfo.NIC))...))
+		kind := int32(unix.IPV6_PKTINFO)
+		if e.opts.is(oldPktinfo) {
+			kind = unix.IPV6_2292PKTINFO
+		}
+		put(unix.SOL_IPV6, kind, append(b, int32Of(int(from.IPv6PacketInfo.NIC))...))
 	}
 	if from.HasHopLimit {
-		put(unix.SOL_IPV6, unix.IPV6_HOPLIMIT, int32Of(int(from.HopLimit)))
+		kind := int32(unix.IPV6_HOPLIMIT)
+		if e.opts.is(oldHopLimit) {
+			kind = unix.IPV6_2292HOPLIMIT
+		}
+		put(unix.SOL_IPV6, kind, int32Of(int(from.HopLimit)))
 	}
 	if from.HasTClass {
 		put(unix.SOL_IPV6, unix.IPV6_TCLASS, int32Of(int(from.TClass)))

@@ -38,6 +38,8 @@ const (
 	tcpFastopen // TCP_FASTOPEN_CONNECT
 	oobInline
 	soZerocopy
+	oldPktinfo // IPV6_RECVPKTINFO and IPV6_RECVHOPLIMIT were asked for by their first names (RFC 2292)
+	oldHopLimit
 )
 
 // options are those that netstack does not keep.
@@ -224,6 +226,10 @@ func (e *endpoint) Option(level32, name32 int32, room int) ([]byte, errno.Errno)
 		case unix.IPV6_MULTICAST_IF:
 			v, err := e.ep().GetSockOptInt(tcpip.IPv6MulticastInterfaceOption)
 			return int32Of(v), errnoOf(err)
+		case unix.IPV6_2292PKTINFO:
+			return boolOf(e.opts.is(oldPktinfo)), 0
+		case unix.IPV6_2292HOPLIMIT:
+			return boolOf(e.opts.is(oldHopLimit)), 0
 		case unix.IPV6_FREEBIND:
 			return boolOf(e.opts.is(ipFreebind)), 0
 		case unix.IPV6_TRANSPARENT:
@@ -575,6 +581,14 @@ func (e *endpoint) apply(level32, name32 int32, b []byte) errno.Errno {
 			return errnoOf(e.ep().SetSockOptInt(tcpip.IPv6MulticastInterfaceOption, v))
 		case unix.IPV6_MTU_DISCOVER:
 			e.opts.mtu.Store(int32(v))
+			return 0
+		case unix.IPV6_2292PKTINFO:
+			e.opts.turn(oldPktinfo, v != 0)
+			o.SetIPv6ReceivePacketInfo(v != 0)
+			return 0
+		case unix.IPV6_2292HOPLIMIT:
+			e.opts.turn(oldHopLimit, v != 0)
+			o.SetReceiveHopLimit(v != 0)
 			return 0
 		case unix.IPV6_FREEBIND:
 			e.bindsAny(ipFreebind, v != 0)

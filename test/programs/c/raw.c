@@ -12,6 +12,8 @@
 static struct sockaddr_in me = {.sin_family = AF_INET}, other = {.sin_family = AF_INET};
 static struct sockaddr_in6 me6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 
+static const char *name4(in_addr_t a) { return a == me.sin_addr.s_addr ? "me" : a == other.sin_addr.s_addr ? "other" : "somebody"; }
+
 static int open4(int protocol) {
 	int s = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, protocol);
 	if (bind(s, (struct sockaddr *)&me, sizeof me)) perror("bind");
@@ -45,9 +47,7 @@ static void get(const char *what, int s, int wait) {
 			struct iphdr *h = (void *)b;
 			printf("%s: ip %d %d, tos %d, length %d, ttl %d, protocol %d, ", what, h->version, h->ihl, h->tos, ntohs(h->tot_len), h->ttl, h->protocol);
 			p += h->ihl * 4;
-			char src[20];
-			strcpy(src, inet_ntoa((struct in_addr){h->saddr}));
-			printf("%s to %s, ", src, inet_ntoa((struct in_addr){h->daddr}));
+			printf("%s to %s, ", name4(h->saddr), name4(h->daddr));
 			if (h->protocol == IPPROTO_ICMP) {
 				printf("%zd bytes, type %d, code %d\n", n, p[0], p[1]);
 				return;
@@ -212,7 +212,8 @@ static void others4(void) {
 
 static void others6(void) {
 	printf("- other protocols, IPv6\n");
-	int s = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, 253), s2 = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, 253), v = 2;
+	const int protocol = 143 + getpid() % 110; // nobody's
+	int s = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, protocol), s2 = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, protocol), v = 2;
 	SHOW(bind(s2, (struct sockaddr *)&me6, sizeof me6));
 	SHOW(sendto(s, "hello", 5, 0, (struct sockaddr *)&me6, sizeof me6));
 	get("all", s, 1), get("bound", s2, 1);
@@ -225,10 +226,26 @@ static void others6(void) {
 	SHOW(sendto(s, "a..b", 4, 0, (struct sockaddr *)&me6, sizeof me6));
 	unsigned char b[10] = "";
 	for (int i = 0; i < 2000 && recv(s2, b, sizeof b, 0) < 0; i++) usleep(1000);
-	printf("%x %x %x %x\n", b[0], b[1], b[2], b[3]);
+	printf("%x %x, checksum %x\n", b[0], b[1], (b[2] << 8 | b[3]) + protocol); // of what is the same for all protocols
 	for (int i = 0; i < 2000 && recv(s, b, sizeof b, 0) < 0; i++) usleep(1000);
 	SHOW(sendto(s2, "a..b", 4, 0, (struct sockaddr *)&me6, sizeof me6)); // has a wrong one
 	get("bound", s2, 1), get("checked", s, 0);
+	printf("- options by their first names\n");
+	int one = 1, names[] = {IPV6_2292HOPLIMIT, IPV6_2292PKTINFO};
+	for (int i = 0; i < 2; i++) {
+		SHOW(setsockopt(s2, IPPROTO_IPV6, names[i], &one, sizeof one));
+		SHOW(getsockopt(s2, IPPROTO_IPV6, names[i], &v, &n));
+		printf("%d\n", v);
+		SHOW(sendto(s, "hello", 5, 0, (struct sockaddr *)&me6, sizeof me6));
+		char control[100];
+		struct iovec io = {b, sizeof b};
+		struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+		for (int i = 0; i < 2000 && recvmsg(s2, &m, 0) < 0; i++) usleep(1000);
+		for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
+			printf("%d %d, %zu bytes, %d\n", h->cmsg_level, h->cmsg_type, h->cmsg_len, *(int *)CMSG_DATA(h));
+		v = 0;
+		SHOW(setsockopt(s2, IPPROTO_IPV6, names[i], &v, sizeof v));
+	}
 	close(s), close(s2);
 	s = socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6);
 	SHOW(setsockopt(s, SOL_RAW, IPV6_CHECKSUM, &v, sizeof v));
@@ -239,7 +256,7 @@ static void others6(void) {
 
 int main(void) {
 	setvbuf(stdout, 0, _IOLBF, 0);
-	inet_aton("127.9.8.7", &me.sin_addr), inet_aton("127.9.8.8", &other.sin_addr);
+	me.sin_addr.s_addr = htonl(0x7f400000 | (getpid() & 0x1fffff) << 1), other.sin_addr.s_addr = me.sin_addr.s_addr | htonl(1);
 	filters4();
 	filters6();
 	others4();
