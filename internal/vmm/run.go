@@ -33,6 +33,10 @@ const (
 // Patience is how long a program may take to end when it is asked to.
 const Patience = 10 * time.Second
 
+// delay is how long what a VMM leaves may hold us up: what it has started, or who does not take what it has printed when
+// the VM was to be ended.
+const delay = time.Second
+
 // Run is a machine's run under the eyes of a user.
 type Run struct {
 	Argv    []string      // the VMM's command line
@@ -87,8 +91,14 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 	defer guest.End()
 	demux := console.NewDemux(r.Token, r.Stdout, r.Stderr, r.Stderr)
 	demux.Records, demux.Replies = guest.Records(r.Plan, r.Records), guest
-	cmd.Stdout = demux
-	cmd.WaitDelay = time.Second
+	pipe, theirOut, err := os.Pipe()
+	if err != nil {
+		return Result{}, err
+	}
+	defer pipe.Close()
+	out := &output{pipe: pipe}
+	cmd.Stdout = theirOut
+	cmd.WaitDelay = delay
 
 	if r.TTY {
 		state, err := term.MakeRaw(int(r.Stdin.Fd()))
@@ -128,6 +138,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		hvc.Records = demux.Records
 	}
 	err = start()
+	theirOut.Close()
 	if theirs != nil {
 		theirs.Close()
 	}
@@ -137,6 +148,8 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		}
 		return Result{}, err
 	}
+	var werr error                // why what it prints could not be passed on
+	passed := make(chan struct{}) // closed when all of it is
 	vm := &inspect.VM{Guest: guest, Net: &r.Net}
 	if r.Wire != nil {
 		user, err := r.Wire.Connect()
@@ -161,6 +174,14 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 			close(ended)
 		}()
 	}
+	go func() {
+		_, werr = io.Copy(demux, out)
+		pipe.Close() // if it was not: nobody takes more
+		demux.Close()
+		demux.Move()
+		<-ended
+		close(passed)
+	}()
 	insist := func() {}
 	if r.TTY {
 		insist = func() {
@@ -180,6 +201,7 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 		r.Started(vm)
 	}
 	killed := make(chan syscall.Signal, 1)
+	enough := make(chan struct{}) // closed when it is killed
 	done := make(chan struct{})
 	go func() {
 		var first syscall.Signal // asked the program to end
@@ -209,17 +231,28 @@ func (r *Run) Do(ctx context.Context) (Result, error) {
 			}
 			killed <- first
 			cmd.Process.Kill()
+			close(enough)
 			return
 		}
 	}()
 	err = cmd.Wait()
+	out.end()
+	res := Result{Output: true, VMM: own.String(), Status: cmd.ProcessState.String()}
+	select {
+	case <-passed:
+	case <-ctx.Done():
+	case <-enough:
+	}
+	select {
+	case <-passed:
+		if err == nil {
+			err = werr
+		}
+		res.Output = demux.Wrote()
+		res.Code, res.Report = demux.Exit()
+	case <-time.After(delay): // nobody takes it
+	}
 	close(done)
-	demux.Close()
-	demux.Move()
-	<-ended
-
-	res := Result{Output: demux.Wrote(), VMM: own.String(), Status: cmd.ProcessState.String()}
-	res.Code, res.Report = demux.Exit()
 	var exit *exec.ExitError
 	switch {
 	case res.Report:
