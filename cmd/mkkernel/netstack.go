@@ -243,6 +243,11 @@ var mends = []edit{
 	{"pkg/tcpip/transport/packet/endpoint.go", `rcvBufSize \+= rcvdPkt\.data\.Size\(\)`, "rcvBufSize += rcvdPkt.data.MemSize()"},
 	{"pkg/tcpip/transport/packet/endpoint.go", `rcvBufSize -= packet\.data\.Size\(\)`, "rcvBufSize -= packet.data.MemSize()"},
 
+	// A segment that goes from one endpoint's queue to another's, as the first data of a connection that a SYN cookie
+	// has made, counted for both, and for the first for ever: a listening socket that had some hundred of those took no
+	// more data, and so no connection whose acknowledgement came with them.
+	{"pkg/tcpip/transport/tcp/segment.go", `\tcase recvQ:\n\t\tep\.update`, "\tcase recvQ:\n\t\tif s.ep != nil {\n\t\t\ts.ep.updateReceiveMemUsed(-s.segMemSize())\n\t\t}\n\t\tep.update"},
+
 	// A window whose rest is less than a unit of its scale is told as none, but what was sent
 	// before is in it, and so are the acknowledgements that are sent after that. To take them
 	// for unacceptable is the end of a connection both of whose buffers are full: each side

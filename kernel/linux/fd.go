@@ -250,12 +250,19 @@ func (t *Thread) install(f *File, min int, cloexec bool) (uintptr, Errno) {
 	return uintptr(fd), 0
 }
 
+// fewFiles are descriptors that a program gets though it has taken nearly all memory. A server would never have
+// some again otherwise: those who wait to be accepted take it, though they may have gone.
+const fewFiles = 64
+
 // roomFor says whether there is memory for so many more files, the first as descriptor fd.
 func (s *fileState) roomFor(fd, files int) bool {
 	const file = 512 // and what it stands for
 	table := 0
 	if fd >= cap(s.fds) {
 		table = int(unsafe.Sizeof(descriptor{})) * (fd + fd/4)
+	}
+	if fd < fewFiles {
+		return mm.LastRoom(files*file + table)
 	}
 	return mm.KernelRoom(files*file + table)
 }

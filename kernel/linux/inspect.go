@@ -6,6 +6,7 @@ import (
 	"gosv/kernel/console"
 	"gosv/kernel/fs"
 	"gosv/kernel/metal"
+	"gosv/kernel/mm"
 )
 
 // show answers the host's wish to read a file or list a directory of p's, as
@@ -102,7 +103,7 @@ func procStacks(s *subject, b *text) {
 	const most = 1 << 20
 	for size := 16 << 10; ; size *= 2 {
 		buf := make([]byte, size)
-		if n := runtime.Stack(buf, true); n < size || size >= most {
+		if n := runtime.Stack(buf, true); n < size || size >= most || !mm.KernelRoom(2*size) {
 			b.b = append(b.b, buf[:n]...)
 			return
 		}

@@ -85,8 +85,11 @@ func (t *Thread) clone(c *cloneArgs) (uintptr, Errno) {
 	case c.flags&^cloneSettable != 0:
 		return 0, EINVAL
 	}
-	count := t.proc.kernel.countThreads()
-	if !mm.KernelRoom(threadSize) || count >= maxThreads || uint64(count) >= t.proc.limit(rlimitNproc) && t.bound() {
+	count, room := t.proc.kernel.countThreads(), mm.KernelRoom
+	if count < fewThreads {
+		room = mm.LastRoom
+	}
+	if !room(threadSize) || count >= maxThreads || uint64(count) >= t.proc.limit(rlimitNproc) && t.bound() {
 		return 0, EAGAIN
 	}
 	n := t.proc.newThread(t.proc.kernel.newID())
@@ -145,6 +148,9 @@ func (t *Thread) bound() bool {
 
 // threadSize is what a thread takes of the kernel's heap, about.
 const threadSize = 16 << 10
+
+// fewThreads are what a runtime has for itself; Go's ends the program if it does not get one.
+const fewThreads = 16
 
 // maxThreads bounds the threads of all processes (kernel.threads-max).
 const maxThreads = 32000

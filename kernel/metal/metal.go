@@ -155,6 +155,11 @@ func FreeMemory() (free, total uint64) {
 	return uint64(n-frameReserve) << 12, uint64(framesTotal) << 12
 }
 
+// Reserve returns the bytes that are left of what AllocFrames leaves to the kernel itself, and all of that.
+func Reserve() (left, all uint64) {
+	return uint64(min(framesFree, frameReserve)) << 12, uint64(frameReserve) << 12
+}
+
 // KernelMemory returns the bytes that the kernel itself takes, without its image.
 func KernelMemory() uint64 { return uint64(framesTotal-framesFree-framesGiven) << 12 }
 

@@ -17,7 +17,7 @@ var heap kernelHeap
 
 type kernelHeap struct {
 	mu        sync.Mutex
-	low, high atomic.Uint64 // free memory between them needs no other limit; bytes
+	low, high atomic.Uint64 // room between them needs no other limit; bytes
 	others    Others        // who can give some back, or nil; set with the first space
 
 	collecting sync.Mutex // guards
@@ -53,13 +53,14 @@ func (s *Space) allocFrames(dst []uintptr) int {
 }
 
 // Collect gives the kernel's garbage back, before the program is refused something small for it.
-// It takes milliseconds, so it may take a tenth of the time; and some memory itself, of what is free.
+// It takes milliseconds, so it may take a tenth of the time; and some memory itself.
 func Collect(free uint64) {
 	const takes, share = 256 << 10, 10
 	h := &heap
 	h.collecting.Lock()
 	defer h.collecting.Unlock()
-	if begin := metal.Now(); free >= takes && begin >= h.next {
+	reserve, _ := metal.Reserve()
+	if begin := metal.Now(); free+reserve >= takes && begin >= h.next {
 		freeOSMemory()
 		end := metal.Now()
 		h.next = end + share*(end-begin)
@@ -90,14 +91,41 @@ func FreeMemory() (free, total uint64) {
 	if high := h.high.Load(); high == 0 { // the first time: the limit is metal's, a quarter
 		h.low.Store(total / 8 * 7) // well before the collector is busy with that
 		h.high.Store(total)
-	} else if (free < h.low.Load() || free > high) && h.mu.TryLock() {
-		setMemoryLimit(int64(metal.KernelMemory() + heapSlack + uint64(metal.CPUs()-1)*heapPerCPU + free/2))
-		h.low.Store(free / 4 * 3)
-		h.high.Store(free/2*3 + heapSlack)
+	} else if room := free + reserveRoom(); (room < h.low.Load() || room > high) && h.mu.TryLock() {
+		setMemoryLimit(int64(metal.KernelMemory() + heapSlack + uint64(metal.CPUs()-1)*heapPerCPU + room/2))
+		h.low.Store(room / 2) // what the collector is to look at first: with a new limit each time it would not come to that
+		h.high.Store(room/2*3 + heapSlack)
 		h.mu.Unlock()
 	}
 	return free, total
 }
+
+// reserveRoom is how many bytes of the reserve the kernel may take for more than to go on.
+func reserveRoom() uint64 {
+	left, all := metal.Reserve()
+	return left - min(left, all/2)
+}
+
+// Spare returns how many bytes the kernel may take for others than the program, a quarter of the reserve among them,
+// and all that the machine has. There is LastRoom besides.
+func Spare() (spare, total uint64) {
+	free, total := FreeMemory()
+	if spare = spareOf(free); spare == 0 {
+		Collect(free)
+		free, _ = FreeMemory()
+		spare = spareOf(free)
+	}
+	return spare, total
+}
+
+func spareOf(free uint64) uint64 {
+	left, all := metal.Reserve()
+	return free + left - min(left, all/4*3)
+}
+
+// LastRoom is KernelRoom for a program that has few things of a kind: it needs them to go on, and to let go of
+// what takes the memory. So it may have them of the reserve, too.
+func LastRoom(n int) bool { return KernelRoom(n) || reserveRoom() >= uint64(n)*2 }
 
 // KernelRoom says whether the kernel may keep n bytes more for the application. Memory
 // that others need less goes first.

@@ -226,6 +226,56 @@ func TestNone(t *testing.T) {
 	}
 }
 
+// TestNoneWaiting: without any memory, what comes for connections that the program has yet to accept is not in the way
+// of what it has: it may have to end some of those first.
+func TestNoneWaiting(t *testing.T) {
+	var have atomic.Uint64
+	const total = 1 << 30
+	have.Store(total / 2)
+	server, client, _ := pair(t, func() (free, kernel, total uint64) { return have.Load(), 0, 1 << 30 })
+	l := listen(t, server, 80, 100)
+	c, s := dial(t, client, l, 80)
+	waiting := make([]*user, 2*len(server.lasts.sockets))
+	for i := range waiting {
+		w := open(t, client, afInet, sockStream)
+		if err := w.Connect(addr4Of(10, 0, 0, 1, 80)); err != errno.EINPROGRESS {
+			t.Fatal(err)
+		}
+		waiting[i] = w
+	}
+	for _, w := range waiting {
+		w.await(func() errno.Errno {
+			if w.Ready()&pollOut == 0 {
+				return errno.EAGAIN
+			}
+			return 0
+		})
+	}
+	have.Store(0)
+	for _, w := range waiting {
+		w.sendAll([]byte("early"))
+	}
+	time.Sleep(50 * time.Millisecond)
+	c.sendAll([]byte("request"))
+	if got := s.receiveAll(7); string(got) != "request" {
+		t.Errorf("%q", got)
+	}
+	have.Store(total / 2)
+	for range waiting {
+		s := &user{t: t, woken: make(chan bool, 1)}
+		if err := l.await(func() (err errno.Errno) {
+			s.Endpoint, err = l.Accept(2, s.wake)
+			return err
+		}); err != 0 {
+			t.Fatal(err)
+		}
+		if got := s.receiveAll(5); string(got) != "early" {
+			t.Errorf("%q", got)
+		}
+		s.Close()
+	}
+}
+
 // TestTimeWait: connections are remembered for a minute, or less when there are so many
 // that they would take too much memory.
 func TestTimeWait(t *testing.T) {

@@ -24,7 +24,8 @@ type supply int
 const (
 	enough supply = iota
 	scarce        // a socket gets its least
-	none          // a few sockets get a segment or datagram each, and nothing else that would be kept is taken
+	little        // a socket gets a segment or datagram when it has none, and connections are made one by one
+	none          // a few of the program's sockets get that, and nothing else that would be kept is taken
 )
 
 const (
@@ -37,15 +38,17 @@ const (
 
 func (n *Network) supply() supply {
 	free, kernel, total := n.memory()
+	s := scarce
 	switch {
+	case free == 0:
+		s = none
 	case free < total/32:
-		n.collector.hurry()
-		return none
-	case free < total/16 || kernel > total/4+kernelOwn:
-		n.collector.hurry()
-		return scarce
+		s = little
+	case free >= total/16 && kernel <= total/4+kernelOwn:
+		return enough
 	}
-	return enough
+	n.collector.hurry()
+	return s
 }
 
 // admits says whether a frame of that device's, with these headers, is taken when there is not
@@ -57,21 +60,37 @@ func (n *Network) admits(h *headers, device tcpip.NICID, s supply) bool {
 	case h.kind == malformed, h.kind == fragment, isTCP && size > leastSegment:
 		return false
 	case isTCP && h.isSYN():
-		return true // without memory it is answered with a cookie
-	case isTCP && (size > 0 || s == none):
+		return true // it is answered with a cookie
+	case isTCP && (size > 0 || s >= little):
 		ep := n.find(h, device)
 		if s == scarce {
 			return queued(ep) < leastQueue
 		}
 		if l, ok := ep.(*tcp.Endpoint); ok && l.EndpointState() == tcp.StateListen { // who has got a cookie
-			return l.Readiness(waiter.ReadableEvents) == 0
+			return s == little && l.Readiness(waiter.ReadableEvents) == 0
 		}
-		return size == 0 || n.lasts.take(ep)
+		return size == 0 || n.keeps(ep, s)
 	case isUDP:
 		ep := n.find(h, device)
-		return queued(ep) == 0 && (s == scarce || n.lasts.take(ep))
+		return queued(ep) == 0 && (s == scarce || n.keeps(ep, s))
 	}
 	return true // what a segment without data acknowledges makes room
+}
+
+// keeps says whether a socket, or nobody, gets what comes for it when there is little memory, or none.
+func (n *Network) keeps(ep tcpip.Endpoint, s supply) bool {
+	switch {
+	case ep == nil:
+		return true // and answered
+	case queued(ep) > 0:
+		return false
+	case s == little:
+		return n.lasts.next(ep)
+	}
+	n.mu.Lock()
+	_, accepted := n.inodes[ep]
+	n.mu.Unlock()
+	return accepted && n.lasts.take(ep)
 }
 
 // find returns whom a whole segment or datagram is for, or nil.
@@ -96,15 +115,16 @@ func queued(ep tcpip.Endpoint) int {
 	return size
 }
 
-// lasts are the sockets that got something when there was no memory. A program waits for its
+// lasts are the sockets that got something when there was little memory, or none. A program waits for its
 // peers, and may well have taken the memory itself: if it heard nothing until there is some, it
 // would wait for ever. So what it has read of must go on, but no more than there is reserved
 // memory for: few sockets, each with what one packet has.
 type lasts struct {
-	needed atomic.Bool // there is no memory
+	needed atomic.Bool // there is not enough memory
 
 	mu      sync.Mutex // guards
 	burst   uint32     // packets of one do not see each other in their sockets' queues
+	last    tcpip.Endpoint
 	sockets [16]struct {
 		ep    tcpip.Endpoint
 		burst uint32
@@ -113,27 +133,32 @@ type lasts struct {
 
 // begin begins a burst of packets, with that much memory.
 func (l *lasts) begin(n *Network, s supply) {
-	if s != none && !l.needed.Load() {
+	needed := s != enough
+	if !needed && !l.needed.Load() {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.burst++
-	if l.needed.Swap(s == none) != (s == none) {
+	l.last = nil
+	if l.needed.Swap(needed) != needed {
 		clear(l.sockets[:])
-		cookies := tcpip.TCPAlwaysUseSynCookies(s == none)
+		cookies := tcpip.TCPAlwaysUseSynCookies(needed) // else each SYN takes 4 KB
 		n.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &cookies)
 	}
 }
 
-// take says whether a packet for ep is taken.
+// next says whether a packet for ep is not another of those for it that follow each other in the burst.
+func (l *lasts) next(ep tcpip.Endpoint) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.last != ep
+	l.last = ep
+	return first
+}
+
+// take says whether ep, which has nothing to be read, is one of those that get a packet.
 func (l *lasts) take(ep tcpip.Endpoint) bool {
-	if ep == nil {
-		return true // and answered
-	}
-	if queued(ep) > 0 {
-		return false
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	free := -1

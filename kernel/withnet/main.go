@@ -30,7 +30,7 @@ func start(n *net.Network, k *linux.Kernel, log func(string)) {
 }
 
 func memory() (free, kernel, total uint64) {
-	free, total = mm.FreeMemory()
+	free, total = mm.Spare()
 	return free, metal.KernelMemory(), total
 }
 
