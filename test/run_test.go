@@ -86,7 +86,7 @@ func commandWithin(t *testing.T, bound time.Duration, stdin []byte, dir string, 
 	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdin = bytes.NewReader(stdin)
 	// Should gosv be killed, QEMU still holds the pipes.
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = time.Minute
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

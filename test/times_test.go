@@ -12,13 +12,13 @@ func TestTimes(t *testing.T) {
 	same(t, options{flags: []string{"-c", "4"}}, cProgram(t, glibc, "times"))
 }
 
-// TestCPUTime: what of a thread's time is told to be in ring 3, and what in the kernel. It is measured on QEMU's count of
+// TestCPUTime: what of a thread's time is told to be in ring 3, and what in the kernel, and that a limit is noticed. It is measured on QEMU's count of
 // instructions: while the host does something else no time passes.
 func TestCPUTime(t *testing.T) {
 	t.Parallel()
 	m := append(microvm[:len(microvm):len(microvm)], "--vmm-arg=-icount", "--vmm-arg=shift=3,sleep=off")
 	expect(t, run(t, m, options{}, cProgram(t, glibc, "times"), "divided"),
-		"in ring 3: 1\nin the kernel: 1\nITIMER_VIRTUAL: 1, 1\ntimes: 1, thread: 1\nstat: 1\n")
+		"in ring 3: 1\nin the kernel: 1\nITIMER_VIRTUAL: 1, 1\ntimes: 1, thread: 1\nstat: 1\nSIGXCPU 1\n")
 }
 
 // TestClockSet: who goes by the time of day notices that it is set.
