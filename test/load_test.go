@@ -165,6 +165,44 @@ func TestFloods(t *testing.T) {
 	}
 }
 
+// TestFull: a server that has taken nearly all memory itself gets more connections than there is memory for, and when
+// these have gone it still answers.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	_, call := background(t, []string{"-m", "32", "-p", fmt.Sprintf("%d:85", port)}, cProgram(t, glibc, "full"), "4000")
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	echo := func() error {
+		c := dial()
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(bound))
+		io.WriteString(c, "hello")
+		var got [5]byte
+		if _, err := io.ReadFull(c, got[:]); err != nil {
+			return err
+		}
+		return nil
+	}
+	eventually(t, echo)
+	open := make([]net.Conn, 600)
+	for i := range open {
+		open[i] = dial()
+		open[i].Write(make([]byte, 500))
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	if err := echo(); err != nil {
+		t.Errorf("%v; it says %+v", err, call("logs", "vm"))
+	}
+}
+
 // TestFloodsFirecracker: SYNs from everywhere and malformed frames, by a wire of its own: the VM has as much memory
 // as an idle server needs, and answers others meanwhile and afterwards.
 func TestFloodsFirecracker(t *testing.T) {
