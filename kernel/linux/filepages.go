@@ -32,8 +32,7 @@ func (p *FilePages) Alloc() []byte {
 		}
 		reserve := min(total/32, fileReserve)
 		if free <= reserve {
-			mm.Collect(free)
-			free, _ = mm.FreeMemory()
+			free = mm.Collect()
 		}
 		if free > reserve {
 			p.n = metal.AllocFrames(p.frames[:])

@@ -53,18 +53,21 @@ func (s *Space) allocFrames(dst []uintptr) int {
 }
 
 // Collect gives the kernel's garbage back, before the program is refused something small for it.
-// It takes milliseconds, so it may take a tenth of the time; and some memory itself.
-func Collect(free uint64) {
+// It takes milliseconds, so it may take a tenth of the time; and some memory itself. It returns what is free then.
+func Collect() (free uint64) {
 	const takes, share = 256 << 10, 10
 	h := &heap
 	h.collecting.Lock()
 	defer h.collecting.Unlock()
+	free, _ = metal.FreeMemory()
 	reserve, _ := metal.Reserve()
 	if begin := metal.Now(); free+reserve >= takes && begin >= h.next {
 		freeOSMemory()
 		end := metal.Now()
 		h.next = end + share*(end-begin)
 	}
+	free, _ = FreeMemory()
+	return free
 }
 
 // collectLast is Collect for a program that is going to be ended else, so it takes the time, if the kernel has come to
@@ -91,7 +94,7 @@ func FreeMemory() (free, total uint64) {
 	if high := h.high.Load(); high == 0 { // the first time: the limit is metal's, a quarter
 		h.low.Store(total / 8 * 7) // well before the collector is busy with that
 		h.high.Store(total)
-	} else if room := free + reserveRoom(); (room < h.low.Load() || room > high) && h.mu.TryLock() {
+	} else if room := free + reserveRoom(2); (room < h.low.Load() || room > high) && h.mu.TryLock() {
 		setMemoryLimit(int64(metal.KernelMemory() + heapSlack + uint64(metal.CPUs()-1)*heapPerCPU + room/2))
 		h.low.Store(room / 2) // what the collector is to look at first: with a new limit each time it would not come to that
 		h.high.Store(room/2*3 + heapSlack)
@@ -100,10 +103,10 @@ func FreeMemory() (free, total uint64) {
 	return free, total
 }
 
-// reserveRoom is how many bytes of the reserve the kernel may take for more than to go on.
-func reserveRoom() uint64 {
+// reserveRoom is how many bytes the kernel may take of the reserve if so many quarters of that are to be left.
+func reserveRoom(quarters uint64) uint64 {
 	left, all := metal.Reserve()
-	return left - min(left, all/2)
+	return left - min(left, all/4*quarters)
 }
 
 // Spare returns how many bytes the kernel may take for others than the program, a quarter of the reserve among them,
@@ -111,21 +114,16 @@ func reserveRoom() uint64 {
 func Spare() (spare, total uint64) {
 	free, total := FreeMemory()
 	if spare = spareOf(free); spare == 0 {
-		Collect(free)
-		free, _ = FreeMemory()
-		spare = spareOf(free)
+		spare = spareOf(Collect())
 	}
 	return spare, total
 }
 
-func spareOf(free uint64) uint64 {
-	left, all := metal.Reserve()
-	return free + left - min(left, all/4*3)
-}
+func spareOf(free uint64) uint64 { return free + reserveRoom(3) }
 
 // LastRoom is KernelRoom for a program that has few things of a kind: it needs them to go on, and to let go of
 // what takes the memory. So it may have them of the reserve, too.
-func LastRoom(n int) bool { return KernelRoom(n) || reserveRoom() >= uint64(n)*2 }
+func LastRoom(n int) bool { return KernelRoom(n) || reserveRoom(2) >= uint64(n)*2 }
 
 // KernelRoom says whether the kernel may keep n bytes more for the application. Memory
 // that others need less goes first.
@@ -143,9 +141,7 @@ func KernelRoom(n int) bool {
 	if n > heapSmall {
 		return false
 	}
-	Collect(free)
-	free, _ = FreeMemory()
-	return free >= need
+	return Collect() >= need
 }
 
 // setMemoryLimit is debug.SetMemoryLimit. It stops the world for a moment.

@@ -59,13 +59,7 @@ func dial(t *testing.T, client *Network, l *user, port uint16) (c, s *user) {
 	if err := c.Connect(addr4Of(10, 0, 0, 1, port)); err != errno.EINPROGRESS {
 		t.Fatal(err)
 	}
-	s = &user{t: t, woken: make(chan bool, 1)}
-	if err := l.await(func() (err errno.Errno) {
-		s.Endpoint, err = l.Accept(2, s.wake)
-		return err
-	}); err != 0 {
-		t.Fatal(err)
-	}
+	s = l.accept()
 	return c, s
 }
 
@@ -262,13 +256,7 @@ func TestNoneWaiting(t *testing.T) {
 	}
 	have.Store(total / 2)
 	for range waiting {
-		s := &user{t: t, woken: make(chan bool, 1)}
-		if err := l.await(func() (err errno.Errno) {
-			s.Endpoint, err = l.Accept(2, s.wake)
-			return err
-		}); err != 0 {
-			t.Fatal(err)
-		}
+		s := l.accept()
 		if got := s.receiveAll(5); string(got) != "early" {
 			t.Errorf("%q", got)
 		}

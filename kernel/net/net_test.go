@@ -153,6 +153,19 @@ func (s *user) await(f func() errno.Errno) errno.Errno {
 	}
 }
 
+// accept returns the next connection.
+func (s *user) accept() *user {
+	s.t.Helper()
+	c := &user{t: s.t, woken: make(chan bool, 1)}
+	if err := s.await(func() (err errno.Errno) {
+		c.Endpoint, err = s.Accept(2, c.wake)
+		return err
+	}); err != 0 {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
 // memory is a message's data.
 type memory struct{ b []byte }
 
@@ -225,13 +238,7 @@ func TestCable(t *testing.T) {
 		if err := c.Connect(addr4Of(10, 0, 0, 1, 80)); err != errno.EINPROGRESS {
 			t.Fatal(err)
 		}
-		s := &user{t: t, woken: make(chan bool, 1)}
-		if err := l.await(func() (err errno.Errno) {
-			s.Endpoint, err = l.Accept(2, s.wake)
-			return err
-		}); err != 0 {
-			t.Fatal(err)
-		}
+		s := l.accept()
 		if peer, err := s.Address(true); err != 0 || string(peer[4:8]) != "\x0a\x00\x00\x02" {
 			t.Errorf("the peer is %v, %v", peer, err)
 		}
@@ -304,13 +311,7 @@ func TestBurst(t *testing.T) {
 		wg.Go(func() { c.sendAll(bytes.Repeat([]byte{byte(i)}, 100_000)) })
 	}
 	for range many {
-		s := &user{t: t, woken: make(chan bool, 1)}
-		if err := l.await(func() (err errno.Errno) {
-			s.Endpoint, err = l.Accept(2, s.wake)
-			return err
-		}); err != 0 {
-			t.Fatal(err)
-		}
+		s := l.accept()
 		wg.Go(func() {
 			got := s.receiveAll(100_000)
 			if string(got) != strings.Repeat(string(got[:1]), 100_000) {

@@ -28,13 +28,7 @@ func BenchmarkRequest(b *testing.B) {
 		if err := c.Connect(addr4Of(10, 0, 0, 1, 80)); err != errno.EINPROGRESS {
 			b.Fatal(err)
 		}
-		s := &user{t: b, woken: make(chan bool, 1)}
-		if err := l.await(func() (err errno.Errno) {
-			s.Endpoint, err = l.Accept(2, s.wake)
-			return err
-		}); err != 0 {
-			b.Fatal(err)
-		}
+		s := l.accept()
 		go func() {
 			for {
 				if s.receiveAll(1)[0] == 'e' {

@@ -87,13 +87,7 @@ func (x *ends) connect(from *Network) (c, s *user) {
 	if err := c.Connect(x.sockaddr(x.address)); err != errno.EINPROGRESS {
 		x.t.Fatal(err)
 	}
-	s = &user{t: x.t, woken: make(chan bool, 1)}
-	if err := x.listener.await(func() (err errno.Errno) {
-		s.Endpoint, err = x.listener.Accept(2, s.wake)
-		return err
-	}); err != 0 {
-		x.t.Fatal(err)
-	}
+	s = x.listener.accept()
 	return c, s
 }
 
